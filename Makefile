@@ -1,0 +1,38 @@
+# `make install`, `make quickstart`, `make test` do everything on a fresh clone; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+.PHONY: install
+install: $(VENV)/.installed  ## create .venv and install hemf in it, at the tested versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	@touch $@
+
+.PHONY: quickstart
+quickstart: install  ## make images, train a small HEMF on them, evaluate it: under five minutes
+	rm -rf prepared/demo runs/quickstart
+	$(BIN)/hemf data demo --out prepared/demo
+	$(BIN)/hemf train --data prepared/demo --recipe quickstart --name quickstart
+	$(BIN)/hemf evaluate runs/quickstart
+
+.PHONY: test
+test: install  ## the whole test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+.PHONY: lint
+lint: install  ## style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: docs
+docs: install  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

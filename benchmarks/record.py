@@ -1,0 +1,51 @@
+"""Write what a run found, with the commands that made it, as one JSON file to commit.
+
+python benchmarks/record.py RUN --out benchmarks/results/NAME.json --commands "hemf data prepare ..." ...
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import yaml
+
+from hemf.files import write_json
+
+
+def record(run: Path, split: str, commands: list[str]) -> dict:
+    """Commands, data, options, machine and metrics of an evaluated run."""
+    environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    data = json.loads((run / "dataset.json").read_text(encoding="utf-8"))
+    weights = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
+    evaluation = json.loads((run / "evaluation" / split / "metrics.json").read_text(encoding="utf-8"))
+    evaluate = f"hemf evaluate {run} --split {split} --precision {evaluation['precision']}"
+    with open(run / "metrics.csv", encoding="utf-8") as table:
+        epochs = len(table.readlines()) - 1
+    return {
+        "commands": [*commands, environment["command"], evaluate],
+        "data": {
+            key: data[key] for key in ("name", "hash", "counts", "groups", "split", "resize") if key in data
+        },
+        "options": yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")),
+        "epochs_trained": epochs,
+        "model": weights.get("hemf", {}),
+        "environment": environment,
+        "evaluation": evaluation,
+    }
+
+
+def main() -> None:
+    """Read the command line and write the file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of a run that hemf evaluate has measured")
+    parser.add_argument("--split", default="test", help="split that was measured")
+    parser.add_argument("--commands", nargs="*", default=[], help="commands that prepared the data")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    write_json(arguments.out, record(arguments.run, arguments.split, arguments.commands))
+
+
+if __name__ == "__main__":
+    main()

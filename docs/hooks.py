@@ -1,0 +1,154 @@
+"""Pages made from the code and from committed results when the documentation is built.
+
+The commands and the recipes come from the code; a page a model joins what the paper prints, what we measured
+(``benchmarks/results/profile.json``, from ``hemf profile``) and the class's own docstring.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+import timm
+from mkdocs.structure.files import File, Files
+
+import hemf.models  # noqa: F401  registers the models
+from hemf.bench.published import DATA, MODELS, PRINTED_NAMES, SOURCE, TABLE_6, published_scores
+from hemf.cli import VERBS, build_parser
+from hemf.config import recipe_names, recipe_path
+from hemf.models.convert import convertible_models
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+def on_files(files: Files, config) -> Files:
+    """Add the generated pages to the documentation."""
+    pages = {"reference/commands.md": commands(), "reference/recipes.md": recipes()}
+    pages |= {f"reference/models/{name}.md": model_page(name) for name in MODELS}
+    pages["reference/models/index.md"] = models_index()
+    for uri, text in pages.items():
+        files.append(File.generated(config, uri, content=text))
+    return files
+
+
+def commands() -> str:
+    """Every verb's help, as the terminal shows it."""
+    parts = [
+        "# Commands",
+        "Made from the code: each verb is one public Python function with the same arguments.",
+    ]
+    for name, verb in VERBS.items():
+        text = build_parser(name).format_help().rstrip()
+        parts += [f"## hemf {name}", f"To {verb.summary}.", f"```text\n{text}\n```"]
+    return "\n\n".join(parts)
+
+
+def recipes() -> str:
+    """Every recipe of the package, whole."""
+    parts = [
+        "# Recipes and options",
+        "A recipe is a YAML file of the options that `hemf train --help` lists; what it leaves out keeps its default. "
+        "Give its name, or the path of your own, as `--recipe`; every option can be overridden by a flag of its name.",
+    ]
+    for name in recipe_names():
+        parts += [f"## {name}", f"```yaml\n{recipe_path(name).read_text(encoding='utf-8').rstrip()}\n```"]
+    return "\n\n".join(parts)
+
+
+def models_index() -> str:
+    """The zoo in one table."""
+    rows = "\n".join(
+        f"| [`{name}`]({name}.md) | {PRINTED_NAMES[name]} | {_origin(name)} | {_measured(name).get('params', 0) / 1e6:.2f} |"
+        for name in MODELS
+    )
+    return f"""# The zoo
+
+The eleven models of the paper's Table 6, one interface: timm's. `hemf profile` prints their costs, `hemf bench` trains and
+compares them.
+
+| model | in the paper | code | parameters, 7 classes (M) |
+|---|---|---|---:|
+{rows}
+"""
+
+
+def model_page(name: str) -> str:
+    """One model: what it is, what the paper reports, what we measured, how to load the authors' weights."""
+    return "\n\n".join(
+        part
+        for part in (
+            f"# {name}",
+            f"`timm.create_model({name!r})` after `import hemf.models`; *{PRINTED_NAMES[name]}* in the paper's tables; "
+            f"code: {_origin(name)}.",
+            f"## What the paper reports\n\n{_reported(name)}",
+            f"## What we measured\n\n{_costs(name)}",
+            f"## The authors' weights\n\n{_weights(name)}",
+            _class_reference(name),
+        )
+        if part
+    )
+
+
+def _origin(name: str) -> str:
+    return "timm" if _module(name).startswith("timm.") else "hemf"
+
+
+def _module(name: str) -> str:
+    return timm.model_entrypoint(name).__module__
+
+
+def _reported(name: str) -> str:
+    cost, rows = TABLE_6[name], []
+    for data in DATA:
+        scores = published_scores(data, name)
+        cells = [f"{scores[m]:.4f}" if m in scores else "–" for m in ("accuracy", "f1_macro", "mcc", "kappa")]
+        rows.append(f"| {data} | {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            f"{cost.params:.2f} M parameters, {cost.flops:.2f} G floating-point operations, and on the paper's splits:",
+            "",
+            "| data | accuracy | F1 (macro) | MCC | kappa |",
+            "|---|---:|---:|---:|---:|",
+            *rows,
+            "",
+            f"Source: {SOURCE}, Tables 6 to 9. Its ISIC 2018 split shows a third of the test lesions in training too: "
+            "see [Splits that do not leak](../../explanation/splits.md).",
+        ]
+    )
+
+
+def _measured(name: str) -> dict:
+    report = json.loads((RESULTS / "profile.json").read_text(encoding="utf-8"))
+    return next(one for one in report["models"] if one["model"] == name and one["variant"] is None)
+
+
+def _costs(name: str) -> str:
+    one = _measured(name)
+    step = one["training_steps"][0]
+    published = one["published"]
+    return f"""At 224 x 224 with 7 classes, by `hemf profile` (`benchmarks/results/profile.json`):
+
+| what | ours | paper | the paper's figure follows |
+|---|---:|---:|---|
+| parameters (M) | {one["params"] / 1e6:.2f}, of which {one["params_with_grad"] / 1e6:.2f} receive a gradient | {published["params_M"]} | {published["params_follow"]} |
+| multiply-adds (G), thop's layer count | {one["multiply_adds_thop"] / 1e9:.2f} | {published["multiply_adds_G"]} | {published["multiply_adds_follow"]} |
+| multiply-adds (G), torch's flop counter / 2 | {one["multiply_adds_torch"] / 1e9:.2f} | | |
+| kept for the backward pass (MB an image, {step["precision"]}) | {step["saved_bytes"] / step["batch_size"] / 1e6:.0f} | | |"""
+
+
+def _weights(name: str) -> str:
+    if name not in convertible_models():
+        return f"`timm.create_model({name!r}, pretrained=True)` where timm has weights; `hemf train --pretrained` starts from them."
+    return f"""```console
+$ hemf convert CHECKPOINT --model {name} --out models/{name}
+$ hemf predict models/{name} IMAGES...
+```
+Our network reproduces the published code's logits and intermediate maps on given weights to 1e-9 in float64
+(`tests/models`); see [Load the authors' checkpoints](../../how-to/convert.md)."""
+
+
+def _class_reference(name: str) -> str:
+    if _origin(name) == "timm":
+        return ""
+    kind = type(timm.create_model(name, num_classes=2))
+    options = "    options:\n      heading_level: 2\n      members: [forward, forward_features, forward_head]"
+    return f"::: {inspect.getmodule(kind).__name__}.{kind.__name__}\n{options}"

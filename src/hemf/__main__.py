@@ -1,0 +1,8 @@
+"""``python -m hemf`` is ``hemf``."""
+
+import sys
+
+from hemf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measuring models: their cost, and how they compare."""

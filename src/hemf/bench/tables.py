@@ -1,0 +1,163 @@
+"""One table, four ways to write it: for the terminal, in Markdown, in LaTeX and as CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+NUMBER = re.compile(r"[-+]?[\d.]+%?( ?(±|\[).*)?$")
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: which value of a row stands in it.
+        head: its heading.
+        format: how its numbers are written, such as ``.2f``; "" as they are.
+        missing: what stands where a row has no value.
+    """
+
+    key: str
+    head: str
+    format: str = ""
+    missing: str = "–"
+
+    def text(self, row: Mapping[str, Any]) -> str:
+        """The row's value, in the column's format if it is a number, on one line."""
+        value = row.get(self.key)
+        if value is None:
+            return self.missing
+        return format(value, self.format) if _is_number(value) else _one_line(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of values under columns, with a title above and notes below.
+
+    Columns of numbers are aligned to the right; "0.87 ± 0.01" and "0.87 [0.85, 0.89]" are numbers too.
+
+    Attributes:
+        title: one line.
+        columns: from left to right.
+        rows: each a mapping that holds the columns' keys; what no column asks for is not shown.
+        notes: sentences below the table.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+    def cells(self) -> list[list[str]]:
+        """The rows as text."""
+        return [[column.text(row) for column in self.columns] for row in self.rows]
+
+    def numeric(self, column: Column) -> bool:
+        """Whether the column holds numbers, or text that stands for them."""
+        values = [row[column.key] for row in self.rows if row.get(column.key) is not None]
+        return bool(values) and all(_is_number(v) or NUMBER.match(str(v)) for v in values)
+
+    def terminal(self) -> "RichTable":
+        """The table without its notes, to print with rich."""
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        table = RichTable(
+            title=Text(self.title, style="bold"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        for column in self.columns:
+            table.add_column(Text(column.head), justify="right" if self.numeric(column) else "left")
+        for cells in self.cells():
+            table.add_row(*map(Text, cells))
+        return table
+
+    def show(self) -> None:
+        """Print the table and its notes."""
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console()
+        console.print(self.terminal())
+        for note in self.notes:
+            console.print(Text(note))
+
+    def markdown(self) -> str:
+        """A pipe table (GitHub's Markdown) under its title in bold, notes below."""
+        heads = [column.head for column in self.columns]
+        rules = ["---:" if self.numeric(column) else "---" for column in self.columns]
+        lines = [f"**{self.title}**", "", _pipes(heads), f"| {' | '.join(rules)} |"]
+        lines += map(_pipes, self.cells())
+        for note in self.notes:
+            lines += ["", note]
+        return "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """A ``table`` environment; the preamble needs ``\\usepackage{booktabs}``."""
+        alignment = "".join("r" if self.numeric(column) else "l" for column in self.columns)
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(self.title)}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            _ampersands([column.head for column in self.columns]),
+            r"\midrule",
+            *map(_ampersands, self.cells()),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {_latex(note)}" for note in self.notes),
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def csv(self) -> str:
+        """Comma-separated values: the columns' keys, then the values in full; "" where there is none."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([column.key for column in self.columns])
+        writer.writerows([_in_full(row.get(column.key)) for column in self.columns] for row in self.rows)
+        return file.getvalue()
+
+
+def _in_full(value: Any) -> Any:
+    return value if value is None or _is_number(value) else _one_line(value)
+
+
+def _one_line(value: Any) -> str:
+    return " ".join(str(value).split())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _ampersands(cells: Sequence[str]) -> str:
+    return " & ".join(map(_latex, cells)) + r" \\"

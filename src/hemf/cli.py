@@ -1,0 +1,135 @@
+"""The command line: one verb is one public function, and its flags are that function's typed arguments.
+
+The verb's module is imported only once the verb is known, so ``hemf --help`` answers at once.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hemf.errors import HemfError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+class Verb(NamedTuple):
+    """Where a verb's function lives, and the line that ``hemf --help`` shows for it."""
+
+    function: str
+    summary: str
+
+
+VERBS = {
+    "data prepare": Verb(
+        "hemf.data.prepare:prepare", "turn a release, folder or CSV into a prepared data set"
+    ),
+    "data info": Verb("hemf.data.info:info", "show counts, sizes, groups and a contact sheet of a data set"),
+    "data demo": Verb("hemf.data.demo:demo", "make a small data set of lesions to try hemf on"),
+    "train": Verb("hemf.training.run:train", "train a model, or resume a run"),
+    "evaluate": Verb("hemf.evaluation.evaluate:evaluate", "measure a run on one split of its data"),
+    "predict": Verb("hemf.deploy.predict:predict", "classify images with a trained model"),
+    "profile": Verb("hemf.bench.profile:profile", "count what models cost, beside the paper's figures"),
+    "bench": Verb("hemf.bench.bench:bench", "train and measure a matrix of models, in one table"),
+    "convert": Verb(
+        "hemf.deploy.convert:convert_checkpoint", "turn an authors' checkpoint into a hemf model"
+    ),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; the exit code is 0, 1 where a part failed, 2 for bad input, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    name, rest = _split_verb(arguments)
+    if name not in VERBS:
+        return _without_verb(name, rest)
+    try:
+        result = _run(name, rest)
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (HemfError, OSError) as error:
+        if debug:
+            raise
+        print(f"hemf {name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(f"hemf {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """The verb, of two words (``data prepare``) or of one, and what follows it."""
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    return " ".join(arguments[:words]), arguments[words:]
+
+
+def _without_verb(name: str, rest: list[str]) -> int:
+    """Help, version, or an error that names the nearest verb."""
+    if name == "--version":
+        from hemf import __version__
+
+        print(f"hemf {__version__}")
+        return 0
+    below = {verb: v for verb, v in VERBS.items() if verb.startswith(f"{name} ")}
+    asked = name in ("-h", "--help") or rest[:1] in (["-h"], ["--help"])
+    if name == "" or asked or (below and not rest):
+        print(_help(below or VERBS), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    words = " ".join([name, *rest[:1]]) if below else name
+    close = difflib.get_close_matches(words, VERBS, n=1)
+    hint = f"did you mean 'hemf {close[0]}'?" if close else "see hemf --help"
+    print(f"hemf: error: there is no verb {words!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+def _help(verbs: dict[str, Verb]) -> str:
+    width = max(map(len, verbs))
+    lines = [
+        "usage: hemf VERB [options]",
+        "",
+        "Medical image classification that can be believed.",
+        "",
+        *(f"  {name:{width}}  {verb.summary}" for name, verb in verbs.items()),
+        "",
+        "hemf VERB --help    the options of a verb",
+        "hemf --version      the version",
+        "--debug             with any verb: show the whole traceback of an error",
+    ]
+    return "\n".join(lines)
+
+
+def load_verb(name: str) -> Callable[..., Any]:
+    """The public function behind a verb."""
+    module, function = VERBS[name].function.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def build_parser(name: str) -> "ArgumentParser":
+    """The parser of one verb."""
+    from hemf import flags
+
+    return flags.build_parser(load_verb(name), f"hemf {name}")
+
+
+def _run(name: str, arguments: list[str]) -> Any:
+    """Parse the verb's arguments and call its function with those that were given."""
+    from jsonargparse import ArgumentError
+
+    from hemf.config import plain_error
+    from hemf.flags import spelled_out
+
+    parser = build_parser(name)
+    try:
+        given = parser.parse_args(spelled_out(parser, arguments), defaults=False)
+    except ArgumentError as error:
+        raise HemfError(f"{plain_error(error)}; see hemf {name} --help") from error
+    return load_verb(name)(**{key: value for key, value in given.as_dict().items() if key != "config"})

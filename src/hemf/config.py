@@ -1,0 +1,309 @@
+"""What a run is asked to do: typed, flat, readable as YAML and as flags.
+
+``RunConfig`` is the whole of it; its parents only sort the options into the groups that ``hemf train --help``
+shows. The defaults are the paper's recipe (He et al. 2025, Table 5 and the published code), so
+``recipes/paper.yaml`` and ``RunConfig()`` say the same, which a test checks.
+"""
+
+import dataclasses
+import difflib
+import math
+import re
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from hemf.errors import HemfError
+from hemf.files import write_text
+
+
+@dataclass
+class RunOptions:
+    """Run
+
+    Args:
+        data: prepared data set, class-folder tree, train/val/test tree or CSV file.
+        model: name of a registered model, ours or timm's.
+        model_args: further arguments of the model's constructor, such as {drop_path_rate: 0.1}.
+        pretrained: start from timm's pretrained weights where the model has some (needs a network).
+        out: folder that holds the runs.
+        name: name of this run's folder under `out`; by default data, model and time.
+        seed: every random number comes from it, the epoch and the sample.
+        fold: the fold to test on, for data prepared with k folds.
+        val_split: images that choose the best checkpoint; `test` is the paper's Kvasir protocol and biased,
+            `none` keeps the last epoch.
+    """
+
+    data: str = ""
+    model: str = "hemf_base"
+    model_args: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    out: str = "runs"
+    name: str | None = None
+    seed: int = 0
+    fold: int | None = None
+    val_split: Literal["val", "test", "none"] = "val"
+
+
+@dataclass
+class InputOptions:
+    """Input, as validation, test and prediction see it; it travels with the model
+
+    Args:
+        image_size: height and width in pixels, or one number for both.
+        crop_pct: share of the resized image's side that the central crop keeps.
+        crop_mode: `center` resizes the short side and crops, `border` resizes the long side and pads,
+            `squash` resizes both sides.
+        interpolation: how pixels are resampled.
+        mean: mean of each channel, on a scale of 0 to 1.
+        std: standard deviation of each channel, on a scale of 0 to 1.
+        in_chans: 3 reads images as RGB, 1 as grey.
+    """
+
+    image_size: int | tuple[int, int] = 224
+    crop_pct: float = 0.875
+    crop_mode: Literal["center", "border", "squash"] = "center"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    in_chans: Literal[1, 3] = 3
+
+
+@dataclass
+class AugmentationOptions:
+    """Augmentation of the training images
+
+    Args:
+        crop_scale: smallest and largest share of the image's area in a random resized crop; 1 and 1 crop as
+            validation does.
+        crop_ratio: smallest and largest aspect ratio of that crop.
+        hflip: probability of a flip left to right.
+        vflip: probability of a flip upside down.
+        rotate: largest rotation in degrees, either way.
+        color_jitter: strength of random brightness, contrast and saturation.
+        auto_augment: `randaugment` or `trivialaugment` of torchvision.
+        random_erasing: probability of erasing a rectangle.
+        mixup: alpha of MixUp; 0 is off.
+        cutmix: alpha of CutMix; 0 is off. With both, each batch draws one of the two.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    hflip: float = 0.5
+    vflip: float = 0.0
+    rotate: float = 0.0
+    color_jitter: float = 0.0
+    auto_augment: Literal["randaugment", "trivialaugment"] | None = None
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+@dataclass
+class OptimisationOptions:
+    """Optimisation
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images in a batch, on each device.
+        optimizer: any optimiser name of timm.
+        lr: highest learning rate.
+        weight_decay: on tensors of more than one dimension that are no bias.
+        warmup_epochs: epochs of linear warm-up.
+        warmup_factor: share of `lr` that the warm-up starts from.
+        min_lr_factor: share of `lr` that the cosine ends at.
+        loss: name of a registered loss.
+        label_smoothing: share of the target spread evenly over the classes.
+        class_weights: `balanced` weighs each class by the inverse of its count.
+        accumulate: batches whose gradients are summed before a step.
+        clip_grad: largest norm of the gradient.
+        ema: decay of an exponential moving average of the weights, which is then what is validated and kept.
+        monitor: validation metric that chooses the best checkpoint: accuracy, balanced_accuracy, f1, roc_auc
+            or loss.
+        patience: epochs without improvement after which training stops.
+    """
+
+    epochs: int = 150
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    warmup_epochs: float = 1.0
+    warmup_factor: float = 1e-3
+    min_lr_factor: float = 1e-2
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    class_weights: Literal["balanced"] | None = None
+    accumulate: int = 1
+    clip_grad: float | None = None
+    ema: float | None = None
+    monitor: str = "accuracy"
+    patience: int | None = None
+
+
+@dataclass
+class HardwareOptions:
+    """Hardware
+
+    Args:
+        precision: `auto` takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        accelerator: Lightning's accelerator.
+        devices: Lightning's devices: a number, or auto.
+        num_nodes: machines, started by torchrun or SLURM.
+        strategy: Lightning's strategy, such as ddp or fsdp.
+        workers: processes that read images; by default one a core, at most 8.
+        compile: compile the model with torch.compile.
+    """
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
+    workers: int | None = None
+    compile: bool = False
+
+
+RANGES = {
+    "seed": (0, math.inf),
+    "fold": (0, math.inf),
+    "image_size": (1, math.inf),
+    "epochs": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "lr": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "warmup_epochs": (0, math.inf),
+    "warmup_factor": (0, 1),
+    "min_lr_factor": (0, 1),
+    "label_smoothing": (0, 1),
+    "accumulate": (1, math.inf),
+    "clip_grad": (0, math.inf),
+    "ema": (0, 1),
+    "patience": (1, math.inf),
+    "num_nodes": (1, math.inf),
+    "workers": (0, math.inf),
+}
+
+GROUPS = (RunOptions, InputOptions, AugmentationOptions, OptimisationOptions, HardwareOptions)
+
+
+@dataclass
+class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last parent first
+    """All options of a run."""
+
+    @classmethod
+    def of(cls, recipe: str = "paper", **options: Any) -> Self:
+        """The recipe's values, then ``options`` over them.
+
+        Args:
+            recipe: name of a recipe of the package, or path of a YAML file.
+            options: any field of ``RunConfig``.
+
+        Raises:
+            HemfError: no such recipe, or an option that does not exist.
+        """
+        values = read_recipe(recipe) | options
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else "see hemf train --help"
+                raise HemfError(f"no option {name!r} in a run; {hint}")
+        try:
+            checked = run_parser().parse_object(values)
+        except ArgumentError as error:
+            raise HemfError(f"bad option in a run: {plain_error(error)}") from error
+        config = cls(**{name: checked[name] for name in known})
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Check that the numbers are in their ranges.
+
+        Raises:
+            HemfError: one is not.
+        """
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(number is not None and not low <= number <= high for number in numbers):
+                bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+                raise HemfError(f"option {name} is {value}; give {bounds}")
+
+    def save(self, path: str | Path) -> None:
+        """Write every option as YAML, in the order and the groups of this file."""
+        values = {
+            name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()
+        }
+        write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    @property
+    def input_size(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's input."""
+        height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        return (self.in_chans, height, width)
+
+
+def run_parser(**kwargs: Any) -> ArgumentParser:
+    """A parser whose flags are the options of a run, in their groups; ``kwargs`` go to ``ArgumentParser``."""
+    parser = ArgumentParser(exit_on_error=False, **kwargs)
+    for group in GROUPS:
+        parser.add_class_arguments(group)
+    return parser
+
+
+def plain_error(error: ArgumentError) -> str:
+    """The parser's complaint in a line, in the words of flags instead of Python's types."""
+    text = " ".join(str(error).split())
+    key = re.search(r'key "(\w+)"', text)
+    value = re.search(r"(?:Got value|Given value): (.*)$", text)
+    if not key or not value:
+        return text
+    choices = re.findall(r"'([^']+)'", "".join(re.findall(r"Expected an? typing.Literal\[(.*?)\]", text)))
+    kinds = [kind for kind in re.findall(r"Expected an? <class '(\w+)'>", text) if kind != "NoneType"]
+    mend = f"give one of {', '.join(choices)}" if choices else f"it must be {' or '.join(kinds) or 'another'}"
+    return f"{key[1]} is {value[1]}; {mend}"
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(
+        p.name.removesuffix(".yaml")
+        for p in resources.files("hemf.recipes").iterdir()
+        if p.name.endswith(".yaml")
+    )
+
+
+def recipe_path(recipe: str) -> Path:
+    """File of a recipe, given its name or a path to a YAML file.
+
+    Raises:
+        HemfError: there is none.
+    """
+    if recipe in recipe_names():
+        return Path(str(resources.files("hemf.recipes") / f"{recipe}.yaml"))
+    if Path(recipe).is_file():
+        return Path(recipe)
+    raise HemfError(
+        f"no recipe {recipe!r}; give one of {', '.join(recipe_names())}, or the path of a YAML file"
+    )
+
+
+def read_recipe(recipe: str) -> dict[str, Any]:
+    """Options that a recipe sets.
+
+    Raises:
+        HemfError: there is no such recipe, or it is not a YAML mapping.
+    """
+    path = recipe_path(recipe)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HemfError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise HemfError(f"recipe {path} holds no 'option: value' pairs")
+    return values

@@ -1,0 +1,275 @@
+"""``hemf data prepare``: a release, folder or CSV becomes a prepared data set."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemf.data.splits import Method
+from hemf.errors import HemfError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hemf.data.manifest import DataSet, Sample
+    from hemf.data.sources import Source
+
+WRITTEN = ("manifest.csv", "dataset.json", "images")
+
+
+def prepare(
+    source: str,
+    root: str | None = None,
+    out: str | None = None,
+    split: Method | None = None,
+    val: float | None = None,
+    test: float | None = None,
+    folds: int = 5,
+    seed: int | None = None,
+    resize: int | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    check_counts: bool = True,
+    overwrite: bool = False,
+    workers: int | None = None,
+) -> "DataSet":
+    """Turn a release, folder or CSV into a prepared data set: manifest.csv and dataset.json.
+
+    Every image is decoded once. The folder appears whole or not at all.
+
+    Args:
+        source: isic2018, kvasir, covid-ct, folder or csv.
+        root: folder of the release (or the one above, or its zip), of the class folders, or the CSV file.
+        out: folder to write; by default prepared/ and the data set's name.
+        split: by default the one your folders or CSV give, else grouped where patients or lesions are known,
+            else stratified; official and paper are those of the release and of the HEMF paper.
+        val: share of all images to validate on; by default 0.1, or as the paper has it.
+        test: share of all images to test on; by default 0.2, or as the paper has it.
+        folds: number of folds of kfold and grouped-kfold.
+        seed: chooses the split; by default 0, and 123 for paper.
+        resize: write images whose short side is at most this many pixels into the prepared folder.
+        download: fetch the release from its publisher into root first.
+        skip_unreadable: leave unreadable images out, named and counted, instead of stopping.
+        check_counts: stop unless the number of images of each class is the published one.
+        overwrite: replace a prepared data set in out.
+        workers: threads that decode images; by default one a core.
+
+    Returns:
+        The prepared data set.
+
+    Raises:
+        HemfError: the release is not there or not whole, an image is unreadable, or out cannot be written.
+    """
+    from hemf.data.splits import split_data
+
+    kind = _source(source)
+    place, fetched = _place(kind, root, download)
+    target = Path(out) if out else Path("prepared") / (source if kind.counts else place.stem)
+    _check_target(target, place, overwrite, inside=source == "folder")
+    data = kind.read(place)
+    if check_counts:
+        kind.check_counts(data)
+    if kind.group and not data.groups and split is None:
+        raise HemfError(
+            f"{place} lacks the file that names the {kind.group}, so no split can keep them on one side; "
+            "fetch the whole release, or choose another --split, such as stratified"
+        )
+    if resize is not None and resize < 1:
+        raise HemfError(f"cannot resize to {resize} pixels; give the short side in pixels, such as 256")
+    data.info |= {"licence": kind.licence} if kind.licence else {}
+    data.info |= {"downloads": fetched} if fetched else {}
+    divide = partial(
+        split_data, method=split, val=val, test=test, folds=folds, seed=seed, published=kind.paper
+    )
+    divide(data)  # what cannot be split is better known before the images are read
+    with _whole_folder(target) as staging:
+        data = _decode(data, staging, resize, skip_unreadable, workers)
+        data = divide(data)
+        data.check()
+        data.save(staging)
+    data = replace(data, root=target.resolve() / "images") if resize else data
+    _show(data, kind, target)
+    return data
+
+
+def _source(name: str) -> "Source":
+    from hemf.data.sources import SOURCES
+
+    if name not in SOURCES:
+        raise HemfError(f"no source {name!r}; give one of {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list[dict[str, str]]]:
+    """Where the release lies, after fetching it if asked to, and what was fetched."""
+    if not download:
+        if root is None:
+            more = ", or fetch it with --download" if kind.downloads else ""
+            raise HemfError(f"where is the data? give its place with --root{more}")
+        if not Path(root).exists():
+            raise HemfError(f"nothing at {root}; give the folder or file of the data as --root")
+        return Path(root), []
+    if not kind.downloads:
+        raise HemfError(f"source {kind.name} has no publisher to download from; give --root instead")
+    from hemf.data.download import fetch
+
+    place = Path(root or f"{kind.name}-release")
+    return place, fetch(kind.downloads, place)
+
+
+def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> None:
+    here, there = target.resolve(), place.resolve()
+    if there.is_relative_to(here) or (inside and here.is_relative_to(there)):
+        raise HemfError(f"{target} and the data in {place} would lie in one another; give another --out")
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / "dataset.json").is_file() or not (target / "manifest.csv").is_file():
+        raise HemfError(f"{target} exists and is no prepared data set; give another --out")
+    if not overwrite:
+        raise HemfError(
+            f"{target} holds a prepared data set; give --overwrite to replace it, or another --out"
+        )
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder beside ``target`` that takes its place on a clean exit, with what the user had added to it.
+
+    A run killed at any moment leaves either data set whole; the next run clears up after it.
+    """
+    target = target.resolve()
+    staging, old = (target.with_name(f".{target.name}-{word}") for word in ("partial", "replaced"))
+    try:
+        _clear_up(target, staging, old)
+        staging.mkdir(parents=True)
+        yield staging
+        if target.exists():
+            for other in (p for p in target.iterdir() if p.name not in WRITTEN):  # contact sheets, notes
+                copy = shutil.copytree if other.is_dir() else shutil.copy2
+                copy(other, staging / other.name)
+            target.rename(old)
+        staging.rename(target)
+    except OSError as error:
+        why = f"{error.strerror or error} ({error.filename or target})"
+        raise HemfError(f"cannot write {target}: {why}; give another --out") from error
+    finally:
+        _clear_up(target, staging, old)
+
+
+def _clear_up(target: Path, staging: Path, old: Path) -> None:
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for left in (staging, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _decode(
+    data: "DataSet", staging: Path, resize: int | None, skip_unreadable: bool, workers: int | None
+) -> "DataSet":
+    """Decode every image, and write it smaller if asked; the data set without those that are unreadable."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rich.progress import track
+
+    def one(sample: "Sample") -> "Sample | HemfError":
+        try:
+            return _decode_one(data.path(sample), sample, staging / "images", resize)
+        except HemfError as error:
+            return error
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        results = pool.map(one, data.samples)
+        results = list(track(results, "reading images", total=len(data.samples), transient=True))
+    faults = {s.path: str(r) for s, r in zip(data.samples, results, strict=True) if isinstance(r, HemfError)}
+    if faults and not skip_unreadable:
+        more = f" ({len(faults) - 1} more cannot be read)" if len(faults) > 1 else ""
+        raise HemfError(f"{next(iter(faults.values()))}, with --skip-unreadable{more}")
+    samples = [r for r in results if not isinstance(r, HemfError)]
+    skipped = [{"path": path, "reason": reason} for path, reason in faults.items()]
+    info = data.info | {"resize": resize, "skipped": skipped}
+    return replace(data, samples=samples, root=staging / "images" if resize else data.root, info=info)
+
+
+def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None) -> "Sample":
+    """Read one image to its end; write it with a short side of at most ``resize``.
+
+    JPEG stays JPEG, the others become PNG. What is small enough already is copied as it is.
+    """
+    from PIL.Image import Resampling
+
+    from hemf.data.image import read_image
+
+    image = read_image(file)
+    if resize is None:
+        return sample
+    is_jpeg = file.suffix.lower() in (".jpg", ".jpeg")
+    name = sample.path if is_jpeg or file.suffix.lower() == ".png" else f"{sample.path}.png"
+    target = images / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scale = resize / min(image.size)
+    if scale >= 1 and name == sample.path:
+        shutil.copyfile(file, target)
+        return sample
+    if scale < 1:
+        width, height = (max(resize, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Resampling.LANCZOS)
+    image.save(target, **({"quality": 95, "subsampling": 0} if is_jpeg else {}))
+    return replace(sample, path=name)
+
+
+def counts_table(data: "DataSet") -> "Table":
+    """Images by class and side of the split, with totals."""
+    from rich.table import Table
+
+    counts = data.counts()
+    table = Table(title=f"{data.name}: {len(data.samples)} images", title_justify="left")
+    table.add_column("class", footer="all")
+    for side in counts:
+        table.add_column(side or "images", justify="right")
+    if len(counts) > 1:
+        table.add_column("all", justify="right")
+    rows = [[label, *(by_class[label] for by_class in counts.values())] for label in data.classes]
+    rows.append(["all", *(sum(by_class.values()) for by_class in counts.values())])
+    for name, *numbers in rows:
+        if name == "all":
+            table.add_section()
+        total = [sum(numbers)] if len(counts) > 1 else []
+        table.add_row(name, *(str(n) for n in numbers + total))
+    return table
+
+
+def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
+    """How many groups are known, and how many images of each side share theirs with another side."""
+    if not data.groups:
+        return ["groups: unknown, so nothing says whether a patient or lesion is on two sides of the split"]
+    unknown = sum(not s.group for s in data.samples)
+    lines = [f"{word}: {data.groups} known" + (f", {unknown} images without" if unknown else "")]
+    leaking = data.leaking_groups()
+    if not leaking:
+        return [*lines, f"none of the {word} is on two sides of the split"]
+    total = {side: sum(by_class.values()) for side, by_class in data.counts().items()}
+    shares = ", ".join(f"{n} of {total[side]} in {side}" for side, n in data.leaks().items() if n)
+    return [*lines, f"LEAKAGE: {len(leaking)} {word} are on two or more sides; of the images, {shares}"]
+
+
+def _show(data: "DataSet", kind: "Source", target: Path) -> None:
+    """Print counts, groups, leakage, what was left out, and what to do next."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(counts_table(data))
+    about = data.info["split"]
+    console.print("split: " + ", ".join(f"{key} {value}" for key, value in about.items() if key != "ratios"))
+    for line in group_lines(data, kind.group or "groups"):
+        console.print(line)
+    skipped = data.info["skipped"]
+    for left_out in skipped:
+        console.print(f"left out: {left_out['reason']}")
+    if skipped:
+        console.print(f"left out {len(skipped)} unreadable of {len(skipped) + len(data.samples)} images")
+    fold = " --fold 0" if data.folds else ""
+    console.print(f"prepared in {target}; next: hemf train --data {target}{fold}")

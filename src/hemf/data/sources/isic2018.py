@@ -1,0 +1,76 @@
+"""ISIC 2018, task 3, training images: HAM10000, dermatoscopy in seven classes (Tschandl et al. 2018)."""
+
+from pathlib import Path
+
+from hemf.data.download import Download
+from hemf.data.image import find_images
+from hemf.data.manifest import DataSet
+from hemf.data.sources.registry import Source, register
+from hemf.data.sources.release import Release, column, data_set, table
+from hemf.errors import HemfError
+
+COUNTS = {"MEL": 1113, "NV": 6705, "BCC": 514, "AKIEC": 327, "BKL": 1099, "DF": 115, "VASC": 142}
+PUBLISHER = "https://isic-challenge-data.s3.amazonaws.com/2018"
+TRAINING = "ISIC2018_Task3_Training"
+
+
+def read_isic2018(root: Path) -> DataSet:
+    """Images in the ground-truth file's order, with the lesion each of them shows.
+
+    Raises:
+        HemfError: a part of the release is missing, a row is not one-hot, or an image is missing.
+    """
+    release = Release(root)
+    classes, labels = _labels(release)
+    lesions = _lesions(release)
+    folder = release.need(f"{TRAINING}_Input")
+    files = {file.stem: file for file in find_images(folder)}
+    if missing := [image for image in labels if image not in files]:
+        raise HemfError(
+            f"{folder} lacks {len(missing)} of the {len(labels)} images of the ground truth, first "
+            f"{missing[0]}; fetch the release again"
+        )
+    rows = ((files[image], label, lesions.get(image, ""), "") for image, label in labels.items())
+    return data_set("isic2018", classes, folder, rows)
+
+
+def _labels(release: Release) -> tuple[list[str], dict[str, str]]:
+    """Classes in the file's order, and the class of each image."""
+    file = release.find(f"{TRAINING}_GroundTruth.csv")
+    file = file or release.need(f"{TRAINING}_GroundTruth") / f"{TRAINING}_GroundTruth.csv"
+    (_, *classes), *rows = table(file)
+    labels = {}
+    for image, *cells in rows:
+        one_hot = [{"0": 0, "0.0": 0, "1": 1, "1.0": 1}.get(cell.strip()) for cell in cells]
+        if len(one_hot) != len(classes) or one_hot.count(1) != 1 or None in one_hot:
+            raise HemfError(f"{file}: the row of {image} has no single 1; fetch the file again")
+        labels[image] = classes[one_hot.index(1)]
+    return classes, labels
+
+
+def _lesions(release: Release) -> dict[str, str]:
+    """Lesion of each image, from the challenge's file or HAM10000's own; empty if there is neither."""
+    for name in (f"{TRAINING}_LesionGroupings.csv", "HAM10000_metadata.csv"):
+        file = release.find(name)
+        if file:
+            head, *rows = table(file)
+            image, lesion = column(file, head, ("image", "image_id")), column(file, head, ("lesion_id",))
+            return {row[image]: row[lesion] for row in rows}
+    return {}
+
+
+register(
+    Source(
+        name="isic2018",
+        read=read_isic2018,
+        licence="CC BY-NC 4.0 (HAM10000, Tschandl et al. 2018)",
+        counts=COUNTS,
+        group="lesions",
+        paper={"val": 0.1, "test": 0.3},
+        downloads=(
+            Download(f"{PUBLISHER}/{TRAINING}_Input.zip"),
+            Download(f"{PUBLISHER}/{TRAINING}_GroundTruth.zip"),
+            Download(f"{PUBLISHER}/{TRAINING}_LesionGroupings.csv"),
+        ),
+    )
+)

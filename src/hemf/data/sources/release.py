@@ -1,0 +1,91 @@
+"""Finding the parts of a release, zipped or not, in the folder that a user gives."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from hemf.data.download import unpack
+from hemf.data.manifest import DataSet, Sample
+from hemf.errors import HemfError
+
+
+class Release:
+    """A release on disk.
+
+    Args:
+        root: its folder, the folder above, or a zip of it. Zips are unpacked where they lie, as one would by
+            hand.
+
+    Raises:
+        HemfError: there is no such folder or zip.
+    """
+
+    def __init__(self, root: Path):
+        root = root.resolve()
+        if root.suffix.lower() == ".zip" and root.is_file():
+            root = unpack(root)
+        if not root.is_dir():
+            raise HemfError(f"no folder {root}; give the release's folder as root, or --download true")
+        self.root = root
+
+    def find(self, name: str) -> Path | None:
+        """File or folder ``name`` of the release; a zip called so is unpacked; None if there is neither."""
+        places = [self.root, *sorted(p for p in self.root.iterdir() if p.is_dir())]
+        for place in places:
+            if (place / name).exists():
+                return place / name
+        for place in places:
+            if (place / f"{name}.zip").is_file():
+                return unpack(place / f"{name}.zip")
+        return None
+
+    def need(self, name: str) -> Path:
+        """As ``find``.
+
+        Raises:
+            HemfError: it is not there.
+        """
+        found = self.find(name)
+        if found is None:
+            raise HemfError(f"{self.root} holds no {name} or {name}.zip; give the release's folder as root")
+        return found
+
+
+def table(file: Path) -> list[list[str]]:
+    """Rows of a release's CSV file, its head first; empty rows are left out.
+
+    Raises:
+        HemfError: it is empty, or no text in UTF-8.
+    """
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as text:
+            rows = [row for row in csv.reader(text) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise HemfError(f"{file} is no table ({error}); fetch the release again") from error
+    if not rows:
+        raise HemfError(f"{file} is empty; fetch the release again")
+    return rows
+
+
+def column(file: Path, head: list[str], names: Iterable[str]) -> int:
+    """Place of the first of ``names`` (lower case) in a table's head.
+
+    Raises:
+        HemfError: none of them is there.
+    """
+    head = [cell.strip().lower() for cell in head]
+    for name in names:
+        if name in head:
+            return head.index(name)
+    raise HemfError(f"{file} has no column {' or '.join(names)}; fetch the release again")
+
+
+def data_set(
+    name: str, classes: list[str], root: Path, samples: Iterable[tuple[Path, str, str, str]]
+) -> DataSet:
+    """A data set of (file, label, group, split), the files below ``root``."""
+    rows = [
+        Sample(file.relative_to(root).as_posix(), label, group, split)
+        for file, label, group, split in samples
+    ]
+    return DataSet(name, classes, rows, root, {"source": name})

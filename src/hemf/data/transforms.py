@@ -1,0 +1,240 @@
+"""From a read image to the network's input: what validation sees, and what training draws at random.
+
+Images stay PIL images until the last step. Torchvision's transforms of uint8 tensors are about twice as fast
+on CPUs with AVX2, but differ from PIL's by one or two levels of 255, and from machine to machine; PIL's are
+those of the paper's code and of timm, level for level, and decoding a full-size file takes as long again.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from PIL import Image
+from timm.data import resolve_data_config
+from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+from hemf.config import RunConfig
+from hemf.errors import HemfError
+
+CROP_MODES = ("center", "border", "squash")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How an image becomes the network's input; it travels with the model in timm's words.
+
+    Args:
+        input_size: channels (1 or 3), height and width.
+        crop_pct: share of the resized image's side that the central crop keeps.
+        crop_mode: ``center`` resizes the short side and crops, ``border`` resizes the long side and pads with
+            the mean, ``squash`` resizes both sides.
+        interpolation: how pixels are resampled.
+        mean: of each channel, on a scale of 0 to 1.
+        std: of each channel, on a scale of 0 to 1.
+
+    Raises:
+        HemfError: a value that makes no sense.
+    """
+
+    input_size: tuple[int, int, int]
+    crop_pct: float
+    crop_mode: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.input_size
+        if channels not in (1, 3) or min(height, width) < 1:
+            raise HemfError(
+                f"input_size {self.input_size} is not (1 or 3 channels, height, width); correct it"
+            )
+        if not 0 < self.crop_pct <= 1:
+            raise HemfError(f"crop_pct {self.crop_pct} is not in (0, 1]; 0.875 is usual")
+        if self.crop_mode not in CROP_MODES:
+            raise HemfError(f"no crop_mode {self.crop_mode!r}; give one of {', '.join(CROP_MODES)}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise HemfError(
+                f"no interpolation {self.interpolation!r}; give one of {', '.join(INTERPOLATIONS)}"
+            )
+        if len(self.mean) != channels or len(self.std) != channels or min(self.std) <= 0:
+            raise HemfError(
+                f"mean {self.mean} and std {self.std} need {channels} values, those of std above 0"
+            )
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """The input that a run's options describe."""
+        return cls(
+            input_size=config.input_size,
+            crop_pct=config.crop_pct,
+            crop_mode=config.crop_mode,
+            interpolation=config.interpolation,
+            mean=_per_channel(config.mean, config.in_chans),
+            std=_per_channel(config.std, config.in_chans),
+        )
+
+    @classmethod
+    def from_pretrained_cfg(cls, cfg: Mapping[str, Any]) -> Self:
+        """The input that timm's ``pretrained_cfg`` describes, with timm's defaults for what it leaves out."""
+        known = resolve_data_config(pretrained_cfg=dict(cfg) or {"input_size": (3, 224, 224)})
+        channels, height, width = known["input_size"]
+        return cls(
+            input_size=(channels, height, width),
+            crop_pct=known["crop_pct"],
+            crop_mode=known["crop_mode"],
+            interpolation=known["interpolation"],
+            mean=_per_channel(known["mean"], channels),
+            std=_per_channel(known["std"], channels),
+        )
+
+    def to_pretrained_cfg(self) -> dict[str, Any]:
+        """The same as part of timm's ``pretrained_cfg``, ready for JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @property
+    def image_mode(self) -> str:
+        """Mode in which ``read_image`` must read: ``RGB``, or ``L`` for one channel."""
+        return "RGB" if self.input_size[0] == 3 else "L"
+
+    @property
+    def fill(self) -> list[int]:
+        """The mean as a colour, for pixels that no image covers."""
+        return [round(255 * m) for m in self.mean]
+
+
+def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """One value serves all channels; those of three channels are averaged for grey."""
+    if len(values) == 1:
+        return tuple(values) * channels
+    return (sum(values) / len(values),) if channels == 1 else tuple(values)
+
+
+def eval_transform(spec: InputSpec) -> Transform:
+    """What validation, test and prediction do: resize, crop the centre, normalise; level for level as timm.
+
+    Args:
+        spec: the input.
+
+    Returns:
+        A callable from a PIL image in ``spec.image_mode`` to a float tensor of ``spec.input_size``.
+    """
+    return v2.Compose([*_centred(spec), *_normalised(spec)])
+
+
+def train_transform(config: RunConfig) -> Transform:
+    """What training does: random crop, flips, rotation, colours, an automatic policy, erasing.
+
+    All random numbers are drawn from torch's global generator, which the caller seeds.
+
+    Args:
+        config: its augmentation options; the paper's recipe is a random resized crop and a horizontal flip.
+
+    Returns:
+        A callable from a PIL image to a float tensor, C x H x W, of the run's input size.
+
+    Raises:
+        HemfError: an option out of its range.
+    """
+    spec = InputSpec.from_config(config)
+    _check(config)
+    interpolation = InterpolationMode(spec.interpolation)
+    steps: list[Any] = []
+    if tuple(config.crop_scale) == (1, 1):
+        steps += _centred(spec)
+    else:
+        steps.append(
+            v2.RandomResizedCrop(spec.input_size[1:], config.crop_scale, config.crop_ratio, interpolation)
+        )
+    if config.hflip:
+        steps.append(v2.RandomHorizontalFlip(config.hflip))
+    if config.vflip:
+        steps.append(v2.RandomVerticalFlip(config.vflip))
+    if config.rotate:
+        steps.append(v2.RandomRotation(config.rotate, InterpolationMode.BILINEAR, fill=spec.fill))
+    if jitter := config.color_jitter:
+        steps.append(v2.ColorJitter(jitter, jitter, jitter if config.in_chans == 3 else 0))
+    if config.auto_augment:
+        policy = {"randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide}[config.auto_augment]
+        steps.append(policy(interpolation=InterpolationMode.BILINEAR, fill=spec.fill))
+    steps += _normalised(spec)
+    if config.random_erasing:
+        steps.append(v2.RandomErasing(config.random_erasing))
+    return v2.Compose(steps)
+
+
+def mixup_cutmix(
+    config: RunConfig, num_classes: int
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """MixUp, CutMix, or one of the two drawn for each batch; ``None`` where both are off.
+
+    Args:
+        config: its ``mixup`` and ``cutmix``.
+        num_classes: number of classes.
+
+    Returns:
+        A callable from images (B x C x H x W) and labels (B, whole numbers) to mixed images and labels
+        (B x classes, each row summing to 1). It draws from torch's global generator.
+
+    Raises:
+        HemfError: an alpha below 0.
+    """
+    if min(config.mixup, config.cutmix) < 0:
+        raise HemfError(
+            f"mixup {config.mixup} and cutmix {config.cutmix} may not be below 0; 0 is off, 0.2 to 1 usual"
+        )
+    mixers: list[Any] = []
+    if config.mixup:
+        mixers.append(v2.MixUp(alpha=config.mixup, num_classes=num_classes))
+    if config.cutmix:
+        mixers.append(v2.CutMix(alpha=config.cutmix, num_classes=num_classes))
+    return v2.RandomChoice(mixers) if len(mixers) == 2 else next(iter(mixers), None)
+
+
+def _centred(spec: InputSpec) -> list[Any]:
+    """Resize, then cut out or pad around the centre."""
+    height, width = spec.input_size[1:]
+    resized = [math.floor(side / spec.crop_pct) for side in (height, width)]
+    interpolation = InterpolationMode(spec.interpolation)
+    if spec.crop_mode == "squash":
+        return [v2.Resize(resized, interpolation), v2.CenterCrop([height, width])]
+    if spec.crop_mode == "border":
+        resize = ResizeKeepRatio(resized, interpolation=spec.interpolation, longest=1.0)
+        return [resize, CenterCropOrPad((height, width), fill=spec.fill)]
+    if height == width:
+        return [v2.Resize(resized[:1], interpolation), v2.CenterCrop([height, width])]
+    return [ResizeKeepRatio(resized, interpolation=spec.interpolation), v2.CenterCrop([height, width])]
+
+
+def _normalised(spec: InputSpec) -> list[Any]:
+    """To a float tensor with the channel's mean taken off, in units of its standard deviation."""
+    return [
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(list(spec.mean), list(spec.std)),
+    ]
+
+
+def _check(config: RunConfig) -> None:
+    """Augmentation options that torchvision would refuse in its own words, or take in silence."""
+    for name in ("hflip", "vflip", "random_erasing"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise HemfError(f"{name} {getattr(config, name)} is no probability; give a number from 0 to 1")
+    for name, top in (("rotate", 180), ("color_jitter", 1)):
+        if not 0 <= getattr(config, name) <= top:
+            raise HemfError(f"{name} {getattr(config, name)} is out of range; give a number from 0 to {top}")
+    for name, top in (("crop_scale", 1), ("crop_ratio", math.inf)):
+        low, high = getattr(config, name)
+        if not 0 < low <= high <= top:
+            raise HemfError(
+                f"{name} {low}, {high} is no range above 0"
+                + (" and up to 1" if top == 1 else "")
+                + "; give least and greatest"
+            )

@@ -1,0 +1,91 @@
+"""``hemf predict``: the classes of images, as a table or as CSV."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hemf.errors import HemfError
+from hemf.files import whole_file
+
+if TYPE_CHECKING:
+    from hemf.deploy.classifier import Prediction
+
+
+def predict(
+    run: str,
+    images: list[str],
+    out: str | None = None,
+    batch_size: int = 32,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+) -> int:
+    """Classify images with a trained model.
+
+    Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
+    Images that cannot be found or read are named at the end, and the exit code is then 1.
+
+    Args:
+        run: a run's folder, or its model folder.
+        images: files, folders (with the folders in them) or globs in quotes.
+        out: CSV file to write, instead of printing.
+        batch_size: images that go through the model at once.
+        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        workers: processes that read images; by default one a core, at most 8.
+        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        0, or 1 where an image could not be found or read.
+
+    Raises:
+        HemfError: no such run, no image at all, or the CSV cannot be written.
+    """
+    from hemf.deploy.classifier import load
+
+    if out is not None and Path(out).is_dir():
+        raise HemfError(f"--out {out} is a folder; give the name of a CSV file")
+    classifier, failed = load(run, precision, device), []
+    predictions = classifier.stream(images, batch_size, workers, failed.append, bar=out is not None)
+    if out is None:
+        count = print_table(predictions, classifier.classes)
+    else:
+        count = write_csv(predictions, classifier.classes, Path(out))
+        print(f"{count} predictions in {out}")
+    for message in failed:
+        print(printable(message), file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} could not be read; {count} classified", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Path) -> int:
+    """Write predictions as they come, into a file that appears when all are there; returns their number."""
+    rows = 0
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["path", "prediction", "probability", *classes])
+        for found in predictions:
+            writer.writerow([found.path, found.label, found.probability, *found.probabilities.values()])
+            rows += 1
+    return rows
+
+
+def print_table(predictions: Iterable["Prediction"], classes: list[str]) -> int:
+    """Print a line for each prediction as it comes; returns their number."""
+    width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0
+    for found in predictions:
+        if not rows:
+            print(f"{'prediction':{width}}  probability  path")
+        print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {printable(found.path)}")
+        rows += 1
+    return rows
+
+
+def printable(text: str) -> str:
+    """Text without the characters by which a file's name could steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

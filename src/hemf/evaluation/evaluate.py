@@ -1,0 +1,248 @@
+"""``hemf evaluate``: how good a run is on some images, written down with how that is known."""
+
+import csv
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hemf.errors import HemfError
+from hemf.evaluation.show import measure_text, show
+from hemf.files import whole_file, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hemf.data.manifest import DataSet, Sample
+    from hemf.evaluation.inference import TrainedModel
+    from hemf.training.folder import OpenRun
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` found.
+
+    Args:
+        split: name of the split.
+        n: its number of images.
+        metrics: the split's measures by name, each with ``value``, ``n`` and, for proportions, ``ci95``.
+        report: all that ``metrics.json`` holds, ``per_class`` and ``confusion_matrix`` among it.
+        folder: where the files are.
+    """
+
+    split: str
+    n: int
+    metrics: dict[str, dict[str, Any]]
+    report: dict[str, Any]
+    folder: Path
+
+    def __str__(self) -> str:
+        names = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
+        found = ", ".join(f"{name} {measure_text(self.metrics[name])}" for name in names)
+        return f"{self.report['data']['name']} {self.split}, n = {self.n}: {found} ({self.folder})"
+
+
+def evaluate(
+    run: str,
+    split: str = "test",
+    data: str | None = None,
+    fold: int | None = None,
+    batch_size: int = 32,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Measure a run on one split of its data, or on another data set.
+
+    Writes metrics.json, predictions.csv, the confusion matrix and the ROC curves (SVG and PNG) into
+    evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints the metrics, each
+    with the number of images it rests on.
+
+    Args:
+        run: a run's folder, or its model folder, which then needs --data.
+        split: train, val, test, or all.
+        data: another data set of the same classes; by default the run's own, split as the run was.
+        fold: fold to test on, where --data was prepared with k folds.
+        batch_size: images that go through the model at once.
+        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        workers: processes that read images; by default one a core, at most 8.
+        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Raises:
+        HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
+    """
+    from hemf.evaluation.inference import load_trained
+    from hemf.evaluation.metrics import classification_metrics
+    from hemf.training.folder import open_run
+
+    opened = open_run(run)
+    images = _images_of(opened, data, fold)
+    trained = load_trained(opened.model)
+    samples = _samples_of(images, split, trained.classes)
+    started = time.perf_counter()
+    probabilities, used = _probabilities(trained, images, samples, batch_size, workers, precision, device)
+    seconds = time.perf_counter() - started
+    labels = _labels(samples, trained.classes)
+    report = {
+        "split": split,
+        **_provenance(opened, data is None, images, samples, split),
+        "model": trained.name,
+        "run": str(run),
+        **classification_metrics(labels, probabilities, trained.classes),
+        "seconds": seconds,
+        "images_per_second": len(samples) / seconds,
+        **used,
+    }
+    folder = _folder(opened, None if data is None else images.name, fold, split)
+    _write(folder, report, samples, labels, probabilities)
+    found = Evaluation(split, len(samples), report["metrics"], report, folder)
+    show(report, folder)
+    return found
+
+
+def _images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
+    """The run's own images with its split, or those of another data set."""
+    from hemf.data.manifest import load_data
+
+    if data is None:
+        if fold is not None:
+            raise HemfError("a run keeps the fold it was trained for; --fold goes with --data only")
+        if opened.path is None:
+            raise HemfError(f"{opened.model} is a model without its run; say on which images with --data")
+        return opened.data
+    images = load_data(data)
+    return images if fold is None else images.for_fold(fold)
+
+
+def _samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["Sample"]:
+    """The samples of a split, which must exist and be of the model's classes."""
+    samples = images.subset(split)
+    if not samples:
+        counts = {side: sum(of_class.values()) for side, of_class in images.counts().items()}
+        have = ", ".join(f"{side} ({n})" for side, n in counts.items() if side)
+        raise HemfError(
+            f"{images.name} has no {split} images; it has {have or 'no splits, so give --split all'}"
+        )
+    if unknown := sorted({s.label for s in samples} - set(classes)):
+        raise HemfError(
+            f"{images.name} has images of {unknown[0]!r}, which the model does not know (its classes are "
+            f"{', '.join(classes)}); rename that class or leave its images out"
+        )
+    return samples
+
+
+def _labels(samples: Sequence["Sample"], classes: Sequence[str]) -> "np.ndarray":
+    import numpy as np
+
+    index = {name: k for k, name in enumerate(classes)}
+    return np.array([index[s.label] for s in samples])
+
+
+def _probabilities(
+    trained: "TrainedModel",
+    images: "DataSet",
+    samples: Sequence["Sample"],
+    batch_size: int,
+    workers: int | None,
+    precision: str,
+    device: str,
+) -> tuple["np.ndarray", dict[str, Any]]:
+    """N x K probabilities, and with what they were computed; an unreadable image stops the evaluation."""
+    import torch
+
+    from hemf.evaluation.inference import pick_device, stream_logits, watched
+    from hemf.training.folder import environment
+    from hemf.training.precision import resolve_precision
+
+    device = pick_device(device)
+    precision = resolve_precision(precision, device.type)
+    paths = [images.path(s) for s in samples]
+    results = stream_logits(trained.model, paths, trained.spec, batch_size, workers, precision, device)
+    rows = []
+    for _, logits, error in watched(results, len(paths), "evaluating"):
+        if error is not None:
+            raise HemfError(error)
+        rows.append(logits.double().softmax(0))
+    used = {"batch_size": batch_size, "device": str(device), "environment": environment(precision)}
+    return torch.stack(rows).numpy(), {"precision": precision} | used
+
+
+def _provenance(
+    opened: "OpenRun", own: bool, images: "DataSet", samples: Sequence["Sample"], split: str
+) -> dict[str, Any]:
+    """How the split came about, and what may make its numbers too good.
+
+    ``groups_on_two_sides`` counts the patients or lesions of this split that are on another side too (None
+    where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
+    images of this split that the run was trained on (None where the run is not at hand), and
+    ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this very split.
+    """
+    groups = images.leaking_groups() if images.groups and split != "all" else {}
+    known = bool(images.groups) and split != "all"
+    about = images.info.get("split", {})
+    return {
+        "split_method": about.get("method"),
+        "split_info": about,
+        "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
+        "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
+        "images_trained_on": _trained_on(opened, images, samples),
+        "chose_checkpoint": own and opened.config.val_split == split,
+        "data": {"name": images.name, "hash": images.hash, "own": own},
+    }
+
+
+def _trained_on(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
+    from hemf.data.manifest import DataSet
+
+    if opened.path is None:
+        return None
+    ours = DataSet.load(opened.path)
+    files = {ours.path(s) for s in ours.subset("train")}
+    return sum(images.path(s) in files for s in samples)
+
+
+def _folder(opened: "OpenRun", name: str | None, fold: int | None, split: str) -> Path:
+    """Where the files go; the name of another data set becomes part of a folder's name."""
+    parts = [split]
+    if name is not None:
+        parts = [
+            re.sub(r"[^\w-]+", "-", name).strip("-") or "data",
+            *([f"fold{fold}"] if fold is not None else []),
+            split,
+        ]
+    return (opened.path or opened.model) / "evaluation" / "-".join(parts)
+
+
+def _write(
+    folder: Path,
+    report: dict[str, Any],
+    samples: Sequence["Sample"],
+    labels: "np.ndarray",
+    probabilities: "np.ndarray",
+) -> None:
+    """All files of an evaluation, ``metrics.json`` last: where it is, the others are."""
+    from hemf.evaluation.figures import confusion_figure, roc_figure, save_figure
+
+    classes, head = report["classes"], f"{report['data']['name']} {report['split']}, n = {report['n']}"
+    with whole_file(folder / "predictions.csv") as temporary:
+        write_predictions(temporary, samples, classes, probabilities)
+    accuracy = report["metrics"]["accuracy"]
+    low, high = accuracy["ci95"]
+    title = f"{head}: accuracy {accuracy['value']:.3f} (95% interval {low:.3f} to {high:.3f})"
+    save_figure(confusion_figure(report["confusion_matrix"], classes, title), folder / "confusion-matrix")
+    title = f"{head}: macro ROC AUC {measure_text(report['metrics']['roc_auc_macro'])}"
+    save_figure(roc_figure(labels, probabilities, classes, title), folder / "roc")
+    write_json(folder / "metrics.json", report)
+
+
+def write_predictions(
+    path: Path, samples: Sequence["Sample"], classes: Sequence[str], probabilities: "np.ndarray"
+) -> None:
+    """A row for each image: path, label, prediction, and the probability of every class, to the last bit."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "prediction", *classes])
+        for sample, row in zip(samples, probabilities, strict=True):
+            writer.writerow([sample.path, sample.label, classes[row.argmax()], *row.tolist()])

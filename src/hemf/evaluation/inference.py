@@ -1,0 +1,186 @@
+"""Images through a model, one after the other, in constant memory."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from hemf.data.image import read_image
+from hemf.data.transforms import InputSpec, eval_transform
+from hemf.data.workers import worker_count
+from hemf.errors import HemfError
+from hemf.models.hub import load_model
+from hemf.training.precision import float32_logits, resolve_precision
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what is needed to use it.
+
+    Args:
+        model: the network, in evaluation mode.
+        classes: names of its classes, in the order of its outputs.
+        spec: its input.
+        name: of its architecture.
+    """
+
+    model: nn.Module
+    classes: list[str]
+    spec: InputSpec
+    name: str
+
+
+Reader = Callable[[Any, str], Image.Image]
+Result = tuple[Any, Tensor | None, str | None]
+
+
+def stream_logits(
+    model: nn.Module,
+    paths: Sequence[Any],
+    spec: InputSpec,
+    batch_size: int = 32,
+    workers: int | None = None,
+    precision: str = "auto",
+    device: str | torch.device = "auto",
+    read: Reader = read_image,
+) -> Iterator[Result]:
+    """Logits of images, in their order, read by other processes while the model computes.
+
+    The logits of an image depend on its file, the model, precision and device, and (in the last bits) on the
+    batch size; not on the number of workers, nor on other images being unreadable. The body runs under
+    autocast for bf16 and fp16, the head always in float32: rounded to 8 bits, logits would tie.
+
+    Args:
+        model: a timm model; it is moved to ``device``, in channels-last memory, and to evaluation mode.
+        paths: image files, or whatever ``read`` takes.
+        spec: the model's input.
+        batch_size: images that go through the model at once.
+        workers: processes that read images; by default one a core, at most 8, and none for few images.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
+        device: torch's name of a device, or ``auto`` for a GPU where there is one.
+        read: from an item of ``paths`` and ``spec.image_mode`` to a PIL image.
+
+    Yields:
+        (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
+        unreadable.
+
+    Raises:
+        HemfError: bad options, a device that is not there or too small, or logits that are not finite.
+    """
+    if batch_size < 1 or (workers is not None and workers < 0):
+        raise HemfError(f"batch_size {batch_size} must be at least 1 and workers {workers} at least 0")
+    device = pick_device(device)
+    precision = resolve_precision(precision, device.type)
+    model = _moved(model, device)
+    loader = DataLoader(
+        _Images(paths, spec, read),
+        batch_size,
+        num_workers=worker_count(workers, len(paths)),
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # the loader draws a number; not from the caller's stream
+    )
+    left = iter(paths)
+    for images, errors in loader:
+        logits = _logits(model, images, precision, device)
+        for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):
+            if error is None and not torch.isfinite(row).all():
+                raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
+            yield (path, row, None) if error is None else (path, None, error)
+
+
+def load_trained(folder: str | os.PathLike) -> TrainedModel:
+    """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
+
+    Raises:
+        HemfError: it cannot be loaded, or names no classes.
+    """
+    try:
+        model, config = load_model(folder)
+    except (ValueError, RuntimeError) as error:
+        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
+    classes = config.get("label_names") or []
+    if len(set(classes)) != model.num_classes:
+        raise HemfError(
+            f"{folder} names {len(set(classes))} classes for {model.num_classes} outputs; "
+            "set label_names in its config.json, in the order of the outputs"
+        )
+    spec = InputSpec.from_pretrained_cfg(config.get("pretrained_cfg") or {})
+    return TrainedModel(model, list(classes), spec, config.get("architecture", ""))
+
+
+def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:
+    """The same results, with a progress bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    yield from track(results, words, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """The device asked for, or for ``auto`` a GPU (CUDA, else Apple's) where there is one, else the CPU.
+
+    Raises:
+        HemfError: no such device.
+    """
+    if device == "auto":
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return torch.device("cpu") if found is None else found
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise HemfError(f"no device {str(device)!r} here; give cpu, cuda, cuda:1 ... or auto") from error
+    return device
+
+
+class _Images(Dataset):
+    """(image, None) of each path, or (None, message) where it cannot be read."""
+
+    def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
+        self.paths, self.spec, self.read = paths, spec, read
+        self.transform = eval_transform(spec)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str | None]:
+        try:
+            return self.transform(self.read(self.paths[index], self.spec.image_mode)), None
+        except HemfError as error:
+            return torch.zeros(self.spec.input_size), str(error)
+
+
+def _collate(items: list[tuple[Tensor, str | None]]) -> tuple[Tensor, list[str | None]]:
+    """Images B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
+    images, errors = zip(*items, strict=True)
+    return torch.stack(images).contiguous(memory_format=torch.channels_last), list(errors)
+
+
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    try:
+        return model.eval().to(device, memory_format=torch.channels_last)
+    except torch.OutOfMemoryError as error:
+        raise HemfError(f"the model does not fit into the memory of {device}; free it or use cpu") from error
+
+
+def _logits(model: nn.Module, images: Tensor, precision: str, device: torch.device) -> Tensor:
+    """Float32 logits B x K, on the CPU. (The mode ends here: a generator would leak it to its consumer.)"""
+    try:
+        with torch.inference_mode():
+            images = images.to(device, non_blocking=True)
+            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+                return float32_logits(model, images).cpu()
+    except torch.OutOfMemoryError as error:
+        raise HemfError(
+            f"a batch of {len(images)} images does not fit into the memory of {device}; "
+            "give a smaller --batch_size"
+        ) from error

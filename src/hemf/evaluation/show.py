@@ -1,0 +1,99 @@
+"""An evaluation in words and tables, for people."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+HEADLINE = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
+    "f1_macro": "F1, macro",
+    "specificity_macro": "specificity, macro",
+    "mcc": "MCC",
+    "kappa": "Cohen's kappa",
+    "roc_auc_macro": "ROC AUC, macro",
+    "average_precision_macro": "average precision, macro",
+    "log_loss": "log-loss",
+}
+OF_CLASS = {
+    "recall": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "roc_auc": "AUC",
+    "average_precision": "AP",
+}
+
+
+def show(report: dict[str, Any], folder: Path) -> None:
+    """Print how the split came about, its measures, those of the classes, and where the files are.
+
+    Args:
+        report: what ``metrics.json`` holds.
+        folder: where the files are.
+    """
+    console = Console()
+    for line in provenance_lines(report):
+        console.print(Text(line))
+    console.print(_headline(report["metrics"]))
+    console.print(_classes(report["per_class"]))
+    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png"):
+        console.print(Text(str(folder / name)), soft_wrap=True)
+
+
+def measure_text(measure: dict[str, Any]) -> str:
+    """A measure in a sentence: value and interval, or why there is no value."""
+    if measure["value"] is None:
+        return f"undefined ({measure['reason']})"
+    interval = measure.get("ci95")
+    return f"{measure['value']:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def provenance_lines(report: dict[str, Any]) -> list[str]:
+    """The split, how it was made, and what makes its numbers too good, in sentences."""
+    name, split, n = report["data"]["name"], report["split"], report["n"]
+    lines = [f"{name}, split {split}: {n} images; split method: {report['split_method'] or 'unknown'}"]
+    groups, images = report["groups_on_two_sides"], report["images_of_those_groups"]
+    if groups:
+        share = f"{images} of these {n} images ({images / n:.1%})"
+        lines.append(f"Warning: {share} show patients or lesions ({groups}) that are on another side too.")
+    elif groups == 0:
+        lines.append("No patient or lesion is on two sides of the split.")
+    elif split != "all":
+        lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
+    if report["images_trained_on"]:
+        lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {n} images.")
+    if report["chose_checkpoint"]:
+        lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
+    if report["absent_classes"]:
+        absent = ", ".join(report["absent_classes"])
+        lines.append(f"Absent from the split, and left out of the averages: {absent}.")
+    return lines
+
+
+def _headline(metrics: dict[str, Any]) -> Table:
+    table = Table("measure", "value", "95% interval", "n", box=box.SIMPLE_HEAD)
+    for name, words in HEADLINE.items():
+        one = metrics[name]
+        low, high = one.get("ci95", (None, None))
+        interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+        table.add_row(words, _number(one), one.get("reason", interval), str(one["n"]))
+    return table
+
+
+def _classes(per_class: dict[str, Any]) -> Table:
+    table = Table("class", "n", *OF_CLASS.values(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, of_class in per_class.items():
+        n = "0, absent" if of_class["absent"] else str(of_class["n"])
+        table.add_row(Text(name), n, *(_number(of_class[measure]) for measure in OF_CLASS))
+    return table
+
+
+def _number(measure: dict[str, Any]) -> str:
+    return "–" if measure["value"] is None else f"{measure['value']:.3f}"

@@ -1,0 +1,66 @@
+"""Small layers the other blocks are made of.
+
+Every block takes and returns maps (B, C, H, W). They are meant to lie in memory channels-last, so that
+``tokens`` is a view, and a 1x1 convolution is a matrix product on that view.
+"""
+
+from timm.layers import LayerNorm2d
+from torch import Tensor, nn
+
+__all__ = ["ConvBN1x1", "LayerNorm2d", "downsample", "head_width", "maps", "patch_stem", "tokens"]
+
+
+def tokens(x: Tensor) -> Tensor:
+    """View maps (B, C, H, W) as tokens (B, H, W, C)."""
+    return x.permute(0, 2, 3, 1)
+
+
+def maps(x: Tensor) -> Tensor:
+    """View tokens (B, H, W, C) as maps (B, C, H, W)."""
+    return x.permute(0, 3, 1, 2)
+
+
+def head_width(dim: int, num_heads: int) -> int:
+    """Channels of each of ``num_heads`` heads.
+
+    Raises:
+        ValueError: ``dim`` is not a multiple of ``num_heads``.
+    """
+    if dim % num_heads:
+        raise ValueError(
+            f"{dim} channels do not divide into {num_heads} heads: choose a multiple of {num_heads}"
+        )
+    return dim // num_heads
+
+
+def patch_stem(in_chans: int, dim: int, eps: float = 1e-6) -> nn.Sequential:
+    """Patches of 4x4 pixels and a LayerNorm: (B, in_chans, H, W) -> (B, dim, H / 4, W / 4)."""
+    return nn.Sequential(nn.Conv2d(in_chans, dim, 4, stride=4), LayerNorm2d(dim, eps=eps))
+
+
+def downsample(in_dim: int | None, dim: int) -> nn.Module:
+    """A LayerNorm and patches of 2x2: (B, in_dim, H, W) -> (B, dim, H / 2, W / 2).
+
+    In the first stage, where ``in_dim`` is None, nothing.
+    """
+    if in_dim is None:
+        return nn.Identity()
+    return nn.Sequential(LayerNorm2d(in_dim), nn.Conv2d(in_dim, dim, 2, stride=2))
+
+
+class ConvBN1x1(nn.Module):
+    """A 1x1 convolution and batch normalisation: (B, in_dim, H, W) -> (B, out_dim, H, W).
+
+    Args:
+        in_dim: channels of the input.
+        out_dim: channels of the output.
+        bias: give the convolution a bias of its own.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, bias: bool = True):
+        super().__init__()
+        self.conv = nn.Linear(in_dim, out_dim, bias=bias)
+        self.bn = nn.BatchNorm2d(out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(maps(self.conv(tokens(x))))

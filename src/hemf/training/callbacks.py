@@ -1,0 +1,159 @@
+"""What happens at the end of each epoch: the table of metrics, the checkpoints, the averaged weights."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
+
+from hemf.errors import HemfError
+from hemf.files import whole_file, write_text
+from hemf.training.metrics import DIRECTIONS
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, and reads it without running any code in it."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write ``checkpoint`` to ``path``; what was there stays until the new file is complete on disk.
+
+        Raises:
+            HemfError: the disk is full or the folder cannot be written.
+        """
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read the checkpoint at ``path`` onto the CPU."""
+        return read_checkpoint(path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Tensors and plain values of a checkpoint, on the CPU.
+
+    Raises:
+        HemfError: it is missing, damaged, or holds more than tensors and plain values.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise HemfError(f"cannot read the checkpoint {path}: {reason}; restore it or train again") from error
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average of weights and BatchNorm statistics, which is what is validated and kept.
+
+    The decay of step n is the smaller of ``decay`` and (1 + n) / (10 + n), so that short runs do not
+    drag their random start along. Buffers of whole numbers, such as indices, are copied.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+            if not averaged[0].is_floating_point():
+                torch._foreach_copy_(averaged, current)
+                return
+            n = int(count)
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+        super().__init__(multi_avg_fn=average)
+
+
+class MetricsTable(Callback):
+    """``metrics.csv``, one row an epoch; an undefined value is an empty cell.
+
+    The rows travel in the checkpoint and the file is written whole, so a resumed run repeats and lacks none.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.rows.append(
+            {"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | epoch_metrics(trainer)
+        )
+        if self.path is not None:
+            text = io.StringIO(newline="")
+            table = csv.DictWriter(text, self.rows[0], lineterminator="\n")
+            table.writeheader()
+            table.writerows({name: _cell(value) for name, value in row.items()} for row in self.rows)
+            write_text(self.path, text.getvalue())
+
+
+def epoch_metrics(trainer: Trainer) -> dict[str, float]:
+    """Training loss, validation metrics and learning rate of the epoch that has just ended."""
+    logged = trainer.callback_metrics
+    names = ["train_loss", *(f"val_{name}" for name in DIRECTIONS)]
+    values = {name: logged[name].item() for name in names if name in logged}
+    return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class Checkpoints(Checkpoint):
+    """``best.ckpt`` and ``last.ckpt``, after every epoch.
+
+    ``last.ckpt`` is written at the very end of an epoch and holds all that the next one depends on; a run
+    that is killed before goes back to where the epoch began and repeats it, number for number.
+
+    Args:
+        run: the run's folder; needed on the first process only, which tells the others.
+        monitor: logged metric that chooses the best epoch; None keeps the last.
+        mode: ``max`` or ``min``.
+    """
+
+    def __init__(self, run: Path | None, monitor: str | None, mode: str) -> None:
+        self.run, self.monitor, self.mode = run, monitor, mode
+        self.best: dict[str, float] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.run = trainer.strategy.broadcast(self.run)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["hemf"] = {
+            "epochs": trainer.current_epoch + 1,
+            "stopped_early": trainer.should_stop,
+            "best": self.best,
+            "data": trainer.datamodule.data.hash,
+        }
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = {"epoch": trainer.current_epoch + 1} | epoch_metrics(trainer)
+        if self.monitor is None:
+            self.best = values
+        elif self._is_better(values):
+            self.best = values
+            trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
+        trainer.save_checkpoint(self.run / "checkpoints" / "last.ckpt")
+
+    def _is_better(self, values: dict[str, float]) -> bool:
+        if not self.best:
+            return True
+        new, old = values[self.monitor], self.best[self.monitor]
+        better = new > old if self.mode == "max" else new < old
+        return better or (math.isnan(old) and not math.isnan(new))

@@ -1,0 +1,332 @@
+"""From a run's options to its trained model, with Lightning's trainer."""
+
+import json
+import logging
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+
+from hemf.config import RunConfig
+from hemf.data.datamodule import ImageData
+from hemf.data.manifest import DataSet, load_data
+from hemf.data.transforms import InputSpec, mixup_cutmix
+from hemf.errors import HemfError
+from hemf.files import write_json
+from hemf.models.hub import save_model
+from hemf.training.callbacks import EMA, Checkpoints, MetricsTable, WholeCheckpointIO, read_checkpoint
+from hemf.training.folder import environment, is_model, make_run, run_path
+from hemf.training.metrics import direction
+from hemf.training.module import ImageClassifier, architecture, model_args
+from hemf.training.precision import LIGHTNING, resolve_precision
+from hemf.training.progress import RunProgress
+from hemf.training.run import Run
+
+
+def start(config: RunConfig) -> Run:
+    """Train a new run from options alone.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    console = _console()
+    data = load_data(config.data)
+    if config.fold is not None:
+        data = data.for_fold(config.fold)
+    precision = resolve_precision(config.precision, _accelerator(config))
+    images, classifier = build(config, data)
+    path = run_path(config, data) if rank_zero_only.rank == 0 else None
+    trainer = build_trainer(config, images, precision, path, console)
+    _warn(console, config, data, classifier)
+    _announce(console, config, images, classifier, precision)
+    if path is not None:
+        make_run(path, config, data, precision)
+        console.print(f"run folder: {path}")
+    return _fit(trainer, console, config, images, classifier, checkpoint=None)
+
+
+def take_up(path: Path, config: RunConfig) -> Run:
+    """Go on with the run at ``path`` from its last checkpoint, or from the start if there is none yet.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    console = _console()
+    last = path / "checkpoints" / "last.ckpt"
+    state = read_checkpoint(last)["hemf"] if last.is_file() else None
+    fresh = replace(config, pretrained=config.pretrained and state is None)  # else last.ckpt has the weights
+    data = load_data(path)
+    if state is not None and state["data"] != data.hash:
+        raise HemfError(
+            f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
+            "put the file back as it was, or start a new run"
+        )
+    images, classifier = build(fresh, data)
+    if state is not None and (state["stopped_early"] or state["epochs"] >= config.epochs):
+        if is_model(path / "model"):
+            more = (
+                "a new run with more --patience goes on"
+                if state["stopped_early"]
+                else "--epochs gives it more"
+            )
+            console.print(f"the run {path} is finished after {state['epochs']} epochs; {more}")
+            return Run(path, state["best"])
+        return _finish(console, path, config, images, classifier)
+    about = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+    trainer = build_trainer(config, images, about["precision"], path, console)
+    if trainer.is_global_zero:
+        config.save(path / "config.yaml")
+        if state is not None:
+            _set_aside(path, state["epochs"])
+        resumed = [*about.get("resumed", []), environment(about["precision"])]
+        write_json(path / "environment.json", about | {"resumed": resumed})
+        for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
+            leftover.unlink()
+    console.print(f"resuming {path} after epoch {state['epochs'] if state else 0} of {config.epochs}")
+    return _fit(trainer, console, config, images, classifier, checkpoint=last if state else None)
+
+
+def _set_aside(path: Path, epochs: int) -> None:
+    """Let nobody take the model and the evaluation of a run that goes on for those of its end."""
+    (path / "model" / "config.json").unlink(missing_ok=True)  # now open_run says that it has not finished
+    if (path / "evaluation").is_dir():
+        old = path / f"evaluation-epoch-{epochs}"
+        shutil.rmtree(old, ignore_errors=True)
+        (path / "evaluation").rename(old)
+
+
+def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]:
+    """The batches and the model of a run.
+
+    Raises:
+        HemfError: the data cannot be trained on, or the options do not fit.
+    """
+    images = ImageData(data, config)
+    images.setup("fit")
+    direction(config)
+    if config.monitor == "roc_auc" and images.val_split and 0 in images.class_counts(images.val_split):
+        raise HemfError(
+            f"ROC AUC is undefined: the {images.val_split} split of {data.name} lacks a class; "
+            "choose another --monitor or another split"
+        )
+    paths = [str(data.path(sample)) for sample in images.samples("train")]
+    mixer = mixup_cutmix(config, len(data.classes))
+    return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
+
+
+def _accelerator(config: RunConfig) -> str:
+    if config.accelerator == "gpu" or (config.accelerator == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    if config.accelerator == "auto":
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    return config.accelerator
+
+
+def _console() -> Console:
+    return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
+
+
+def _warn(console: Console, config: RunConfig, data: DataSet, classifier: ImageClassifier) -> None:
+    """Say what will make the results too good, or the pretrained weights of little use."""
+    notes = []
+    if config.val_split == "test":
+        notes.append(
+            "the test images choose the checkpoint, so the test result will be too good; report it only as "
+            "the paper's protocol"
+        )
+    if leaking := data.leaking_groups():
+        notes.append(
+            f"{len(leaking)} patients or lesions are on more than one side of this split, so results will be "
+            "too good; prepare with --split grouped to keep them apart"
+        )
+    expected = classifier.model.pretrained_cfg
+    if config.pretrained and (tuple(expected["mean"]), tuple(expected["std"])) != (config.mean, config.std):
+        notes.append(
+            f"the pretrained weights expect --mean {list(expected['mean'])} --std {list(expected['std'])}"
+        )
+    for note in notes:
+        console.print(f"warning: {note}", style="bold red")
+
+
+def _announce(
+    console: Console,
+    config: RunConfig,
+    images: ImageData,
+    classifier: ImageClassifier,
+    precision: str,
+) -> None:
+    millions = sum(p.numel() for p in classifier.model.parameters()) / 1e6
+    sizes = {split: len(images.samples(split)) for split in ("train", "val", "test")}
+    size = " x ".join(map(str, config.input_size[1:]))
+    console.print(
+        f"{config.model} ({millions:.2f} M parameters, {size}, {precision}) on {images.data.name}: "
+        + ", ".join(f"{n} {split}" for split, n in sizes.items()),
+        highlight=False,
+    )
+
+
+def _fit(
+    trainer: Trainer,
+    console: Console,
+    config: RunConfig,
+    images: ImageData,
+    classifier: ImageClassifier,
+    checkpoint: Path | None,
+) -> Run:
+    """Train; on Ctrl-C and SIGTERM say how to go on, and leave as such programs do."""
+    checkpoints = trainer.checkpoint_callback
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with _quiet():
+            trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of a signal
+        again = f"hemf train --resume {checkpoints.run}"
+        console.print(f"stopped; continue with: {again}")
+        if trainer.received_sigterm:
+            sys.exit(143)
+        raise KeyboardInterrupt from error
+    except torch.OutOfMemoryError as error:
+        raise HemfError(
+            f"a batch of {config.batch_size} images does not fit into the memory of "
+            f"{trainer.strategy.root_device}; give a smaller --batch_size and more --accumulate"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
+    if trainer.is_global_zero:
+        return _finish(console, checkpoints.run, config, images, classifier)
+    return Run(checkpoints.run, checkpoints.best)
+
+
+def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console: Console) -> list[Callback]:
+    monitor = f"val_{config.monitor}" if images.val_split else None
+    callbacks: list[Callback] = [
+        MetricsTable(path / "metrics.csv" if path else None),
+        RunProgress(console, len(images.samples("train")), monitor),
+        Checkpoints(path, monitor, direction(config)),
+    ]
+    if config.ema is not None:
+        callbacks.append(EMA(config.ema))
+    if config.patience is not None:
+        if monitor is None:
+            raise HemfError(
+                "early stopping needs validation images; leave out --patience or give --val_split val"
+            )
+        callbacks.append(
+            EarlyStopping(monitor, patience=config.patience, mode=direction(config), check_finite=False)
+        )
+    return callbacks
+
+
+def build_trainer(
+    config: RunConfig, images: ImageData, precision: str, path: Path | None, console: Console
+) -> Trainer:
+    """Lightning's trainer; it writes into ``path``, which the first process alone has to know.
+
+    Raises:
+        HemfError: Lightning refuses the hardware options, or there is nothing to stop early by.
+    """
+    callbacks = _callbacks(config, images, path, console)
+    try:
+        with _quiet():
+            return Trainer(
+                accelerator=config.accelerator,
+                devices=config.devices,
+                num_nodes=config.num_nodes,
+                strategy=config.strategy,
+                precision=LIGHTNING[precision],
+                max_epochs=config.epochs,
+                accumulate_grad_batches=config.accumulate,
+                gradient_clip_val=config.clip_grad,
+                callbacks=callbacks,
+                logger=TensorBoardLogger(path, name="", version="tensorboard", default_hp_metric=False)
+                if path
+                else False,
+                plugins=[WholeCheckpointIO()],
+                default_root_dir=path,
+                num_sanity_val_steps=0,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+            )
+    except (  # Lightning's words for bad flags
+        MisconfigurationException,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        ImportError,
+    ) as error:
+        raise HemfError(
+            f"Lightning cannot use accelerator {config.accelerator}, devices {config.devices}, strategy "
+            f"{config.strategy}: {' '.join(str(error).split())}; change them"
+        ) from error
+
+
+def _finish(
+    console: Console, path: Path, config: RunConfig, images: ImageData, classifier: ImageClassifier
+) -> Run:
+    """Write ``model/`` from the checkpoint that was kept."""
+    kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
+    state = read_checkpoint(kept)
+    classifier.load_state_dict(state["state_dict"])
+    model = classifier.model.cpu().eval().to(memory_format=torch.contiguous_format)
+    best, data = state["hemf"]["best"], images.data
+    save_model(
+        model,
+        path / "model",
+        architecture=architecture(config, model),
+        model_args=model_args(config),
+        classes=data.classes,
+        pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
+        extra={"hemf": _origin(config, data, best)},
+    )
+    _report(console, path, config, best)
+    return Run(path, best)
+
+
+def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
+    """Where a model comes from, for those who find it without its run."""
+    return {
+        "data": data.name,
+        "data_hash": data.hash,
+        "split": data.info.get("split", {}),
+        "val_split": config.val_split,
+        "epoch": best["epoch"],
+    }
+
+
+def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
+    value = best.get(f"val_{config.monitor}")
+    which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
+    console.print(f"kept epoch {best['epoch']} of {config.epochs}{which}: {path / 'model'}")
+    console.print(f"next: hemf evaluate {path}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning tells its own users, which ours cannot act on."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", module="pytorch_lightning|lightning_fabric|torch.optim.lr_scheduler"
+            )
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

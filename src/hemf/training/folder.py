@@ -1,0 +1,188 @@
+"""A run's folder: how it is made, what it says about itself, and how later verbs find their way in it."""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemf.config import RunConfig
+from hemf.errors import HemfError
+from hemf.files import write_json
+
+if TYPE_CHECKING:
+    from hemf.data.manifest import DataSet
+
+PACKAGES = ("hemf", "torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """Where a run's parts lie.
+
+    Args:
+        model: folder with ``model.safetensors`` and ``config.json``.
+        path: the run's folder; None where only the model is at hand.
+    """
+
+    model: Path
+    path: Path | None
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's options.
+
+        Raises:
+            HemfError: only the model is at hand.
+        """
+        return RunConfig.of(recipe=str(self._run() / "config.yaml"))
+
+    @property
+    def data(self) -> "DataSet":
+        """The images of the run, with the split it used.
+
+        Raises:
+            HemfError: only the model is at hand, or images are missing.
+        """
+        from hemf.data.manifest import load_data
+
+        return load_data(self._run())
+
+    def _run(self) -> Path:
+        if self.path is None:
+            raise HemfError(f"{self.model} is a model without its run; give the run's folder, or the data")
+        return self.path
+
+
+def open_run(path: str | os.PathLike) -> OpenRun:
+    """Find a trained run, or the model alone, at ``path``.
+
+    Args:
+        path: a run's folder, its ``model`` folder, or a copy of that elsewhere.
+
+    Raises:
+        HemfError: neither is there, or the run has not finished.
+    """
+    path = Path(path)
+    if is_model(path):
+        parent = path.resolve().parent
+        return OpenRun(
+            model=path, path=parent if _is_run(parent) and path.resolve().name == "model" else None
+        )
+    if _is_run(path):
+        if not is_model(path / "model"):
+            raise HemfError(f"the run {path} has not finished; continue it with hemf train --resume {path}")
+        return OpenRun(model=path / "model", path=path)
+    if not path.exists():
+        raise HemfError(f"no run at {path}; give the folder that hemf train has made")
+    raise HemfError(f"{path} is neither a run nor a model folder: it has no config.yaml and no config.json")
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() and (path / "manifest.csv").is_file()
+
+
+def is_model(path: Path) -> bool:
+    """Whether ``path`` is a folder with a model's weights and configuration."""
+    return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+
+
+def run_path(config: RunConfig, data: "DataSet") -> Path:
+    """Where a new run goes: its name, or data, model and time, under ``out``.
+
+    Raises:
+        HemfError: a run of that name exists.
+    """
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    model = config.model.replace(":", "/").rpartition("/")[2]
+    run = Path(config.out) / (config.name or f"{data.name}-{model}-{moment}")
+    if run.exists():
+        raise HemfError(f"the run {run} exists; continue it with --resume {run}, or choose another --name")
+    return run
+
+
+def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> None:
+    """Make the folder ``run``, whole or not at all.
+
+    It holds ``config.yaml`` (what was asked), ``manifest.csv`` and ``dataset.json`` (on which images, in
+    which split) and ``environment.json`` (with what).
+
+    Raises:
+        HemfError: the folder cannot be written.
+    """
+    temporary = None
+    try:
+        run.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{run.name}-", dir=run.parent))
+        (temporary / "checkpoints").mkdir()
+        config.save(temporary / "config.yaml")
+        data.save(temporary)
+        write_json(temporary / "environment.json", environment(precision))
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        temporary.rename(run)
+    except OSError as error:
+        raise HemfError(
+            f"cannot make the run {run}: {error.strerror or error}; choose another --out"
+        ) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+
+
+def environment(precision: str) -> dict[str, Any]:
+    """With what a run is made: command, versions, commit, hardware."""
+    import torch
+
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "precision": precision,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the hemf that runs, with ``+changes`` where files differ from it; None outside a checkout."""
+    try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is the commit of something else
+        return _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:  # not Linux
+        names = []
+    return names[0] if names else platform.processor()

@@ -1,0 +1,214 @@
+"""The model, its loss, its optimiser and its metrics, as Lightning sees them."""
+
+import difflib
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from pytorch_lightning import LightningModule
+from timm.optim import create_optimizer_v2, list_optimizers
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+import hemf.models  # noqa: F401  registers our models with timm
+from hemf.config import RunConfig
+from hemf.errors import HemfError
+from hemf.training.losses import build_loss
+from hemf.training.metrics import ValidationMetrics
+from hemf.training.precision import float32_logits
+from hemf.training.schedule import lr_factor
+
+Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class ImageClassifier(LightningModule):
+    """A timm model in training.
+
+    Every random number of a step comes from (seed, epoch, batch, rank), so that a step does not depend on
+    the steps before it except through the weights.
+
+    Args:
+        config: the run's options.
+        counts: training images of each class, in the order of the classes.
+        paths: the training images' paths, to name those of a bad batch.
+        mixer: MixUp or CutMix, ``(images, labels) -> (images, class shares)``; None for neither.
+
+    Raises:
+        HemfError: model, its arguments, the image size, loss or optimiser do not exist or do not fit.
+    """
+
+    def __init__(
+        self, config: RunConfig, counts: Sequence[int], paths: Sequence[str], mixer: Mixer | None = None
+    ) -> None:
+        super().__init__()
+        self.config, self.paths, self.mixer = config, paths, mixer
+        self.model = build_model(config, len(counts)).to(memory_format=torch.channels_last)
+        self.loss = build_loss(config, counts)
+        self.metrics = ValidationMetrics(len(counts))
+        build_optimizer(config, self.model)  # so that a wrong name is found before anything else is done
+        if config.compile:
+            self.model.compile()  # in place: the names of the weights stay
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, K)`` of images ``(B, C, H, W)``, as ``hemf evaluate`` computes them."""
+        return float32_logits(self.model, images)
+
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        seed_everything(self.config.seed, self.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        images, target = batch["image"], batch["label"]
+        if self.mixer is not None:
+            images, target = self.mixer(images, target)
+        outputs = self.model(images)
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)  # Conformer trains on two
+        loss = sum(self.loss(logits.float(), target) for logits in heads) / len(heads)
+        if not torch.isfinite(loss):
+            raise HemfError(self._not_finite(f"step {batch_idx + 1}", loss, batch["index"]))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        return loss
+
+    def _not_finite(self, where: str, loss: Tensor, index: Tensor) -> str:
+        names = ", ".join(self.paths[i] for i in index.tolist())
+        return (
+            f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, {where}, on the images {names}; "
+            f"{self._remedy()}"
+        )
+
+    def _remedy(self) -> str:
+        tries = [f"a lower --lr (now {self.config.lr:g})"]
+        if self.config.clip_grad is None:
+            tries.append("--clip_grad 1")
+        if self.trainer.precision != "32-true":
+            tries.append("--precision fp32")
+        return f"try {' or '.join(tries)}, and look at these images; the last good checkpoint stays"
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.metrics.update(self(batch["image"]), batch["label"])
+
+    def on_validation_epoch_end(self) -> None:
+        values = self.metrics.compute()
+        self.metrics.reset()
+        self.log_dict({f"val_{name}": value for name, value in values.items()})
+
+    def on_train_epoch_end(self) -> None:
+        """Let no checkpoint be written that holds weights that are not finite."""
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        for name, weight in self.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise HemfError(
+                    f"the weights of {name} are not finite after epoch {self.current_epoch + 1}; "
+                    f"{self._remedy()}"
+                )
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = build_optimizer(self.config, self.model)
+        batches = len(self.trainer.datamodule.train_dataloader())
+        steps_per_epoch = -(-batches // self.config.accumulate)
+
+        def factor(step: int) -> float:
+            return lr_factor(
+                step,
+                steps=self.config.epochs * steps_per_epoch,
+                warmup_steps=self.config.warmup_epochs * steps_per_epoch,
+                warmup_factor=self.config.warmup_factor,
+                min_lr_factor=self.config.min_lr_factor,
+            )
+
+        scheduler = LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def seed_everything(*keys: int) -> None:
+    """Seed Python, NumPy and torch from a hash of ``keys``."""
+    digest = hashlib.sha256(",".join(map(str, keys)).encode()).digest()
+    random.seed(int.from_bytes(digest[:8]))
+    np.random.seed(int.from_bytes(digest[8:12]))
+    torch.manual_seed(int.from_bytes(digest[12:20]) >> 1)
+
+
+def model_args(config: RunConfig) -> dict[str, Any]:
+    """Arguments of the model's constructor: the run's, and the image size for models that are built for one.
+
+    Raises:
+        HemfError: no model of that name.
+    """
+    if ":" not in config.model and not timm.is_model(config.model):
+        close = difflib.get_close_matches(config.model, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
+        raise HemfError(f"no model {config.model!r}; {hint}")
+    arguments = dict(config.model_args)
+    pretrained_cfg = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
+    if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
+        arguments.setdefault("img_size", config.input_size[1:])
+    if config.in_chans != 3:
+        arguments["in_chans"] = config.in_chans
+    return arguments
+
+
+def architecture(config: RunConfig, model: nn.Module) -> str:
+    """timm's name of the run's model, also where the run names a folder or a repository."""
+    return model.pretrained_cfg["architecture"] if ":" in config.model else config.model
+
+
+def build_model(config: RunConfig, num_classes: int) -> nn.Module:
+    """The run's model, seeded, tried once on an image of the run's size.
+
+    Raises:
+        HemfError: no such model, arguments it does not take, or a size it does not work at.
+    """
+    arguments = model_args(config)
+    seed_everything(config.seed)
+    try:
+        model = timm.create_model(
+            config.model, pretrained=config.pretrained, num_classes=num_classes, **arguments
+        )
+    except (TypeError, ValueError, RuntimeError, AssertionError, OSError, KeyError) as error:
+        what = " with pretrained weights" if config.pretrained else ""
+        raise HemfError(
+            f"cannot build {config.model}{what} with {arguments or 'no arguments'}: {_line(error)}; "
+            "change --model_args, --image_size or --pretrained"
+        ) from error
+    _try_out(model, config, num_classes)
+    return model
+
+
+def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
+    channels, height, width = config.input_size
+    try:
+        with torch.inference_mode():
+            logits = model.eval()(torch.zeros(1, channels, height, width))
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise HemfError(
+            f"{config.model} does not work on images of {height} x {width}: {_line(error)}; "
+            "change --image_size"
+        ) from error
+    if logits.shape != (1, num_classes):
+        raise HemfError(
+            f"{config.model} gives outputs of shape {tuple(logits.shape)} instead of (1, {num_classes}); "
+            "choose a model that classifies, and check --model_args"
+        )
+    model.train()
+
+
+def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """timm's optimiser of that name, with weight decay on tensors of more than one dimension only.
+
+    Raises:
+        HemfError: no optimiser of that name.
+    """
+    if config.optimizer.lower() not in list_optimizers():
+        close = difflib.get_close_matches(config.optimizer.lower(), list_optimizers(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.optim.list_optimizers()"
+        raise HemfError(f"no optimizer {config.optimizer!r}; {hint}")
+    return create_optimizer_v2(
+        model, opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, filter_bias_and_bn=True
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,90 @@
+"""What a person sees of a run: a line an epoch, and on a terminal a bar over the whole run."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from torch import Tensor
+
+from hemf.training.callbacks import epoch_metrics
+
+
+class RunProgress(Callback):
+    """Loss, validation metrics, images per second and time left.
+
+    Args:
+        console: where to write.
+        images: training images in an epoch, over all devices.
+        monitor: validation metric that the bar shows, of the epoch before; None for none.
+    """
+
+    def __init__(self, console: Console, images: int, monitor: str | None = None) -> None:
+        self.console, self.images, self.monitor = console, images, monitor
+        self.validated = ""
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started, self.first_epoch = time.monotonic(), trainer.current_epoch
+        if self.console.is_terminal and trainer.is_global_zero:
+            self.bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[status]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.task = self.bar.add_task(
+                "train", total=trainer.max_epochs * self.images, epoch=1, epochs=trainer.max_epochs, status=""
+            )
+            self.bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epoch_started, self.seen, self.training_time = time.monotonic(), 0, 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+    ) -> None:
+        self.training_time = time.monotonic() - self.epoch_started
+        self.seen = min(self.images, self.seen + len(batch["label"]) * trainer.world_size)
+        if self.bar is not None:
+            self.bar.update(
+                self.task,
+                completed=trainer.current_epoch * self.images + self.seen,
+                epoch=trainer.current_epoch + 1,
+                status=f"loss {outputs['loss'].item():.4f}, {self.validated}{self._speed(trainer)}",
+            )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            values = {name: value for name, value in epoch_metrics(trainer).items() if name != "lr"}
+            if self.monitor in values:
+                self.validated = f"{self.monitor} {values[self.monitor]:.4f}, "
+            text = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.console.print(f"{epoch}: {text}, {self._speed(trainer)}")
+
+    def _speed(self, trainer: Trainer) -> str:
+        done = (trainer.current_epoch - self.first_epoch) * self.images + self.seen
+        left = (trainer.max_epochs - trainer.current_epoch) * self.images - self.seen
+        seconds = round((time.monotonic() - self.started) / done * left)
+        return f"{self.seen / self.training_time:.1f} images/s, {timedelta(seconds=seconds)} left"
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

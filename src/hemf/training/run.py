@@ -1,0 +1,73 @@
+"""Train a model, or take up a run where it stopped: the verb ``hemf train``."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemf.config import RunConfig
+from hemf.errors import HemfError
+from hemf.training.folder import OpenRun, open_run
+
+__all__ = ["OpenRun", "Run", "open_run", "train"]
+
+CHANGEABLE = ("epochs", "workers", "devices")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        path: its folder.
+        best: epoch and metrics of the checkpoint that was kept.
+    """
+
+    path: Path
+    best: dict[str, float]
+
+
+def train(data: str = "", *, recipe: str = "paper", resume: str | None = None, **options: Any) -> Run:
+    """Train a model, or resume a run.
+
+    A run is a new folder under `out` with its options, its images and their split, its checkpoints, the
+    curves, and in the end the model. A run that was stopped, by Ctrl-C, a crash or a power cut, is taken up
+    with `--resume` and ends with the same weights as one that was not.
+
+    Args:
+        data: prepared data set, class-folder tree, train/val/test tree or CSV file.
+        recipe: name of a recipe of the package, or path of a YAML file, whose values the options override.
+        resume: folder of a run to take up; only epochs, workers and devices may be given with it.
+        options: any option of a run, see `hemf.RunConfig`.
+
+    Raises:
+        HemfError: options, data or model do not fit together, the loss is not finite, or the disk is full.
+    """
+    if resume is not None:
+        return _resume(Path(resume), data, recipe, options)
+    config = RunConfig.of(recipe, **options | ({"data": os.fspath(data)} if data else {}))
+    if not config.data:
+        raise HemfError(
+            "no data to train on; give --data, such as a prepared data set or a folder of class folders"
+        )
+    if not Path(config.data).exists():
+        raise HemfError(
+            f"no data at {config.data}; give a prepared data set, a folder of class folders or a CSV"
+        )
+    from hemf.training.fit import start
+
+    return start(config)
+
+
+def _resume(path: Path, data: str, recipe: str, options: dict[str, Any]) -> Run:
+    given = [*options, *(["data"] if data else []), *(["recipe"] if recipe != "paper" else [])]
+    if fixed := [name for name in given if name not in CHANGEABLE]:
+        raise HemfError(
+            f"a resumed run keeps its own {', '.join(fixed)}; leave that out (only {', '.join(CHANGEABLE)} "
+            "may be given with --resume), or start a new run"
+        )
+    if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
+        raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
+    from hemf.training.fit import take_up
+
+    return take_up(path, RunConfig.of(str(path / "config.yaml"), **options))

@@ -1,0 +1,81 @@
+"""``hemf predict``: exit codes, table, CSV."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import hemf
+from hemf.cli import main
+from hemf.errors import HemfError
+
+PLAIN = ["--precision", "fp32", "--device", "cpu", "--workers", "0"]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_holds_path_prediction_and_every_probability(made_run: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "new" / "predictions.csv"
+    assert main(["predict", str(made_run), str(tmp_path / "images"), "--out", str(out), *PLAIN]) == 0
+    rows = read_rows(out)
+    assert list(rows[0]) == ["path", "prediction", "probability", "a", "b", "c"]
+    assert [row["path"] for row in rows] == [str(tmp_path / "images" / f"{i:02d} 50%.png") for i in range(24)]
+    found = hemf.load(made_run, precision="fp32", device="cpu").predict(tmp_path / "images")
+    for row, prediction in zip(rows, found, strict=True):
+        assert row["prediction"] == prediction.label
+        assert float(row["probability"]) == prediction.probability
+        assert {name: float(row[name]) for name in "abc"} == prediction.probabilities
+    assert capsys.readouterr().out == f"24 predictions in {out}\n"
+
+
+def test_table_keeps_the_order_given(made_run: Path, tmp_path: Path, capsys) -> None:
+    files = [str(tmp_path / "images" / f"{i:02d} 50%.png") for i in (7, 3, 5)]
+    assert main(["predict", str(made_run), *files, *PLAIN]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["prediction", "probability", "path"]
+    assert [line.split(maxsplit=2)[2] for line in lines] == files
+
+
+def test_goes_on_past_what_it_cannot_read_and_says_so(made_run: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "images" / "03 50%.png").write_bytes(b"damaged")
+    out = tmp_path / "predictions.csv"
+    sources = [str(tmp_path / "gone.png"), str(tmp_path / "images")]
+    assert main(["predict", str(made_run), *sources, "--out", str(out), *PLAIN]) == 1
+    assert len(read_rows(out)) == 23
+    said = capsys.readouterr().err.splitlines()
+    assert "gone.png" in said[0]
+    assert "03 50%.png" in said[1]
+    assert said[2] == "2 could not be read; 23 classified"
+
+
+def test_nothing_found_is_bad_input(made_run: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "predictions.csv"
+    assert main(["predict", str(made_run), str(tmp_path / "no*"), "--out", str(out), *PLAIN]) == 2
+    assert "no image at" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_file_names_are_data(made_run: Path, tmp_path: Path, capsys) -> None:
+    name = '=1+1,"x"\n\x1b[31m@.png'
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    Image.new("RGB", (40, 40)).save(folder / name)
+    out = tmp_path / "predictions.csv"
+    assert main(["predict", str(made_run), str(folder), "--out", str(out), *PLAIN]) == 0
+    assert [row["path"] for row in read_rows(out)] == [str(folder / name)]
+    assert main(["predict", str(made_run), str(folder), *PLAIN]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_an_existing_csv_stays_when_prediction_fails(made_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "predictions.csv"
+    out.write_text("old")
+    with pytest.raises(HemfError, match="no image at"):
+        hemf.predict(str(made_run), [str(tmp_path / "none")], out=str(out))
+    assert out.read_text() == "old"
+    with pytest.raises(HemfError, match="is a folder"):
+        hemf.predict(str(made_run), [str(tmp_path / "images")], out=str(tmp_path))

@@ -1,0 +1,147 @@
+"""``hemf.evaluate`` on a run's own splits and on other data: files, provenance, refusals."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hemf
+from hemf.data.manifest import DataSet, Sample
+from hemf.errors import HemfError
+from hemf.evaluation.metrics import classification_metrics
+
+FILES = {
+    "metrics.json",
+    "predictions.csv",
+    *(f"{n}.{s}" for n in ("confusion-matrix", "roc") for s in ("svg", "png")),
+}
+PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def other_data(folder: Path, labels: list[str], name: str = "other") -> Path:
+    """A prepared data set of grey test images, one a label."""
+    (folder / "files").mkdir(parents=True)
+    samples = [Sample(f"{i}.png", label, split="test") for i, label in enumerate(labels)]
+    for i in range(len(labels)):
+        Image.new("L", (40, 40), 10 * i).save(folder / "files" / f"{i}.png")
+    DataSet(name, sorted(set(labels)), samples, folder / "files").save(folder)
+    return folder
+
+
+def test_writes_everything_about_the_test_split(made_run: Path) -> None:
+    found = hemf.evaluate(str(made_run), **PLAIN)
+    assert found.folder == made_run / "evaluation" / "test"
+    assert {file.name for file in found.folder.iterdir()} == FILES
+    report = json.loads((found.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert report == json.loads(json.dumps(found.report))
+    assert report["n"] == found.n == 12
+    assert report["split_method"] == "grouped"
+    assert report["precision"] == "fp32"
+    assert report["data"] == {"name": "noise", "hash": DataSet.load(made_run).hash, "own": True}
+    assert report["environment"]["packages"]["torch"]
+    assert report["images_per_second"] == pytest.approx(12 / report["seconds"])
+    assert "n = 12" in str(found)
+
+
+def test_metrics_follow_from_the_predictions_written(made_run: Path) -> None:
+    found = hemf.evaluate(str(made_run), **PLAIN)
+    rows, classes = rows_of(found.folder), list("abc")
+    expected = [s for s in DataSet.load(made_run).samples if s.split == "test"]
+    assert [(row["path"], row["label"]) for row in rows] == [(s.path, s.label) for s in expected]
+    probabilities = np.array([[float(row[name]) for name in classes] for row in rows])
+    labels = np.array([classes.index(row["label"]) for row in rows])
+    assert [row["prediction"] for row in rows] == [classes[k] for k in probabilities.argmax(1)]
+    again = classification_metrics(labels, probabilities, classes)
+    assert {name: found.report[name] for name in again} == again
+
+
+def test_says_which_patients_are_on_two_sides(made_run: Path, capsys) -> None:
+    report = hemf.evaluate(str(made_run), **PLAIN).report
+    assert report["groups_on_two_sides"] == 1
+    assert report["images_of_those_groups"] == 1
+    assert report["images_trained_on"] == 0
+    assert report["chose_checkpoint"] is False
+    assert "Warning: 1 of these 12 images (8.3%)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_says_when_the_numbers_are_too_good(made_run: Path, capsys) -> None:
+    assert hemf.evaluate(str(made_run), split="val", **PLAIN).report["chose_checkpoint"] is True
+    assert hemf.evaluate(str(made_run), split="train", **PLAIN).report["images_trained_on"] == 6
+    assert hemf.evaluate(str(made_run), split="all", **PLAIN).report["images_trained_on"] == 6
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Warning: val chose the best checkpoint" in said
+    assert "Warning: the run was trained on 6 of these 24 images." in said
+
+
+def test_another_data_set_with_classes_missing(made_run: Path, tmp_path: Path, capsys) -> None:
+    data = other_data(tmp_path / "x", ["a", "c", "c"], name="../other $set")
+    found = hemf.evaluate(str(made_run), data=str(data), **PLAIN)
+    assert found.folder == made_run / "evaluation" / "other-set-test"
+    assert found.report["absent_classes"] == ["b"]
+    assert found.report["confusion_matrix"][1] == [0, 0, 0]
+    assert found.report["groups_on_two_sides"] is None
+    assert found.report["data"]["own"] is False
+    assert "left out of the averages: b" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_model_folder_alone_needs_data(made_run: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(made_run / "model", tmp_path / "alone")
+    with pytest.raises(HemfError, match="--data"):
+        hemf.evaluate(str(model), **PLAIN)
+    found = hemf.evaluate(str(model), data=str(other_data(tmp_path / "x", ["a", "b"])), **PLAIN)
+    assert found.folder == model / "evaluation" / "other-test"
+    assert found.report["images_trained_on"] is None
+
+
+def test_a_fold_of_data_in_folds(made_run: Path, tmp_path: Path) -> None:
+    folder = other_data(tmp_path / "x", ["a", "b"] * 4)
+    data = DataSet.load(folder)
+    data.samples = [Sample(s.path, s.label, fold=i // 4) for i, s in enumerate(data.samples)]
+    data.info["split"] = {"method": "kfold", "val": 0, "seed": 0}
+    data.save(folder)
+    found = hemf.evaluate(str(made_run), data=str(folder), fold=1, **PLAIN)
+    assert [row["path"] for row in rows_of(found.folder)] == ["4.png", "5.png", "6.png", "7.png"]
+    assert found.folder.name == "other-fold1-test"
+    with pytest.raises(HemfError, match="choose one with --fold"):
+        hemf.evaluate(str(made_run), data=str(folder), **PLAIN)
+    with pytest.raises(HemfError, match="goes with --data"):
+        hemf.evaluate(str(made_run), fold=1, **PLAIN)
+
+
+def test_classes_the_model_does_not_know(made_run: Path, tmp_path: Path) -> None:
+    data = other_data(tmp_path / "x", ["a", "z"])
+    with pytest.raises(HemfError, match=r"images of 'z'.*its classes are a, b, c"):
+        hemf.evaluate(str(made_run), data=str(data), **PLAIN)
+
+
+def test_an_empty_split_names_those_there_are(made_run: Path, tmp_path: Path) -> None:
+    data = other_data(tmp_path / "x", ["a", "b"])
+    with pytest.raises(HemfError, match=r"other has no val images; it has test \(2\)"):
+        hemf.evaluate(str(made_run), split="val", data=str(data), **PLAIN)
+    with pytest.raises(HemfError, match="no split 'tset'"):
+        hemf.evaluate(str(made_run), split="tset", **PLAIN)
+
+
+def test_an_unreadable_image_stops_and_leaves_the_last_evaluation(made_run: Path, tmp_path: Path) -> None:
+    before = hemf.evaluate(str(made_run), **PLAIN)
+    kept = (before.folder / "metrics.json").read_bytes()
+    (tmp_path / "images" / "02 50%.png").write_bytes(b"not an image")
+    with pytest.raises(HemfError, match=r"02 50%\.png"):
+        hemf.evaluate(str(made_run), **PLAIN)
+    assert (before.folder / "metrics.json").read_bytes() == kept
+
+
+def test_batch_size_and_workers_change_nothing_that_matters(made_run: Path) -> None:
+    one = rows_of(hemf.evaluate(str(made_run), **PLAIN | {"batch_size": 5, "workers": 2}).folder)
+    two = rows_of(hemf.evaluate(str(made_run), **PLAIN).folder)
+    for a, b in zip(one, two, strict=True):
+        assert [float(a[c]) for c in "abc"] == pytest.approx([float(b[c]) for c in "abc"], abs=1e-6)
