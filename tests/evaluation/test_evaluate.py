@@ -73,6 +73,13 @@ def test_says_which_patients_are_on_two_sides(made_run: Path, capsys) -> None:
     assert "Warning: 1 of these 12 images (8.3%)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_says_where_the_files_are_and_what_to_do_next(made_run: Path, capsys) -> None:
+    folder = hemf.evaluate(str(made_run), **PLAIN).folder
+    lines = capsys.readouterr().out.splitlines()
+    assert str(folder / "confusion-matrix.png") in lines
+    assert lines[-1] == f"next: hemf predict {made_run} IMAGES"
+
+
 def test_says_when_the_numbers_are_too_good(made_run: Path, capsys) -> None:
     assert hemf.evaluate(str(made_run), split="val", **PLAIN).report["chose_checkpoint"] is True
     assert hemf.evaluate(str(made_run), split="train", **PLAIN).report["images_trained_on"] == 6

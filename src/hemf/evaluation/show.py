@@ -1,5 +1,6 @@
 """An evaluation in words and tables, for people."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ OF_CLASS = {
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
-    """Print how the split came about, its measures, those of the classes, and where the files are.
+    """Print how the split came about, its measures, those of the classes, the files, and what to do next.
 
     Args:
         report: what ``metrics.json`` holds.
@@ -45,6 +46,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
     console.print(_classes(report["per_class"]))
     for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png"):
         console.print(Text(str(folder / name)), soft_wrap=True)
+    console.print(Text(f"next: hemf predict {shlex.quote(report['run'])} IMAGES"), soft_wrap=True)
 
 
 def measure_text(measure: dict[str, Any]) -> str:
