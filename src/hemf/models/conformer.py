@@ -302,7 +302,7 @@ class Conformer(Classifier):
         """What the first block, of its own kind, makes of the images."""
         x = self.stem(x)
         patches = self.patch_embed(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return self.first_conv(x)[0], self.first_trans(tokens)
 
     def map_of(self, state: Branches, norm: bool) -> Tensor:
