@@ -234,13 +234,14 @@ def test_compiles_and_exports_for_any_batch(name):
 
 
 @every_network
-def test_runs_in_bfloat16(name):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_runs_under_autocast(name, dtype):
     model, x = small(name).eval(), images(name)
     with torch.no_grad():
         logits = model(x)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", dtype):
             half = model(x)
-    assert half.dtype == torch.bfloat16
+    assert half.dtype == dtype
     assert (half.float() - logits).abs().max() < 0.1 * logits.abs().max()
 
 
