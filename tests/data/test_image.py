@@ -271,6 +271,14 @@ def test_images_are_found_below_a_folder_in_order_whatever_the_case_of_the_suffi
         find_images(tmp_path / "absent")
 
 
+def test_every_suffix_of_a_format_that_is_read_is_found_and_no_other(tmp_path):
+    images = ("a.jfif", "b.JPE", "c.jp2", "d.j2k", "e.pgm", "f.ppm", "g.gif", "h.dib", "i.webp", "j.Tif")
+    others = ("Thumbs.db", "k.pdf", "l.eps", "m.ico", "n.mpg", "o.h5", "p.psd", "q.csv", "r.png.txt", "s")
+    for name in (*images, *others):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(tmp_path)] == list(images)
+
+
 def test_hidden_folders_hold_no_images_and_links_in_circles_end(tmp_path):
     for name in ("a/1.png", "a/.thumbnails/1.png", "elsewhere/2.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

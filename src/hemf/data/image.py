@@ -14,10 +14,10 @@ from hemf.errors import HemfError
 
 Image.init()  # all readers at once: Pillow's loading on demand fails when threads race for it
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF")
+IMAGE_SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS)
+
 WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 PREVIEWED = ("MPO",)  # photographs whose further frames are previews or a second eye's view
 
