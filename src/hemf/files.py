@@ -1,9 +1,10 @@
-"""Files appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files and folders appear whole or not at all: written under a name beside the target, then renamed."""
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,43 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` to ``path`` as indented JSON (no NaN or infinity), whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike, written: Container[str]) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; on a clean exit it becomes ``path``, in place of one there.
+
+    A process killed at any moment leaves either folder whole; the next one clears up after it. On any
+    exception ``path`` stays as it was.
+
+    Args:
+        path: the folder to make. Whether one that exists may be replaced is the caller's to check.
+        written: names of what the new folder replaces; all else in the old one is the user's and kept.
+
+    Raises:
+        HemfError: the disk is full or may not be written.
+    """
+    target = Path(path).resolve()
+    staging, old = (target.with_name(f".{target.name}-{word}") for word in ("partial", "replaced"))
+    try:
+        _clear_up(target, staging, old)
+        staging.mkdir(parents=True)
+        yield staging
+        if target.exists():
+            for other in (p for p in target.iterdir() if p.name not in written):
+                copy = shutil.copytree if other.is_dir() else shutil.copy2
+                copy(other, staging / other.name)
+            target.rename(old)
+        staging.rename(target)
+    except OSError as error:
+        why = f"{error.strerror or error} ({error.filename or target})"
+        raise HemfError(f"cannot write {target}: {why}; give another --out") from error
+    finally:
+        _clear_up(target, staging, old)
+
+
+def _clear_up(target: Path, staging: Path, old: Path) -> None:
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for left in (staging, old):
+        shutil.rmtree(left, ignore_errors=True)

@@ -135,6 +135,34 @@ def test_an_earlier_demo_is_replaced_and_nothing_else_is(tmp_path):
         demo(str(tmp_path / "mine" / "thesis.txt"))
 
 
+def test_a_demo_of_other_numbers_leaves_no_picture_of_the_earlier_one(tmp_path):
+    demo(str(tmp_path / "demo"), lesions=7, size=32)
+    (tmp_path / "demo" / "notes.txt").write_text("mine")
+    demo(str(tmp_path / "demo"), lesions=5, size=32)
+    data = load_data(tmp_path / "demo")
+    assert {data.path(s) for s in data.samples} == set((tmp_path / "demo").rglob("*.png"))
+    assert len(data.samples) == 40
+    assert (tmp_path / "demo" / "notes.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_demo_that_is_stopped_leaves_the_earlier_one_as_it_was(tmp_path, monkeypatch):
+    demo(str(tmp_path / "demo"), lesions=5, size=32)
+    before = {path: path.read_bytes() for path in (tmp_path / "demo").rglob("*.*")}
+    drawn = iter(range(11))
+
+    def stopped(*arguments):
+        if next(drawn) == 10:
+            raise KeyboardInterrupt
+        return photograph(*arguments)
+
+    monkeypatch.setattr("hemf.data.lesions.photograph", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        demo(str(tmp_path / "demo"), lesions=6, size=40)
+    assert {path: path.read_bytes() for path in (tmp_path / "demo").rglob("*.*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
 @pytest.mark.parametrize("options", [{"lesions": 4}, {"size": 16}, {"seed": -1}])
 def test_what_cannot_be_drawn_is_refused(tmp_path, options):
     with pytest.raises(HemfError, match=next(iter(options))):

@@ -1,8 +1,5 @@
 """The runs of a suite, each with its options, its images and its folder."""
 
-import contextlib
-import io
-import shutil
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -107,19 +104,13 @@ def find_data(name: str, source: Source, root: Path, out: Path) -> Path:
 
 
 def _draw(target: Path, arguments: dict[str, int]) -> Path:
-    """Draw the demo's lesions, all of them or none."""
+    """Draw the demo's lesions."""
     from hemf.data.demo import demo
 
-    partial = target.parent / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # which would name the partial folder
-            demo(str(partial / target.name), **arguments)
+        demo(str(target), **arguments)
     except TypeError as error:
         raise HemfError(f"hemf data demo does not take {arguments}; give lesions, size and seed") from error
-    (partial / target.name).rename(target)
-    partial.rmdir()
-    print(f"drew {target}")
     return target
 
 

@@ -18,6 +18,7 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
     The four classes are two outlines (oval, lobed) times two fine textures (globular, reticular): some pairs
     of classes differ only in the outline, some only in the texture, and none in colour, size or brightness.
     Each lesion has two pictures, which stay on one side of the split (70 % train, 10 % val, 20 % test).
+    The folder appears whole or not at all, in place of an earlier demo if there is one.
 
     Args:
         out: folder to write: images/, manifest.csv and dataset.json.
@@ -32,8 +33,9 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
     from rich.progress import track
 
     from hemf.data.lesions import CLASSES
-    from hemf.data.manifest import DataSet, Sample
+    from hemf.data.manifest import WRITTEN, DataSet, Sample
     from hemf.data.splits import split_data
+    from hemf.files import whole_folder
 
     if lesions < 5:
         raise HemfError(f"{lesions} lesions a class cannot be split; give --lesions 5 or more")
@@ -49,13 +51,14 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
         for group in (f"{name}-{number:04d}" for number in range(1, lesions + 1))
         for picture in range(1, PICTURES + 1)
     ]
-    console = Console(stderr=True)
-    for sample in track(samples, "drawing lesions", console=console, transient=True):
-        _draw(folder, sample, size, seed)
     info = {"source": SOURCE, "licence": "drawn by hemf; free of rights", "size": size, "seed": seed}
-    data = DataSet(folder.name or "demo", list(CLASSES), samples, folder, info)
-    data = split_data(data, "grouped", seed=seed)
-    data.save(folder)
+    console = Console(stderr=True)
+    with whole_folder(folder, WRITTEN) as staging:
+        data = DataSet(folder.name or "demo", list(CLASSES), samples, staging, info)
+        data = split_data(data, "grouped", seed=seed)
+        for sample in track(samples, "drawing lesions", console=console, transient=True):
+            _draw(staging, sample, size, seed)
+        data.save(staging)
     counts = ", ".join(f"{sum(row.values())} {split}" for split, row in data.counts().items())
     Console().print(
         f"{len(samples)} images of {data.groups} lesions in {len(CLASSES)} classes ({counts}) in {folder}\n"
@@ -87,10 +90,10 @@ def _draw(folder: Path, sample: "Sample", size: int, seed: int) -> None:
     import numpy as np
 
     from hemf.data.lesions import Lesion, photograph
-    from hemf.files import whole_file
 
     outline, texture = sample.label.split("-")
     lesion = Lesion.drawn(outline, texture, np.random.default_rng([seed, zlib.crc32(sample.group.encode())]))
     image = photograph(lesion, size, np.random.default_rng([seed, zlib.crc32(sample.path.encode())]))
-    with whole_file(folder / sample.path) as temporary:
-        image.save(temporary)
+    file = folder / sample.path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save(file)

@@ -22,6 +22,7 @@ from hemf.files import write_json, write_text
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
+WRITTEN = ("manifest.csv", "dataset.json", "images")  # what a prepared data set consists of
 WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash")
 
 

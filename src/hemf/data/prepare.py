@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from hemf.data.splits import Method
 from hemf.errors import HemfError
+from hemf.files import whole_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hemf.data.manifest import DataSet, Sample
     from hemf.data.sources import Source
-
-WRITTEN = ("manifest.csv", "dataset.json", "images")
 
 
 def prepare(
@@ -64,6 +61,7 @@ def prepare(
     Raises:
         HemfError: the release is not there or not whole, an image is unreadable, or out cannot be written.
     """
+    from hemf.data.manifest import WRITTEN
     from hemf.data.splits import split_data
 
     kind = _source(source)
@@ -86,7 +84,7 @@ def prepare(
         split_data, method=split, val=val, test=test, folds=folds, seed=seed, published=kind.paper
     )
     divide(data)  # what cannot be split is better known before the images are read
-    with _whole_folder(target) as staging:
+    with whole_folder(target, WRITTEN) as staging:
         data = _decode(data, staging, resize, skip_unreadable, workers)
         data = divide(data)
         data.check()
@@ -133,38 +131,6 @@ def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> N
         raise HemfError(
             f"{target} holds a prepared data set; give --overwrite to replace it, or another --out"
         )
-
-
-@contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` that takes its place on a clean exit, with what the user had added to it.
-
-    A run killed at any moment leaves either data set whole; the next run clears up after it.
-    """
-    target = target.resolve()
-    staging, old = (target.with_name(f".{target.name}-{word}") for word in ("partial", "replaced"))
-    try:
-        _clear_up(target, staging, old)
-        staging.mkdir(parents=True)
-        yield staging
-        if target.exists():
-            for other in (p for p in target.iterdir() if p.name not in WRITTEN):  # contact sheets, notes
-                copy = shutil.copytree if other.is_dir() else shutil.copy2
-                copy(other, staging / other.name)
-            target.rename(old)
-        staging.rename(target)
-    except OSError as error:
-        why = f"{error.strerror or error} ({error.filename or target})"
-        raise HemfError(f"cannot write {target}: {why}; give another --out") from error
-    finally:
-        _clear_up(target, staging, old)
-
-
-def _clear_up(target: Path, staging: Path, old: Path) -> None:
-    if old.exists() and not target.exists():
-        old.rename(target)
-    for left in (staging, old):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _decode(
