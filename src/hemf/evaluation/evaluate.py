@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hemf.errors import HemfError
 from hemf.evaluation.show import measure_text, show
 from hemf.files import whole_file, write_json
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hemf.data.manifest import DataSet, Sample
-    from hemf.evaluation.inference import TrainedModel
     from hemf.training.folder import OpenRun
 
 
@@ -73,18 +71,24 @@ def evaluate(
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
     """
+    import torch
+
+    from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.metrics import classification_metrics
     from hemf.training.folder import open_run
 
     opened = open_run(run)
-    images = _images_of(opened, data, fold)
+    images = images_of(opened, data, fold)
     trained = load_trained(opened.model)
-    samples = _samples_of(images, split, trained.classes)
+    samples = samples_of(images, split, trained.classes)
     started = time.perf_counter()
-    probabilities, used = _probabilities(trained, images, samples, batch_size, workers, precision, device)
+    logits, used = logits_of(
+        trained, images, samples, batch_size, workers, precision, device, words="evaluating"
+    )
     seconds = time.perf_counter() - started
-    labels = _labels(samples, trained.classes)
+    labels = labels_of(samples, trained.classes)
+    probabilities = torch.stack([row.double().softmax(0) for row in logits]).numpy()
     report = {
         "split": split,
         **_provenance(opened, data is None, images, samples, split),
@@ -100,73 +104,6 @@ def evaluate(
     found = Evaluation(split, len(samples), report["metrics"], report, folder)
     show(report, folder)
     return found
-
-
-def _images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
-    """The run's own images with its split, or those of another data set."""
-    from hemf.data.manifest import load_data
-
-    if data is None:
-        if fold is not None:
-            raise HemfError("a run keeps the fold it was trained for; --fold goes with --data only")
-        if opened.path is None:
-            raise HemfError(f"{opened.model} is a model without its run; say on which images with --data")
-        return opened.data
-    images = load_data(data)
-    return images if fold is None else images.for_fold(fold)
-
-
-def _samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["Sample"]:
-    """The samples of a split, which must exist and be of the model's classes."""
-    samples = images.subset(split)
-    if not samples:
-        counts = {side: sum(of_class.values()) for side, of_class in images.counts().items()}
-        have = ", ".join(f"{side} ({n})" for side, n in counts.items() if side)
-        raise HemfError(
-            f"{images.name} has no {split} images; it has {have or 'no splits, so give --split all'}"
-        )
-    if unknown := sorted({s.label for s in samples} - set(classes)):
-        raise HemfError(
-            f"{images.name} has images of {unknown[0]!r}, which the model does not know (its classes are "
-            f"{', '.join(classes)}); rename that class or leave its images out"
-        )
-    return samples
-
-
-def _labels(samples: Sequence["Sample"], classes: Sequence[str]) -> "np.ndarray":
-    import numpy as np
-
-    index = {name: k for k, name in enumerate(classes)}
-    return np.array([index[s.label] for s in samples])
-
-
-def _probabilities(
-    trained: "TrainedModel",
-    images: "DataSet",
-    samples: Sequence["Sample"],
-    batch_size: int,
-    workers: int | None,
-    precision: str,
-    device: str,
-) -> tuple["np.ndarray", dict[str, Any]]:
-    """N x K probabilities, and with what they were computed; an unreadable image stops the evaluation."""
-    import torch
-
-    from hemf.evaluation.inference import pick_device, stream_logits, watched
-    from hemf.training.folder import environment
-    from hemf.training.precision import resolve_precision
-
-    device = pick_device(device)
-    precision = resolve_precision(precision, device.type)
-    paths = [images.path(s) for s in samples]
-    results = stream_logits(trained.model, paths, trained.spec, batch_size, workers, precision, device)
-    rows = []
-    for _, logits, error in watched(results, len(paths), "evaluating"):
-        if error is not None:
-            raise HemfError(error)
-        rows.append(logits.double().softmax(0))
-    used = {"batch_size": batch_size, "device": str(device), "environment": environment(precision)}
-    return torch.stack(rows).numpy(), {"precision": precision} | used
 
 
 def _provenance(

@@ -1,0 +1,95 @@
+"""The images that an evaluation or a calibration looks at, their labels, and what the model makes of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hemf.errors import HemfError
+from hemf.evaluation.inference import TrainedModel, pick_device, stream_logits, watched
+from hemf.training.folder import environment
+from hemf.training.precision import resolve_precision
+
+if TYPE_CHECKING:
+    from hemf.data.manifest import DataSet, Sample
+    from hemf.training.folder import OpenRun
+
+
+def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
+    """The run's own images with its split, or those of another data set.
+
+    Args:
+        opened: the run.
+        data: another data set; None for the run's own.
+        fold: fold to test on, of another data set in folds.
+
+    Raises:
+        HemfError: a fold of the run's own data, a model without its run, or images are missing.
+    """
+    from hemf.data.manifest import load_data
+
+    if data is None:
+        if fold is not None:
+            raise HemfError("a run keeps the fold it was trained for; --fold goes with --data only")
+        if opened.path is None:
+            raise HemfError(f"{opened.model} is a model without its run; say on which images with --data")
+        return opened.data
+    images = load_data(data)
+    return images if fold is None else images.for_fold(fold)
+
+
+def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["Sample"]:
+    """The samples of a split.
+
+    Raises:
+        HemfError: the split is empty, or has a class that is none of the model's ``classes``.
+    """
+    samples = images.subset(split)
+    if not samples:
+        counts = {side: sum(of_class.values()) for side, of_class in images.counts().items()}
+        have = ", ".join(f"{side} ({n})" for side, n in counts.items() if side)
+        raise HemfError(
+            f"{images.name} has no {split} images; it has {have or 'no splits, so give --split all'}"
+        )
+    if unknown := sorted({s.label for s in samples} - set(classes)):
+        raise HemfError(
+            f"{images.name} has images of {unknown[0]!r}, which the model does not know (its classes are "
+            f"{', '.join(classes)}); rename that class or leave its images out"
+        )
+    return samples
+
+
+def labels_of(samples: Sequence["Sample"], classes: Sequence[str]) -> np.ndarray:
+    """Class index of each sample, N integers."""
+    index = {name: k for k, name in enumerate(classes)}
+    return np.array([index[s.label] for s in samples])
+
+
+def logits_of(
+    trained: TrainedModel,
+    images: "DataSet",
+    samples: Sequence["Sample"],
+    batch_size: int,
+    workers: int | None,
+    precision: str,
+    device: str,
+    words: str,
+) -> tuple[Tensor, dict[str, Any]]:
+    """N x K float32 logits, and with what they were computed; ``words`` stand before the progress bar.
+
+    Raises:
+        HemfError: an image cannot be read, which stops the whole, or an option is bad.
+    """
+    picked = pick_device(device)
+    precision = resolve_precision(precision, picked.type)
+    paths = [images.path(s) for s in samples]
+    results = stream_logits(trained.model, paths, trained.spec, batch_size, workers, precision, picked)
+    rows = []
+    for _, logits, error in watched(results, len(paths), words):
+        if error is not None:
+            raise HemfError(error)
+        rows.append(logits)
+    used = {"batch_size": batch_size, "device": str(picked), "environment": environment(precision)}
+    return torch.stack(rows), {"precision": precision} | used
