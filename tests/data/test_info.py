@@ -57,7 +57,7 @@ def test_groups_and_those_on_two_sides(tree, tmp_path, capsys):
     shown = words(capsys.readouterr().out)
     data = load_data(tmp_path / "prepared")
     assert "groups: 3 of 1 to 3 images (median 2)" in shown
-    assert "6 images of unknown group" in shown
+    assert "6 images without a known one" in shown
     assert f"{len(data.leaking_groups())} on two or more sides" in shown or "none on two sides" in shown
     assert (tmp_path / "prepared" / "contact-sheet.png").is_file()
 

@@ -256,6 +256,17 @@ def test_any_names_survive_the_disk(tmp_path_factory, paths, labels, groups):
     assert DataSet.load(folder) == data
 
 
+def test_an_empty_path_is_no_word_for_the_current_folder(tmp_path, monkeypatch):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(5):
+            (tmp_path / label / f"{i}.png").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HemfError, match="the path is empty"):
+        load_data("")
+    assert len(load_data(".").samples) == 10
+
+
 def test_subsets_counts_and_leaks():
     samples = [
         Sample("1", "x", "p", "train"),

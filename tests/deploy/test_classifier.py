@@ -125,7 +125,7 @@ def test_errors_are_raised_or_handed_over(classifier: Classifier, image: Path, t
 
 @pytest.mark.parametrize("source", ["gone.png", "none*.png", "", []])
 def test_no_image_at_all_is_an_error(classifier: Classifier, tmp_path: Path, source, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path / "images" if source == "" else tmp_path / "runs")
     with pytest.raises(HemfError, match="no image"):
         classifier.predict(source, on_error=print)
 

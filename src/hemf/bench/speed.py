@@ -1,7 +1,6 @@
 """How fast a model is, and on which machine."""
 
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from hemf.bench.counting import autocast, classification_loss
+from hemf.machine import cpu_name
 
 BASE_LR = 1e-4
 
@@ -119,7 +119,7 @@ def cuda_peak_bytes(model: nn.Module, size: tuple[int, int], setting: Setting, d
 def machine(device: torch.device) -> dict[str, Any]:
     """Name of the machine: processor, its threads in use, GPU if that is the device, and torch's version."""
     described = {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -133,12 +133,3 @@ def machine_line(described: dict[str, Any]) -> str:
     gpu = f"{described['gpu']}; " if "gpu" in described else ""
     cores = f"{described['threads']} of {described['cores']} cores"
     return f"Measured on {gpu}{described['cpu']}, {cores}; torch {described['torch']}."
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:  # not Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -35,15 +34,16 @@ def info(data: str, *, out: str | None = None) -> int:
 
     from hemf.data.manifest import load_data
     from hemf.data.sheet import contact_sheet
+    from hemf.data.summary import counts_table, group_lines, split_line
     from hemf.files import whole_file
 
     dataset = load_data(data)
     sheet = _sheet_path(Path(data), out)
     found = survey(dataset)
     console = Console(highlight=False)
-    console.print(_counts_table(dataset))
+    console.print(counts_table(dataset))
     words = {"markup": False, "soft_wrap": True}
-    console.print(_split_line(dataset), _groups_lines(dataset), "", sep="\n", **words)
+    console.print(split_line(dataset), *group_lines(dataset), "", sep="\n", **words)
     console.print(_files_table(found))
     if found.unreadable:
         console.print(
@@ -115,29 +115,6 @@ def _sheet_path(data: Path, out: str | None) -> Path:
     return path
 
 
-def _counts_table(data: "DataSet") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    counts = data.counts()
-    table = Table(title=escape(data.name), title_justify="left", show_footer=True)
-    total = len(data.samples)
-    table.add_column("class", "all classes")
-    for side, row in counts.items():
-        table.add_column(side or "no split", f"{sum(row.values()):,}", justify="right")
-    table.add_column("all", f"{total:,}", justify="right")
-    table.add_column("share", "100.0 %", justify="right")
-    for name in data.classes:
-        row = [counts[side][name] for side in counts]
-        table.add_row(
-            escape(name),
-            *(f"{n:,}" for n in row),
-            f"{sum(row):,}",
-            f"{sum(row) / total:.1%}".replace("%", " %"),
-        )
-    return table
-
-
 def _files_table(found: Survey) -> "Table":
     from rich.table import Table
 
@@ -149,37 +126,3 @@ def _files_table(found: Survey) -> "Table":
     for name, values in (("width", found.widths), ("height", found.heights)):
         table.add_row(name, *(f"{round(of(values)):,}" for of in (min, median, max)) if values else ())
     return table
-
-
-def _split_line(data: "DataSet") -> str:
-    """How the split was made."""
-    about = data.info.get("split", {})
-    details = ", ".join(_details(about))
-    return f"split: {about.get('method', 'unknown')}" + (f" ({details})" if details else "")
-
-
-def _details(about: dict, prefix: str = "") -> Iterator[str]:
-    for key, value in about.items():
-        if isinstance(value, dict):
-            yield from _details(value)
-        elif key != "method" and not isinstance(value, list):
-            yield f"{key} {value}"
-
-
-def _groups_lines(data: "DataSet") -> str:
-    """How many patients or lesions there are, and whether the split parts any."""
-    sizes = sorted(Counter(sample.group for sample in data.samples if sample.group).values())
-    if not sizes:
-        return "groups: none known; images of one patient may be on two sides of the split"
-    reach = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else sizes[0]
-    lines = [f"groups: {len(sizes):,} of {reach} images (median {median(sizes):g})"]
-    if unknown := len(data.samples) - sum(sizes):
-        lines.append(f"        {unknown:,} images of unknown group")
-    if leaking := data.leaking_groups():
-        parts = ", ".join(f"{n:,} of {side}" for side, n in data.leaks().items())
-        lines.append(
-            f"        {len(leaking):,} on two or more sides of the split; images that share one: {parts}"
-        )
-    else:
-        lines.append("        none on two sides of the split")
-    return "\n".join(lines)

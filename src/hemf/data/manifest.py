@@ -262,6 +262,8 @@ def load_data(path: str | os.PathLike) -> DataSet:
     from hemf.data.sources.csv import read_csv
     from hemf.data.sources.folder import read_folder
 
+    if not os.fspath(path):  # which Path would take for the current folder
+        raise HemfError("no data: the path is empty; give a data set, or . for the current folder")
     path = Path(path)
     if not path.exists():
         raise HemfError(f"no data at {path}; give a prepared data set, a folder of class folders or a CSV")

@@ -12,8 +12,6 @@ from hemf.errors import HemfError
 from hemf.files import whole_folder
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hemf.data.manifest import DataSet, Sample
     from hemf.data.sources import Source
 
@@ -105,7 +103,7 @@ def _source(name: str) -> "Source":
 def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list[dict[str, str]]]:
     """Where the release lies, after fetching it if asked to, and what was fetched."""
     if not download:
-        if root is None:
+        if not root:
             more = ", or fetch it with --download" if kind.downloads else ""
             raise HemfError(f"where is the data? give its place with --root{more}")
         if not Path(root).exists():
@@ -187,51 +185,15 @@ def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None) 
     return replace(sample, path=name)
 
 
-def counts_table(data: "DataSet") -> "Table":
-    """Images by class and side of the split, with totals."""
-    from rich.table import Table
-
-    counts = data.counts()
-    table = Table(title=f"{data.name}: {len(data.samples)} images", title_justify="left")
-    table.add_column("class", footer="all")
-    for side in counts:
-        table.add_column(side or "images", justify="right")
-    if len(counts) > 1:
-        table.add_column("all", justify="right")
-    rows = [[label, *(by_class[label] for by_class in counts.values())] for label in data.classes]
-    rows.append(["all", *(sum(by_class.values()) for by_class in counts.values())])
-    for name, *numbers in rows:
-        if name == "all":
-            table.add_section()
-        total = [sum(numbers)] if len(counts) > 1 else []
-        table.add_row(name, *(str(n) for n in numbers + total))
-    return table
-
-
-def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
-    """How many groups are known, and how many images of each side share theirs with another side."""
-    if not data.groups:
-        return ["groups: unknown, so nothing says whether a patient or lesion is on two sides of the split"]
-    unknown = sum(not s.group for s in data.samples)
-    lines = [f"{word}: {data.groups} known" + (f", {unknown} images without" if unknown else "")]
-    leaking = data.leaking_groups()
-    if not leaking:
-        return [*lines, f"none of the {word} is on two sides of the split"]
-    total = {side: sum(by_class.values()) for side, by_class in data.counts().items()}
-    shares = ", ".join(f"{n} of {total[side]} in {side}" for side, n in data.leaks().items() if n)
-    return [*lines, f"LEAKAGE: {len(leaking)} {word} are on two or more sides; of the images, {shares}"]
-
-
 def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     """Print counts, groups, leakage, what was left out, and what to do next."""
     from rich.console import Console
 
+    from hemf.data.summary import counts_table, group_lines, split_line
+
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(data))
-    about = data.info["split"]
-    console.print("split: " + ", ".join(f"{key} {value}" for key, value in about.items() if key != "ratios"))
-    for line in group_lines(data, kind.group or "groups"):
-        console.print(line)
+    console.print(split_line(data), *group_lines(data, kind.group or "groups"), sep="\n")
     skipped = data.info["skipped"]
     for left_out in skipped:
         console.print(f"left out: {left_out['reason']}")

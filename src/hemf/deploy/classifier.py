@@ -140,7 +140,7 @@ def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
     missing: list[str] = []
     for source in [images] if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) else images:
         if isinstance(source, str | os.PathLike):
-            found = _files(Path(source))
+            found = _files(Path(source)) if os.fspath(source) else []  # "" is not the current folder
             items += found
             if not found:
                 missing.append(f"no image at {source}; give a file, a folder that holds images, or a glob")
