@@ -29,10 +29,10 @@ from hemf.bench.counting import (
 )
 from hemf.bench.published import MODELS, SOURCE, TABLE_3_PARAMS, TABLE_6
 from hemf.bench.speed import Setting, cuda_peak_bytes, machine, machine_line, measure_speed
-from hemf.bench.tables import Column, Table
 from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
+from hemf.tables import Column, Table
 from hemf.training.module import model_args
 from hemf.training.precision import resolve_precision
 

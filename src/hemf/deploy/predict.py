@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hemf.errors import HemfError
 from hemf.files import whole_file
+from hemf.text import printable
 
 if TYPE_CHECKING:
     from hemf.deploy.classifier import Prediction
@@ -84,8 +85,3 @@ def print_table(predictions: Iterable["Prediction"], classes: list[str]) -> int:
         print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {printable(found.path)}")
         rows += 1
     return rows
-
-
-def printable(text: str) -> str:
-    """Text without the characters by which a file's name could steer the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

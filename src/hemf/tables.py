@@ -1,4 +1,7 @@
-"""One table, four ways to write it: for the terminal, in Markdown, in LaTeX and as CSV."""
+"""One table, four ways to write it: for the terminal, in Markdown, in LaTeX and as CSV.
+
+Titles, headings, cells and notes are plain text: whatever they hold is shown, never read as markup.
+"""
 
 import csv
 import io
@@ -6,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hemf.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -15,11 +20,18 @@ LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "–": "--",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
+MARKDOWN = re.compile(
+    r"[\\`*~$<>|]|&(?=[#\w])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|^(?:[-+#=](?![.\d])|\d+[.)](?!\S))"
+)
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,10 @@ class Table:
         """A pipe table (GitHub's Markdown) under its title in bold, notes below."""
         heads = [column.head for column in self.columns]
         rules = ["---:" if self.numeric(column) else "---" for column in self.columns]
-        lines = [f"**{self.title}**", "", _pipes(heads), f"| {' | '.join(rules)} |"]
+        lines = [f"**{_markdown(self.title)}**", "", _pipes(heads), f"| {' | '.join(rules)} |"]
         lines += map(_pipes, self.cells())
         for note in self.notes:
-            lines += ["", note]
+            lines += ["", _markdown(note)]
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
@@ -144,7 +156,7 @@ def _in_full(value: Any) -> Any:
 
 
 def _one_line(value: Any) -> str:
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def _is_number(value: Any) -> bool:
@@ -152,12 +164,18 @@ def _is_number(value: Any) -> bool:
 
 
 def _pipes(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(_markdown, cells))} |"
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is; an underscore between letters needs no escape."""
+    return MARKDOWN.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", _one_line(text))
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    return "".join(LATEX.get(character, character) for character in _one_line(text))
 
 
 def _ampersands(cells: Sequence[str]) -> str:
-    return " & ".join(map(_latex, cells)) + r" \\"
+    line = " & ".join(map(_latex, cells)) + r" \\"
+    return "{}" + line if line.startswith(("[", "*")) else line  # else the row above takes it for its option
