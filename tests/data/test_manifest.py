@@ -267,6 +267,13 @@ def test_an_empty_path_is_no_word_for_the_current_folder(tmp_path, monkeypatch):
     assert len(load_data(".").samples) == 10
 
 
+@pytest.mark.parametrize("name", ["path", "label", "prediction", "probability"])
+def test_a_class_may_not_share_the_name_of_a_column_of_the_predictions(name):
+    data = DataSet("two", ["x", name], [Sample("1", "x"), Sample("2", name)], Path())
+    with pytest.raises(HemfError, match=f"class '{name}' of two has the name of a column .*; rename it"):
+        data.check()
+
+
 def test_subsets_counts_and_leaks():
     samples = [
         Sample("1", "x", "p", "train"),

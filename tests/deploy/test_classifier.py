@@ -141,6 +141,13 @@ def test_streams(classifier: Classifier, image: Path) -> None:
     assert sum(1 for _ in stream) == 49
 
 
+def test_a_model_whose_class_is_called_like_a_column_is_refused(made_run: Path) -> None:
+    config = made_run / "model" / "config.json"
+    config.write_text(config.read_text().replace('"b"', '"prediction"'))
+    with pytest.raises(HemfError, match=r"class 'prediction' of .* rename it"):
+        hemf.load(made_run)
+
+
 def test_folders_that_are_no_run(tmp_path: Path, made_run: Path) -> None:
     with pytest.raises(HemfError, match="no run at"):
         hemf.load(tmp_path / "gone")

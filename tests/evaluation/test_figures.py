@@ -75,6 +75,17 @@ def test_class_names_are_never_read_as_markup(tmp_path: Path) -> None:
     save_figure(roc_figure(labels, probabilities, HOSTILE, "$^{"), tmp_path / "roc")
 
 
+@pytest.mark.filterwarnings("error")
+def test_letters_that_no_font_has_are_text_in_the_svg_and_no_warning(tmp_path: Path) -> None:
+    classes = ["黑色素瘤", "흑색종", "मेला"]
+    labels, probabilities, confusion = case(3)
+    svg, png = save_figure(confusion_figure(confusion, classes, "数据 test"), tmp_path / "m")
+    assert {*classes, "数据 test"} <= set(texts(svg))
+    with Image.open(png) as image:
+        assert min(image.size) > 300
+    save_figure(roc_figure(labels, probabilities, classes), tmp_path / "roc")
+
+
 def test_the_same_numbers_give_the_same_file_whatever_the_users_style(tmp_path: Path) -> None:
     labels, probabilities, confusion = case(3)
     files = []

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from hemf.files import write_json, write_text
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
 WRITTEN = ("manifest.csv", "dataset.json", "images")  # what a prepared data set consists of
+RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
 WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash")
 
 
@@ -154,7 +156,8 @@ class DataSet:
             files: check also that every image is there.
 
         Raises:
-            HemfError: no image, a single class, a class without images, an image listed twice or missing.
+            HemfError: no image, a single class, a class without images or with a reserved name, an image
+                listed twice or missing.
         """
         if not self.samples:
             raise HemfError(f"{self.name} has no images; check {self.root}")
@@ -163,6 +166,7 @@ class DataSet:
             raise HemfError(f"label {unknown[0]!r} of {self.name} is none of its classes; add it to them")
         if empty := [c for c in self.classes if c not in labels]:
             raise HemfError(f"class {empty[0]!r} of {self.name} has no images; add some, or remove the class")
+        check_class_names(self.classes, self.name)
         if len(self.classes) < 2:
             raise HemfError(f"{self.name} has the single class {self.classes[0]!r}; two or more are needed")
         undecoded = [s.path for s in self.samples if not _is_text(s.path + s.label + s.group)]
@@ -245,6 +249,19 @@ class DataSet:
             data.info["split"] = data.info.get("split", {}) | {"edited": True}
         data.check()
         return data
+
+
+def check_class_names(classes: Iterable[str], where: str) -> None:
+    """Refuse classes that would share a column's name in predictions.csv, where each has a column of its own.
+
+    Raises:
+        HemfError: one is called so.
+    """
+    if taken := [name for name in classes if name in RESERVED]:
+        raise HemfError(
+            f"class {taken[0]!r} of {where} has the name of a column of predictions.csv; "
+            f"rename it, such as {taken[0]!r} to '{taken[0]}_class'"
+        )
 
 
 def load_data(path: str | os.PathLike) -> DataSet:

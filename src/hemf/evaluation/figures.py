@@ -1,10 +1,12 @@
 """Pictures of an evaluation: confusion matrix and ROC curves, as SVG with real text and as PNG.
 
 The same numbers give the same SVG, byte for byte. Class names are data of the user and never read as markup.
+Letters that none of ``FONTS`` has are empty boxes in the PNG; the SVG holds them as text for its viewer.
 """
 
 import textwrap
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +16,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from hemf.evaluation.metrics import ranking_scores
 from hemf.files import whole_file
 
+# The first comes with matplotlib; the others have Chinese, Japanese and Korean letters, where installed.
+FONTS = (
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei"),
+    *("Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans"),
+)
+INSTALLED = [name for name in FONTS if name in fontManager.get_font_names()]
+
 # The user's own matplotlibrc must not change a result's picture, so every style starts from the default.
-STYLE = ["default", {"svg.fonttype": "none", "svg.hashsalt": "hemf", "font.family": "DejaVu Sans"}]
+STYLE = ["default", {"svg.fonttype": "none", "svg.hashsalt": "hemf", "font.family": INSTALLED}]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 GREY = "#666666"
@@ -106,7 +116,8 @@ def roc_figure(
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write ``figure`` as SVG and as PNG under ``path`` plus a suffix, each whole; returns both paths."""
     files = [path.with_name(path.name + suffix) for suffix in (".svg", ".png")]
-    with matplotlib.style.context(STYLE):
+    with matplotlib.style.context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         for file in files:
             with whole_file(file) as temporary:
                 date = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from hemf.data.image import read_image
+from hemf.data.manifest import check_class_names
 from hemf.data.transforms import InputSpec, eval_transform
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
@@ -103,7 +104,7 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
 
     Raises:
-        HemfError: it cannot be loaded, or names no classes.
+        HemfError: it cannot be loaded, or names no classes or one that is reserved.
     """
     try:
         model, config = load_model(folder)
@@ -115,6 +116,7 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
             f"{folder} names {len(set(classes))} classes for {model.num_classes} outputs; "
             "set label_names in its config.json, in the order of the outputs"
         )
+    check_class_names(classes, str(folder))
     spec = InputSpec.from_pretrained_cfg(config.get("pretrained_cfg") or {})
     return TrainedModel(model, list(classes), spec, config.get("architecture", ""))
 
