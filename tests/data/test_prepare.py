@@ -68,7 +68,7 @@ def test_a_csv_with_groups(tree, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "none on two sides" in printed
     assert "LEAKAGE: 5 on two or more sides; of the images, 10 of 10 in fold 0, 10 of 10 in fold 1" in printed
-    assert "--fold 0" in printed
+    assert "--folds 2" in printed
 
 
 def test_resized_images_are_small_and_faithful(tmp_path):

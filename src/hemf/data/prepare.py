@@ -199,5 +199,5 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
         console.print(f"left out: {left_out['reason']}")
     if skipped:
         console.print(f"left out {len(skipped)} unreadable of {len(skipped) + len(data.samples)} images")
-    fold = " --fold 0" if data.folds else ""
+    fold = f" --folds {len(data.folds)}" if data.folds else ""
     console.print(f"prepared in {target}; next: hemf train --data {target}{fold}")

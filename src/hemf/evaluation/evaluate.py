@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hemf.errors import HemfError
 from hemf.evaluation.show import measure_text, show
 from hemf.files import whole_file, write_json
 
@@ -56,10 +57,11 @@ def evaluate(
 
     Writes metrics.json, predictions.csv, the confusion matrix and the ROC curves (SVG and PNG) into
     evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints the metrics, each
-    with the number of images it rests on.
+    with the number of images it rests on. Of a cross-validation every fold's run is measured on the images it
+    was not trained on, then all of them together.
 
     Args:
-        run: a run's folder, or its model folder, which then needs --data.
+        run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
         split: train, val, test, or all.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold to test on, where --data was prepared with k folds.
@@ -71,6 +73,45 @@ def evaluate(
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
     """
+    from hemf.training.folder import fold_paths
+
+    how = {"batch_size": batch_size, "precision": precision, "workers": workers, "device": device}
+    folds = fold_paths(run)
+    if folds and (split != "test" or data is not None or fold is not None):
+        raise HemfError(
+            f"{run} is a cross-validation, which is measured on the images its folds left out; "
+            f"for another split, data set or fold give one of its runs, such as {folds[0]}"
+        )
+    found = _pooled(Path(run), folds, how) if folds else _measured(run, split, data, fold, **how)
+    show(found.report, found.folder)
+    return found
+
+
+def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluation:
+    """A cross-validation: each fold on its own test images, then all images."""
+    from hemf.data.manifest import DataSet
+    from hemf.evaluation.folds import pool
+
+    of_folds = [_measured(str(fold), "test", None, None, **how) for fold in folds]
+    data, folder = DataSet.load(path), path / "evaluation" / "test"
+    report, labels, probabilities = pool(
+        path, data, [one.folder for one in of_folds], [one.report for one in of_folds]
+    )
+    _write(folder, report, data.samples, labels, probabilities)
+    return Evaluation("test", report["n"], report["metrics"], report, folder)
+
+
+def _measured(
+    run: str,
+    split: str,
+    data: str | None,
+    fold: int | None,
+    batch_size: int,
+    precision: str,
+    workers: int | None,
+    device: str,
+) -> Evaluation:
+    """A run on one split: everything but the screen."""
     import torch
 
     from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
@@ -100,10 +141,10 @@ def evaluate(
         **used,
     }
     folder = _folder(opened, None if data is None else images.name, fold, split)
+    if data is not None:
+        write_groups(folder / "groups.csv", samples)
     _write(folder, report, samples, labels, probabilities)
-    found = Evaluation(split, len(samples), report["metrics"], report, folder)
-    show(report, folder)
-    return found
+    return Evaluation(split, len(samples), report["metrics"], report, folder)
 
 
 def _provenance(
@@ -172,6 +213,17 @@ def _write(
     title = f"{head}: macro ROC AUC {measure_text(report['metrics']['roc_auc_macro'])}"
     save_figure(roc_figure(labels, probabilities, classes, title), folder / "roc")
     write_json(folder / "metrics.json", report)
+
+
+def write_groups(path: Path, samples: Sequence["Sample"]) -> None:
+    """Patient or lesion of each image of another data set; those of the run's own are in its manifest."""
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["path", "group"])
+        writer.writerows([sample.path, sample.group] for sample in samples)
 
 
 def write_predictions(

@@ -30,6 +30,13 @@ OF_CLASS = {
     "roc_auc": "AUC",
     "average_precision": "AP",
 }
+OF_FOLD = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced acc.",
+    "f1_macro": "F1",
+    "roc_auc_macro": "AUC",
+    "log_loss": "log-loss",
+}
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
@@ -44,9 +51,13 @@ def show(report: dict[str, Any], folder: Path) -> None:
         console.print(Text(line))
     console.print(_headline(report["metrics"]))
     console.print(_classes(report["per_class"]))
+    model = report["run"]
+    if "folds" in report:
+        console.print(_folds(report))
+        model = str(Path(model) / f"fold{report['folds'][0]['fold']}")
     for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png"):
         console.print(Text(str(folder / name)), soft_wrap=True)
-    console.print(Text(f"next: hemf predict {shlex.quote(report['run'])} IMAGES"), soft_wrap=True)
+    console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
 
 
 def measure_text(measure: dict[str, Any]) -> str:
@@ -94,6 +105,21 @@ def _classes(per_class: dict[str, Any]) -> Table:
     for name, of_class in per_class.items():
         n = "0, absent" if of_class["absent"] else str(of_class["n"])
         table.add_row(Text(name), n, *(_number(of_class[measure]) for measure in OF_CLASS))
+    return table
+
+
+def _folds(report: dict[str, Any]) -> Table:
+    """The headline measures of each fold, and their mean and standard deviation."""
+    table = Table("fold", "n", *OF_FOLD.values(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for one in report["folds"]:
+        table.add_row(str(one["fold"]), str(one["n"]), *(_number({"value": one[name]}) for name in OF_FOLD))
+    table.add_section()
+    spreads = [report["across_folds"][name] for name in OF_FOLD]
+    cells = [
+        _number({"value": one["mean"]}) + ("" if one["std"] is None else f" ± {one['std']:.3f}")
+        for one in spreads
+    ]
+    table.add_row("mean ± std", "", *cells)
     return table
 
 

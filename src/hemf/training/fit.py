@@ -42,11 +42,18 @@ def start(config: RunConfig) -> Run:
     Raises:
         HemfError: see ``hemf.train``.
     """
-    console = _console()
     data = load_data(config.data)
-    if config.fold is not None:
-        data = data.for_fold(config.fold)
-    precision = resolve_precision(config.precision, _accelerator(config))
+    return begin(config, data if config.fold is None else data.for_fold(config.fold))
+
+
+def begin(config: RunConfig, data: DataSet) -> Run:
+    """Train a new run on ``data``, which has train, val and test sides.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    console = run_console()
+    precision = picked_precision(config)
     images, classifier = build(config, data)
     path = run_path(config, data) if rank_zero_only.rank == 0 else None
     trainer = build_trainer(config, images, precision, path, console)
@@ -64,7 +71,7 @@ def take_up(path: Path, config: RunConfig) -> Run:
     Raises:
         HemfError: see ``hemf.train``.
     """
-    console = _console()
+    console = run_console()
     last = path / "checkpoints" / "last.ckpt"
     state = read_checkpoint(last)["hemf"] if last.is_file() else None
     fresh = replace(config, pretrained=config.pretrained and state is None)  # else last.ckpt has the weights
@@ -90,7 +97,7 @@ def take_up(path: Path, config: RunConfig) -> Run:
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
-            _set_aside(path, state["epochs"])
+            set_aside(path, state["epochs"])
         resumed = [*about.get("resumed", []), environment(about["precision"])]
         write_json(path / "environment.json", about | {"resumed": resumed})
         for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
@@ -99,7 +106,7 @@ def take_up(path: Path, config: RunConfig) -> Run:
     return _fit(trainer, console, config, images, classifier, checkpoint=last if state else None)
 
 
-def _set_aside(path: Path, epochs: int) -> None:
+def set_aside(path: Path, epochs: int) -> None:
     """Let nobody take the model and the evaluation of a run that goes on for those of its end."""
     (path / "model" / "config.json").unlink(missing_ok=True)  # now open_run says that it has not finished
     if (path / "evaluation").is_dir():
@@ -127,6 +134,11 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
     return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
 
 
+def picked_precision(config: RunConfig) -> str:
+    """The precision that a run asks for, or the one the hardware is fast at."""
+    return resolve_precision(config.precision, _accelerator(config))
+
+
 def _accelerator(config: RunConfig) -> str:
     if config.accelerator == "gpu" or (config.accelerator == "auto" and torch.cuda.is_available()):
         return "cuda"
@@ -135,7 +147,8 @@ def _accelerator(config: RunConfig) -> str:
     return config.accelerator
 
 
-def _console() -> Console:
+def run_console() -> Console:
+    """Where the first process speaks; the others are silent."""
     return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
 
 

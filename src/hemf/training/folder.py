@@ -78,12 +78,30 @@ def open_run(path: str | os.PathLike) -> OpenRun:
             model=path, path=parent if _is_run(parent) and path.resolve().name == "model" else None
         )
     if _is_run(path):
+        if folds := fold_paths(path):
+            raise HemfError(
+                f"{path} is a cross-validation of {len(folds)} runs; give one of them, {folds[0]}"
+            )
         if not is_model(path / "model"):
             raise HemfError(f"the run {path} has not finished; continue it with hemf train --resume {path}")
         return OpenRun(model=path / "model", path=path)
     if not path.exists():
         raise HemfError(f"no run at {path}; give the folder that hemf train has made")
     raise HemfError(f"{path} is neither a run nor a model folder: it has no config.yaml and no config.json")
+
+
+def fold_paths(path: str | os.PathLike) -> list[Path]:
+    """Folders of a cross-validation's runs, whether trained or not yet; empty for anything else.
+
+    Its images have folds and are on no side of a split; those of a run are.
+    """
+    from hemf.data.manifest import DataSet
+
+    path = Path(path)
+    if not _is_run(path) or is_model(path / "model"):
+        return []
+    data = DataSet.load(path)
+    return [] if any(s.split for s in data.samples) else [path / f"fold{fold}" for fold in data.folds]
 
 
 def _is_run(path: Path) -> bool:
@@ -122,7 +140,6 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> N
     try:
         run.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{run.name}-", dir=run.parent))
-        (temporary / "checkpoints").mkdir()
         config.save(temporary / "config.yaml")
         data.save(temporary)
         write_json(temporary / "environment.json", environment(precision))

@@ -7,7 +7,7 @@ from typing import Any
 
 from hemf.config import RunConfig
 from hemf.errors import HemfError
-from hemf.training.folder import OpenRun, open_run
+from hemf.training.folder import OpenRun, fold_paths, open_run
 
 __all__ = ["OpenRun", "Run", "open_run", "train"]
 
@@ -20,31 +20,43 @@ class Run:
 
     Args:
         path: its folder.
-        best: epoch and metrics of the checkpoint that was kept.
+        best: epoch and metrics of the checkpoint that was kept; empty for a cross-validation.
+        folds: the runs of a cross-validation, in the order of its folds.
     """
 
     path: Path
     best: dict[str, float]
+    folds: tuple["Run", ...] = ()
 
 
-def train(data: str = "", *, recipe: str = "paper", resume: str | None = None, **options: Any) -> Run:
+def train(
+    data: str = "",
+    *,
+    recipe: str = "paper",
+    resume: str | None = None,
+    folds: int | None = None,
+    **options: Any,
+) -> Run:
     """Train a model, or resume a run.
 
     A run is a new folder under `out` with its options, its images and their split, its checkpoints, the
     curves, and in the end the model. A run that was stopped, by Ctrl-C, a crash or a power cut, is taken up
-    with `--resume` and ends with the same weights as one that was not.
+    with `--resume` and ends with the same weights as one that was not. With `--folds` the folder holds a run
+    for each fold, and all of this goes for the whole.
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
         recipe: name of a recipe of the package, or path of a YAML file, whose values the options override.
         resume: folder of a run to take up; only epochs, workers and devices may be given with it.
+        folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
+            lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
         options: any option of a run, see `hemf.RunConfig`.
 
     Raises:
         HemfError: options, data or model do not fit together, the loss is not finite, or the disk is full.
     """
     if resume is not None:
-        return _resume(Path(resume), data, recipe, options)
+        return _resume(Path(resume), data, recipe, options | ({} if folds is None else {"folds": folds}))
     config = RunConfig.of(recipe, **options | ({"data": os.fspath(data)} if data else {}))
     if not config.data:
         raise HemfError(
@@ -54,6 +66,10 @@ def train(data: str = "", *, recipe: str = "paper", resume: str | None = None, *
         raise HemfError(
             f"no data at {config.data}; give a prepared data set, a folder of class folders or a CSV"
         )
+    if folds is not None:
+        from hemf.training.cross_validation import start_folds
+
+        return start_folds(config, folds)
     from hemf.training.fit import start
 
     return start(config)
@@ -68,6 +84,11 @@ def _resume(path: Path, data: str, recipe: str, options: dict[str, Any]) -> Run:
         )
     if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
         raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
+    config = RunConfig.of(str(path / "config.yaml"), **options)
+    if fold_paths(path):
+        from hemf.training.cross_validation import take_up_folds
+
+        return take_up_folds(path, config)
     from hemf.training.fit import take_up
 
-    return take_up(path, RunConfig.of(str(path / "config.yaml"), **options))
+    return take_up(path, config)

@@ -1,0 +1,100 @@
+"""Cross-validation: in one folder a run for each fold, made one after the other.
+
+The folder holds the options (``config.yaml``), the images with the fold that each is tested in
+(``manifest.csv``) and ``fold0``, ``fold1`` ..., each a run like any other.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from hemf.config import RunConfig
+from hemf.data.manifest import DataSet, load_data
+from hemf.data.splits import split_data
+from hemf.errors import HemfError
+from hemf.training.fit import begin, build, build_trainer, picked_precision, run_console, set_aside, take_up
+from hemf.training.folder import make_run, run_path
+from hemf.training.run import CHANGEABLE, Run
+
+
+def start_folds(config: RunConfig, folds: int) -> Run:
+    """Train a new run for each of ``folds`` folds.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    if config.fold is not None:
+        raise HemfError("--fold trains one fold and --folds all of them; give one of the two")
+    data = in_folds(load_data(config.data), folds)
+    precision = picked_precision(config)
+    for fold in data.folds:  # what cannot be trained is better known before the first fold is
+        one = replace(config, fold=fold)
+        images, _ = build(one, data.for_fold(fold))
+    build_trainer(one, images, precision, None, run_console())
+    path = run_path(config, data) if rank_zero_only.rank == 0 else None
+    if path is not None:
+        make_run(path, config, data, precision)
+        run_console().print(f"cross-validation: {len(data.folds)} folds in {path}")
+    return _train_folds(path, config, data)
+
+
+def take_up_folds(path: Path, config: RunConfig) -> Run:
+    """Go on with the cross-validation at ``path``: finish the fold that was stopped, train those that follow.
+
+    Args:
+        path: its folder.
+        config: its options, with those that have changed.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    data, before = load_data(path), RunConfig.of(str(path / "config.yaml"))
+    if data.info["split"].get("edited"):
+        raise HemfError(
+            f"{path / 'manifest.csv'} is not the one the cross-validation began with; "
+            "put the file back as it was, or start a new run"
+        )
+    if config.epochs != before.epochs:
+        set_aside(path, before.epochs)
+    if rank_zero_only.rank == 0:
+        config.save(path / "config.yaml")
+    return _train_folds(path, config, data)
+
+
+def in_folds(data: DataSet, folds: int) -> DataSet:
+    """The data set in folds: those it was prepared in, else ``folds`` new ones.
+
+    New folds are stratified by class, and keep patients or lesions together where they are known. They do not
+    depend on the run's seed, so that models and seeds are compared on the same folds.
+
+    Raises:
+        HemfError: the data are in another number of folds, or cannot be divided so.
+    """
+    if data.folds and not any(s.split for s in data.samples):
+        if len(data.folds) != folds:
+            raise HemfError(
+                f"{data.name} is prepared in {len(data.folds)} folds; give --folds {len(data.folds)}, "
+                "or prepare it again"
+            )
+        return data
+    return split_data(data, "grouped-kfold" if data.groups else "kfold", folds=folds)
+
+
+def _train_folds(path: Path | None, config: RunConfig, data: DataSet) -> Run:
+    """Train the folds that are not finished; the first process alone knows ``path`` of a new one."""
+    runs, changes = [], {name: getattr(config, name) for name in CHANGEABLE}
+    try:
+        for fold in data.folds:
+            run_console().print(f"fold {fold} ({len(runs) + 1} of {len(data.folds)})")
+            here = path / f"fold{fold}" if path else None
+            if here is not None and here.exists():
+                runs.append(take_up(here, RunConfig.of(str(here / "config.yaml"), **changes)))
+                continue
+            where = {} if path is None else {"data": str(path), "out": str(path), "name": f"fold{fold}"}
+            runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold)))
+    except (KeyboardInterrupt, SystemExit):
+        run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")
+        raise
+    run_console().print(f"all {len(runs)} folds are trained; next: hemf evaluate {path}")
+    return Run(path, {}, tuple(runs))
