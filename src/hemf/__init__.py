@@ -1,7 +1,8 @@
 """hemf: medical image classification that can be believed.
 
-The verbs of the command line are functions here: ``train``, ``evaluate``, ``predict``, ``load``, ``convert``.
-Each is imported when it is first used, so that ``import hemf`` costs nothing.
+The verbs of the command line are functions here: ``train``, ``evaluate``, ``predict``, ``explain_images``,
+``load``, ``convert``; ``hemf.explain`` is the package of heat maps. Each is imported when it is first used,
+so that ``import hemf`` costs nothing.
 """
 
 import importlib
@@ -15,6 +16,7 @@ _WHERE = {
     "evaluate": "hemf.evaluation.evaluate",
     "load": "hemf.deploy.classifier",
     "predict": "hemf.deploy.predict",
+    "explain_images": "hemf.deploy.explain",
     "create_model": "timm",
     "convert": "hemf.models.convert",
     "convert_checkpoint": "hemf.deploy.convert",
@@ -27,6 +29,8 @@ __all__ = [*_WHERE, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explain":
+        return importlib.import_module("hemf.explain")
     if name not in _WHERE:
         raise AttributeError(f"module 'hemf' has no attribute {name!r}; it has {', '.join(__all__)}")
     if name == "create_model":

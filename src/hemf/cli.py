@@ -32,6 +32,9 @@ VERBS = {
     "train": Verb("hemf.training.run:train", "train a model, or resume a run"),
     "evaluate": Verb("hemf.evaluation.evaluate:evaluate", "measure a run on one split of its data"),
     "predict": Verb("hemf.deploy.predict:predict", "classify images with a trained model"),
+    "explain": Verb(
+        "hemf.deploy.explain:explain_images", "show where in images a trained model finds its evidence"
+    ),
     "profile": Verb("hemf.bench.profile:profile", "count what models cost, beside the paper's figures"),
     "bench": Verb("hemf.bench.bench:bench", "train and measure a matrix of models, in one table"),
     "convert": Verb(

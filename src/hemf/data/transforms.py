@@ -126,7 +126,7 @@ def eval_transform(spec: InputSpec) -> Transform:
     Returns:
         A callable from a PIL image in ``spec.image_mode`` to a float tensor of ``spec.input_size``.
     """
-    return v2.Compose([*_centred(spec), *_normalised(spec)])
+    return v2.Compose([*centred(spec), *_normalised(spec)])
 
 
 def train_transform(config: RunConfig) -> Transform:
@@ -148,7 +148,7 @@ def train_transform(config: RunConfig) -> Transform:
     interpolation = InterpolationMode(spec.interpolation)
     steps: list[Any] = []
     if tuple(config.crop_scale) == (1, 1):
-        steps += _centred(spec)
+        steps += centred(spec)
     else:
         steps.append(
             v2.RandomResizedCrop(spec.input_size[1:], config.crop_scale, config.crop_ratio, interpolation)
@@ -198,8 +198,8 @@ def mixup_cutmix(
     return v2.RandomChoice(mixers) if len(mixers) == 2 else next(iter(mixers), None)
 
 
-def _centred(spec: InputSpec) -> list[Any]:
-    """Resize, then cut out or pad around the centre."""
+def centred(spec: InputSpec) -> list[Any]:
+    """Two steps on PIL images: resize, then cut out or pad around the centre."""
     height, width = spec.input_size[1:]
     resized = [math.floor(side / spec.crop_pct) for side in (height, width)]
     interpolation = InterpolationMode(spec.interpolation)

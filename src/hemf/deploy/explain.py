@@ -1,0 +1,140 @@
+"""``hemf explain``: where in images a trained model finds its evidence, as pictures and as numbers."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemf.deploy.predict import printable
+from hemf.errors import HemfError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from hemf.deploy.classifier import Classifier
+    from hemf.deploy.explained import Explained
+
+
+def explain_images(
+    run: str,
+    images: list[str],
+    out: str = "heat-maps",
+    target: str | None = None,
+    layer: str | None = None,
+    stages: bool = False,
+    batch_size: int = 8,
+    device: str = "auto",
+) -> int:
+    """Show where in images a trained model finds its evidence, by Grad-CAM++.
+
+    Writes for each image NAME.png, the image under its heat map; NAME.npy, the map itself as float32 from 0
+    to 1 at the image's size, 0 outside the part that the model sees; and a line of explain.csv: path,
+    prediction, its probability, the class that the map is for, its probability, and the names of the files.
+    Images of the same name get a number. Those that cannot be found or read are named at the end, and the
+    exit code is then 1.
+
+    Args:
+        run: a run's folder, or its model folder.
+        images: files, folders (with the folders in them) or globs in quotes.
+        out: folder to write into, made if it does not exist.
+        target: the class to show evidence for; by default the one that is predicted, for each image.
+        layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
+            is the last fusion.
+        stages: write NAME-stages.png too, every stage of every branch in one figure.
+        batch_size: images that go through the model at once.
+        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        0, or 1 where an image could not be found or read.
+
+    Raises:
+        HemfError: no such run, class or layer, no image at all, or the folder cannot be written.
+    """
+    from hemf.deploy.classifier import load
+    from hemf.deploy.explained import write_explanations
+
+    if Path(out).exists() and not Path(out).is_dir():
+        raise HemfError(f"--out {out} is a file; give the name of a folder")
+    if batch_size < 1:
+        raise HemfError(f"batch_size {batch_size} must be at least 1")
+    classifier, failed = load(run, "fp32", device), []
+    explained = explanations(classifier, images, target, layer, stages, batch_size, failed)
+    count = write_explanations(explained, Path(out))
+    print(f"{count} images explained in {out}")
+    for message in failed:
+        print(printable(message), file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} could not be read; {count} explained", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def explanations(
+    classifier: "Classifier",
+    images: Sequence[str],
+    target: str | None,
+    layer: str | None,
+    stages: bool,
+    batch_size: int,
+    failed: list[str],
+) -> Iterator["Explained"]:
+    """Images explained in their order; a message for each that cannot be read is added to ``failed``.
+
+    Raises:
+        HemfError: no such class or layer, or no image at all.
+    """
+    from hemf.deploy.classifier import collect
+
+    if target is not None and target not in classifier.classes:
+        have = ", ".join(classifier.classes)
+        raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
+    files, missing = collect(images)
+    failed += missing
+    readable = _readable(files, classifier.input.image_mode, failed)
+    while batch := list(islice(readable, batch_size)):
+        yield from _explained(classifier, batch, target, layer, stages)
+
+
+def _readable(files: Sequence[Path], mode: str, failed: list[str]) -> Iterator[tuple[Path, "Image.Image"]]:
+    from hemf.deploy.classifier import read
+
+    for file in files:
+        try:
+            image = read(file, mode)
+        except HemfError as error:
+            failed.append(str(error))
+        else:
+            yield file, image
+
+
+def _explained(
+    classifier: "Classifier",
+    batch: Sequence[tuple[Path, "Image.Image"]],
+    target: str | None,
+    layer: str | None,
+    stages: bool,
+) -> Iterator["Explained"]:
+    import torch
+
+    from hemf.data.transforms import centred, eval_transform
+    from hemf.deploy.explained import Explained
+    from hemf.explain import heat_maps, place, stage_heat_maps
+
+    spec, model = classifier.input, classifier.trained.model
+    transform, (resize, crop) = eval_transform(spec), centred(spec)
+    predictions = classifier.predict([image for _, image in batch], batch_size=len(batch))
+    targets = [target or one.label for one in predictions]
+    indices = [classifier.classes.index(name) for name in targets]
+    inputs = torch.stack([transform(image) for _, image in batch])
+    heats = heat_maps(model, inputs, indices, layer)
+    by_stage = stage_heat_maps(model, inputs, indices) if stages else None
+    for i, (file, image) in enumerate(batch):
+        yield Explained(
+            path=str(file),
+            image=image,
+            prediction=predictions[i],
+            target=targets[i],
+            heat=place(heats[i], spec, image.size),
+            seen=crop(resize(image)),
+            stages=by_stage and {branch: [maps[i] for maps in found] for branch, found in by_stage.items()},
+        )
