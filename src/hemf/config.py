@@ -20,6 +20,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from hemf.errors import HemfError
 from hemf.files import write_text
 
+Window = Literal["auto", "lung", "mediastinum", "bone", "brain", "abdomen", "liver"]
+
 
 @dataclass
 class RunOptions:
@@ -62,6 +64,9 @@ class InputOptions:
         mean: mean of each channel, on a scale of 0 to 1.
         std: standard deviation of each channel, on a scale of 0 to 1.
         in_chans: 3 reads images as RGB, 1 as grey.
+        window: of DICOM images: `auto` is the file's own, the others are those of CT, in Hounsfield units
+            (level/width): lung -600/1500, mediastinum 50/350, bone 400/1800, brain 40/80, abdomen 50/400,
+            liver 30/150.
     """
 
     image_size: int | tuple[int, int] = 224
@@ -71,6 +76,7 @@ class InputOptions:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     in_chans: Literal[1, 3] = 3
+    window: Window = "auto"
 
 
 @dataclass

@@ -60,6 +60,7 @@ class ImageDataset(Dataset):
         transform: from a PIL image to the model's input; it may draw from torch's global generator.
         seed: of the run.
         image_mode: ``RGB`` or ``L``, what ``transform`` expects.
+        window: of DICOM images, as ``read_image`` takes it.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class ImageDataset(Dataset):
         transform: Transform,
         seed: int = 0,
         image_mode: str = "RGB",
+        window: str = "auto",
     ) -> None:
         self.samples, self.root, self.transform = list(samples), Path(root), transform
-        self.seed, self.image_mode = seed, image_mode
+        self.seed, self.image_mode, self.window = seed, image_mode, window
         self.labels = {name: label for label, name in enumerate(classes)}
 
     def __len__(self) -> int:
@@ -82,7 +84,7 @@ class ImageDataset(Dataset):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
         try:
-            image = read_image(self.root / sample.path, self.image_mode)
+            image = read_image(self.root / sample.path, self.image_mode, self.window)
         except UnreadableImage as error:
             return error
         with seeded(self.seed, epoch, index):
@@ -240,6 +242,7 @@ class ImageData(LightningDataModule):
             transform,
             config.seed,
             self.spec.image_mode,
+            self.spec.window,
         )
         sampler = EpochSampler(
             len(dataset),

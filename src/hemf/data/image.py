@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -16,7 +16,10 @@ Image.init()  # all readers at once: Pillow's loading on demand fails when threa
 
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF")
-IMAGE_SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS)
+DICOM_SUFFIXES = (".dcm", ".dicom")
+IMAGE_SUFFIXES = frozenset(
+    (*DICOM_SUFFIXES, *(s for s, name in Image.registered_extensions().items() if name in FORMATS))
+)
 
 WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 PREVIEWED = ("MPO",)  # photographs whose further frames are previews or a second eye's view
@@ -37,17 +40,20 @@ class UnreadableImage(HemfError):  # noqa: N818 - it names what the user sees
     """A file that cannot be read as an image; the message names it, the reason and the mend."""
 
 
-def read_image(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
-    """Read PNG, JPEG, TIFF, BMP, WebP (also PGM, JPEG 2000 and single GIF) by content, whatever the suffix.
+def read_image(
+    path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
+) -> Image.Image:
+    """Read PNG, JPEG, TIFF, BMP, WebP, DICOM (PGM, JPEG 2000, single GIF) by content, whatever the suffix.
 
     Transparent pixels lie on black, and the EXIF orientation is applied. 8-bit values stay as they are.
     Grey of 16 or more bits, whole or floating point, is stretched linearly from the image's own least and
     greatest value to 0..255, because such files rarely fill their range (12 bits in 16 are usual); an image
-    of one value becomes black. Colour of 16 bits keeps its upper 8.
+    of one value becomes black. Colour of 16 bits keeps its upper 8. ``dicom_image`` says how DICOM is read.
 
     Args:
         path: the file.
         mode: ``RGB``, or ``L`` for grey by ITU-R 601 weights.
+        window: of DICOM files: ``auto`` for their own, or a name in ``hemf.data.dicom.WINDOWS`` for CT.
 
     Returns:
         The image in ``mode``, fully decoded, without metadata.
@@ -55,7 +61,7 @@ def read_image(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB") -> Im
     Raises:
         UnreadableImage: missing, empty, cut short, no image, of several pages, or too large to decode safely.
     """
-    with _opened(path) as image:
+    with _opened(path, window) as image:
         return plain_image(image, mode)
 
 
@@ -125,7 +131,7 @@ def _cannot_list(error: OSError) -> None:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike, window: str = "auto") -> Iterator[Image.Image]:
     """The opened image of one frame; whatever Pillow raises inside the block becomes ``UnreadableImage``."""
     try:
         if os.path.isdir(path):
@@ -133,13 +139,19 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         if os.path.getsize(path) == 0:
             raise UnreadableImage(f"{path} is an empty file; copy it again from its source, or leave it out")
         # by handle: given a name, Pillow 13 maps TIFFs that lie on their side with width for height
-        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format not in PREVIEWED:
-                raise UnreadableImage(
-                    f"{path} holds {frames} pages; save the one to classify as its own file"
-                )
-            yield image
+        with open(path, "rb") as file:
+            if _is_dicom(file, path):
+                from hemf.data.dicom import dicom_image
+
+                yield dicom_image(file, path, window)
+                return
+            with Image.open(file, formats=FORMATS) as image:
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1 and image.format not in PREVIEWED:
+                    raise UnreadableImage(
+                        f"{path} holds {frames} pages; save the one to classify as its own file"
+                    )
+                yield image
     except UnreadableImage:
         raise
     except FileNotFoundError as error:
@@ -161,6 +173,14 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UnreadableImage(
             f"{path} is damaged ({reason}); fetch or export it again, or leave it out"
         ) from error
+
+
+def _is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
+    """Whether a file has DICOM's preamble, or its suffix and one of the groups that come first in it."""
+    head = file.read(132)
+    file.seek(0)
+    named = os.path.splitext(path)[1].lower() in DICOM_SUFFIXES
+    return head[128:] == b"DICM" or (named and head[:2] in (b"\x02\0", b"\x08\0", b"\0\x08"))
 
 
 def _stretched(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemf.config import Window
 from hemf.data.splits import Method
 from hemf.errors import HemfError
 from hemf.files import whole_folder
@@ -26,6 +27,7 @@ def prepare(
     folds: int = 5,
     seed: int | None = None,
     resize: int | None = None,
+    window: Window = "auto",
     download: bool = False,
     skip_unreadable: bool = False,
     check_counts: bool = True,
@@ -47,6 +49,8 @@ def prepare(
         folds: number of folds of kfold and grouped-kfold.
         seed: chooses the split; by default 0, and 123 for paper.
         resize: write images whose short side is at most this many pixels into the prepared folder.
+        window: of DICOM images, for the copies that resize writes: auto is the file's own, the others are
+            those of CT, see hemf train.
         download: fetch the release from its publisher into root first.
         skip_unreadable: leave unreadable images out, named and counted, instead of stopping.
         check_counts: stop unless the number of images of each class is the published one.
@@ -74,6 +78,8 @@ def prepare(
             f"{place} lacks the file that names the {kind.group}, so no split can keep them on one side; "
             "fetch the whole release, or choose another --split, such as stratified"
         )
+    if window != "auto" and resize is None:
+        raise HemfError("--window is for the copies that --resize writes; give both, or it to hemf train")
     if resize is not None and resize < 1:
         raise HemfError(f"cannot resize to {resize} pixels; give the short side in pixels, such as 256")
     data.info |= {"licence": kind.licence} if kind.licence else {}
@@ -83,7 +89,7 @@ def prepare(
     )
     divide(data)  # what cannot be split is better known before the images are read
     with whole_folder(target, WRITTEN) as staging:
-        data = _decode(data, staging, resize, skip_unreadable, workers)
+        data = _decode(data, staging, resize, window, skip_unreadable, workers)
         data = divide(data)
         data.check()
         data.save(staging)
@@ -132,7 +138,12 @@ def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> N
 
 
 def _decode(
-    data: "DataSet", staging: Path, resize: int | None, skip_unreadable: bool, workers: int | None
+    data: "DataSet",
+    staging: Path,
+    resize: int | None,
+    window: Window,
+    skip_unreadable: bool,
+    workers: int | None,
 ) -> "DataSet":
     """Decode every image, and write it smaller if asked; the data set without those that are unreadable."""
     from concurrent.futures import ThreadPoolExecutor
@@ -141,7 +152,7 @@ def _decode(
 
     def one(sample: "Sample") -> "Sample | HemfError":
         try:
-            return _decode_one(data.path(sample), sample, staging / "images", resize)
+            return _decode_one(data.path(sample), sample, staging / "images", resize, window)
         except HemfError as error:
             return error
 
@@ -155,10 +166,12 @@ def _decode(
     samples = [r for r in results if not isinstance(r, HemfError)]
     skipped = [{"path": path, "reason": reason} for path, reason in faults.items()]
     info = data.info | {"resize": resize, "skipped": skipped}
+    if window != "auto":
+        info["window"] = window
     return replace(data, samples=samples, root=staging / "images" if resize else data.root, info=info)
 
 
-def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None) -> "Sample":
+def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None, window: Window) -> "Sample":
     """Read one image to its end; write it with a short side of at most ``resize``.
 
     JPEG stays JPEG, the others become PNG. What is small enough already is copied as it is.
@@ -167,7 +180,7 @@ def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None) 
 
     from hemf.data.image import read_image
 
-    image = read_image(file)
+    image = read_image(file, window=window)
     if resize is None:
         return sample
     is_jpeg = file.suffix.lower() in (".jpg", ".jpeg")

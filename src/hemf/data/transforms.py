@@ -8,7 +8,7 @@ those of the paper's code and of timm, level for level, and decoding a full-size
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from PIL import Image
@@ -17,7 +17,7 @@ from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from hemf.config import RunConfig
+from hemf.config import RunConfig, Window
 from hemf.errors import HemfError
 
 CROP_MODES = ("center", "border", "squash")
@@ -38,6 +38,7 @@ class InputSpec:
         interpolation: how pixels are resampled.
         mean: of each channel, on a scale of 0 to 1.
         std: of each channel, on a scale of 0 to 1.
+        window: of DICOM images, as ``read_image`` takes it.
 
     Raises:
         HemfError: a value that makes no sense.
@@ -49,6 +50,7 @@ class InputSpec:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    window: str = "auto"
 
     def __post_init__(self) -> None:
         channels, height, width = self.input_size
@@ -64,6 +66,8 @@ class InputSpec:
             raise HemfError(
                 f"no interpolation {self.interpolation!r}; give one of {', '.join(INTERPOLATIONS)}"
             )
+        if self.window not in get_args(Window):
+            raise HemfError(f"no window {self.window!r}; give one of {', '.join(get_args(Window))}")
         if len(self.mean) != channels or len(self.std) != channels or min(self.std) <= 0:
             raise HemfError(
                 f"mean {self.mean} and std {self.std} need {channels} values, those of std above 0"
@@ -79,11 +83,15 @@ class InputSpec:
             interpolation=config.interpolation,
             mean=_per_channel(config.mean, config.in_chans),
             std=_per_channel(config.std, config.in_chans),
+            window=config.window,
         )
 
     @classmethod
-    def from_pretrained_cfg(cls, cfg: Mapping[str, Any]) -> Self:
-        """The input that timm's ``pretrained_cfg`` describes, with timm's defaults for what it leaves out."""
+    def from_pretrained_cfg(cls, cfg: Mapping[str, Any], window: str = "auto") -> Self:
+        """The input that timm's ``pretrained_cfg`` describes, with timm's defaults for what it leaves out.
+
+        timm allows no entries of others there, so the window stands elsewhere in a model's ``config.json``.
+        """
         known = resolve_data_config(pretrained_cfg=dict(cfg) or {"input_size": (3, 224, 224)})
         channels, height, width = known["input_size"]
         return cls(
@@ -93,11 +101,13 @@ class InputSpec:
             interpolation=known["interpolation"],
             mean=_per_channel(known["mean"], channels),
             std=_per_channel(known["std"], channels),
+            window=window,
         )
 
     def to_pretrained_cfg(self) -> dict[str, Any]:
-        """The same as part of timm's ``pretrained_cfg``, ready for JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        """The same, but for the window, as part of timm's ``pretrained_cfg``, ready for JSON."""
+        fields = asdict(self).items()
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in fields if name != "window"}
 
     @property
     def image_mode(self) -> str:

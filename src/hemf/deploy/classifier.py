@@ -153,14 +153,14 @@ def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
     return items, missing
 
 
-def read(item: Path | Pixels, mode: str) -> Image.Image:
+def read(item: Path | Pixels, mode: str, window: str = "auto") -> Image.Image:
     """A file's or an array's image in ``mode``, both by the same rules.
 
     Raises:
         UnreadableImage: it cannot be read, or an array is not of a shape or type that images have.
     """
     if not isinstance(item, Pixels):
-        return read_image(item, mode)
+        return read_image(item, mode, window)
     try:
         image = item.image
         return plain_image(_from_array(image) if isinstance(image, np.ndarray) else image, mode)

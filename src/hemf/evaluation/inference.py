@@ -41,7 +41,7 @@ class TrainedModel:
     name: str
 
 
-Reader = Callable[[Any, str], Image.Image]
+Reader = Callable[[Any, str, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
 
 
@@ -69,7 +69,7 @@ def stream_logits(
         workers: processes that read images; by default one a core, at most 8, and none for few images.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         device: torch's name of a device, or ``auto`` for a GPU where there is one.
-        read: from an item of ``paths`` and ``spec.image_mode`` to a PIL image.
+        read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
 
     Yields:
         (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
@@ -117,7 +117,9 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
             "set label_names in its config.json, in the order of the outputs"
         )
     check_class_names(classes, str(folder))
-    spec = InputSpec.from_pretrained_cfg(config.get("pretrained_cfg") or {})
+    spec = InputSpec.from_pretrained_cfg(
+        config.get("pretrained_cfg") or {}, config.get("hemf", {}).get("window", "auto")
+    )
     return TrainedModel(model, list(classes), spec, config.get("architecture", ""))
 
 
@@ -156,9 +158,12 @@ class _Images(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, str | None]:
         try:
-            return self.transform(self.read(self.paths[index], self.spec.image_mode)), None
+            return self._image(self.paths[index]), None
         except HemfError as error:
             return torch.zeros(self.spec.input_size), str(error)
+
+    def _image(self, path: Any) -> Tensor:
+        return self.transform(self.read(path, self.spec.image_mode, self.spec.window))
 
 
 def _collate(items: list[tuple[Tensor, str | None]]) -> tuple[Tensor, list[str | None]]:

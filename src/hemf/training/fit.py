@@ -310,8 +310,9 @@ def _finish(
 
 
 def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
-    """Where a model comes from, for those who find it without its run."""
+    """Where a model comes from and how it sees DICOM, for those who find it without its run."""
     return {
+        "window": config.window,
         "data": data.name,
         "data_hash": data.hash,
         "split": data.info.get("split", {}),

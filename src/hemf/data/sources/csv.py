@@ -19,10 +19,13 @@ def read_csv(path: str | os.PathLike) -> DataSet:
     Columns path and label are needed; group (or patient, or lesion), split and fold are used where they are;
     others are left alone. Names of columns and splits may be in any case, and values are separated by commas,
     semicolons or tabs. Paths start from the CSV's folder, or are absolute. Classes are in alphabetical order.
+    Where no group is given, the patients of DICOM files are the groups.
 
     Raises:
         HemfError: a column or value is missing or wrong, or a relative path leaves the CSV's folder.
     """
+    from hemf.data.patients import with_patients
+
     path = Path(path)
     folder = path.parent.resolve()
     samples = read_rows(path)
@@ -37,6 +40,7 @@ def read_csv(path: str | os.PathLike) -> DataSet:
         Sample(file.relative_to(root).as_posix(), s.label, s.group, s.split, s.fold)
         for s, file in zip(samples, absolute, strict=True)
     ]
+    samples = with_patients(samples, root)
     classes = sorted({s.label for s in samples})
     own = {"split": {"method": "official", "given_by": path.name}} if any(s.side for s in samples) else {}
     data = DataSet(path.stem, classes, samples, root, {"source": "csv"} | own)

@@ -29,12 +29,15 @@ def read_folder(root: str | os.PathLike) -> DataSet:
     """Data set of a folder of class folders, or of such folders under train, val and test.
 
     Classes are in alphabetical order; images lie anywhere below their class folder. Files and folders whose
-    name begins with a dot are no part of it. In a split tree a class may be absent from a split.
+    name begins with a dot are no part of it. In a split tree a class may be absent from a split. Groups are
+    the patients of DICOM files.
 
     Raises:
         HemfError: no class folders, one of them without images, images beside them, of which no one knows the
             class, or a folder beside train that names no split.
     """
+    from hemf.data.patients import with_patients
+
     root = Path(root).resolve()
     if not root.is_dir():
         raise HemfError(f"{root} is no folder; give a folder with one folder of images a class")
@@ -45,6 +48,7 @@ def read_folder(root: str | os.PathLike) -> DataSet:
     split_tree = "train" in sides.values() or all(sides.values())
     _check_strays(root)
     samples = _split_tree(root, sides) if split_tree else _class_tree(root, root, "")
+    samples = with_patients(samples, root)
     classes = sorted({s.label for s in samples})
     own = {"split": {"method": "official", "given_by": "folders"}} if split_tree else {}
     data = DataSet(root.name, classes, samples, root, {"source": "folder"} | own)

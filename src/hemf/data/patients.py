@@ -1,0 +1,64 @@
+"""Groups from DICOM headers: images of one patient get one pseudonym, which does not tell who that is.
+
+A plain hash of a patient id can be undone by hashing all short numbers. The pseudonym is therefore a keyed
+hash (HMAC-SHA-256), and the key is the SHA-256 of all patient ids and all unique identifiers (UIDs) of
+studies, series and images in the data set: whoever holds the files can work the pseudonyms out again, at any
+place and time, and so gets the same split; whoever holds only a manifest or a result cannot.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemf.data.image import DICOM_SUFFIXES, IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from hemf.data.manifest import Sample
+
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+def with_patients(samples: Sequence["Sample"], root: Path) -> list["Sample"]:
+    """The samples with the patient of each DICOM file as its group, where no sample has a group yet."""
+    if any(sample.group for sample in samples):
+        return list(samples)
+    groups = patient_groups([root / sample.path for sample in samples])
+    return [replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
+
+
+def patient_groups(files: Sequence[str | os.PathLike]) -> list[str]:
+    """A pseudonym of the patient in each file; empty where there is no DICOM header, or no patient id in it.
+
+    They depend on what the headers of ``files`` say and not on the files' names or order.
+    """
+    patients = [_patient_and_image(Path(file)) for file in files]
+    known = sorted(found for found in patients if found)
+    key = hashlib.sha256(repr(known).encode("utf-8", "surrogateescape")).digest()
+    return [_pseudonym(key, found[0]) if found else "" for found in patients]
+
+
+def _pseudonym(key: bytes, patient: str) -> str:
+    text = patient.encode("utf-8", "surrogateescape")
+    return f"patient-{hmac.new(key, text, hashlib.sha256).hexdigest()[:16]}"
+
+
+def _patient_and_image(file: Path) -> tuple[str, ...] | None:
+    """Patient id (with who issued it), and the UIDs; None where there is no patient id to be read."""
+    named = file.suffix.lower() in DICOM_SUFFIXES
+    if not named and file.suffix.lower() in IMAGE_SUFFIXES:
+        return None
+    import pydicom
+
+    import hemf.data.dicom  # noqa: F401  silences pydicom, which would quote the header
+
+    tags = ["PatientID", "IssuerOfPatientID", *UIDS]
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=named)
+        patient, issuer, *uids = (str(header.get(tag) or "").strip() for tag in tags)
+    except Exception:  # what cannot be read is named when its image is
+        return None
+    return (f"{issuer}\\{patient}", *uids) if patient else None
