@@ -8,6 +8,7 @@ import logging
 import os
 import warnings
 from collections.abc import MutableSequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -110,9 +111,10 @@ def _undecoded(header: "FileDataset", path: str | os.PathLike) -> str:
     syntax = header.file_meta.TransferSyntaxUID
     if not (syntax.is_transfer_syntax and syntax.is_compressed and not syntax.is_private):
         return _damaged(path)
+    more = "" if find_spec("gdcm") else "install hemf[dicom], which reads more, or "
     return (
-        f"{path} is compressed as {syntax.name} and cannot be decoded; install hemf[dicom], which reads "
-        "more, or decompress it (gdcmconv --raw), or export it again"
+        f"{path} is compressed as {syntax.name} and cannot be decoded; {more}export it uncompressed, or "
+        "decompress it (gdcmconv --raw, dcmdjpeg)"
     )
 
 
