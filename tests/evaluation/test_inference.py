@@ -70,7 +70,7 @@ def test_neither_workers_nor_a_broken_neighbour_change_a_bit(model, paths) -> No
 def test_the_first_results_come_before_the_last_images_are_read(model, paths) -> None:
     read = []
 
-    def counting(path: Path, mode: str) -> Image.Image:
+    def counting(path: Path, mode: str, window: str) -> Image.Image:
         read.append(path)
         return read_image(paths[0], mode)
 
