@@ -31,6 +31,9 @@ VERBS = {
     "data demo": Verb("hemf.data.demo:demo", "make a small data set of lesions to try hemf on"),
     "train": Verb("hemf.training.run:train", "train a model, or resume a run"),
     "evaluate": Verb("hemf.evaluation.evaluate:evaluate", "measure a run on one split of its data"),
+    "calibrate": Verb(
+        "hemf.evaluation.calibrate:calibrate", "fit temperature, prediction sets and thresholds on validation"
+    ),
     "predict": Verb("hemf.deploy.predict:predict", "classify images with a trained model"),
     "explain": Verb(
         "hemf.deploy.explain:explain_images", "show where in images a trained model finds its evidence"

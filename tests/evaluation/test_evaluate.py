@@ -17,7 +17,7 @@ from hemf.evaluation.metrics import classification_metrics
 FILES = {
     "metrics.json",
     "predictions.csv",
-    *(f"{n}.{s}" for n in ("confusion-matrix", "roc") for s in ("svg", "png")),
+    *(f"{n}.{s}" for n in ("confusion-matrix", "roc", "reliability") for s in ("svg", "png")),
 }
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 

@@ -124,6 +124,7 @@ def test_killed_in_an_epoch_and_in_a_checkpoint(tiny, tmp_path):
     runs = train_and_kill(tiny, tmp_path, kills, workers=0)
     for name in runs:
         assert_same(runs[name], runs["whole"])
+    assert '"temperature"' in (runs["whole"] / "model" / "config.json").read_text()
     weights = [(run / "model" / "model.safetensors").read_bytes() for run in runs.values()]
     assert len(set(weights)) == 1
 

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import signal
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 import hemf
 from hemf import HemfError, RunConfig, load_data
-from hemf.training import losses
+from hemf.training import fit, losses
 from hemf.training.callbacks import read_checkpoint
 from hemf.training.module import ImageClassifier
 from hemf.training.run import open_run
@@ -105,11 +106,65 @@ def test_bfloat16_grey_oblong_and_mixed(train):
 def test_logged_validation_metrics_are_those_of_evaluate(train):
     """Under bf16 the head's precision decides the last digits, and the order of near ties."""
     run = train(precision="bf16", monitor="roc_auc")
+    (run.path / "model" / "config.json").write_text(json.dumps(_uncalibrated(run)))
     found = hemf.evaluate(
         str(run.path), "val", batch_size=8, precision="bf16", workers=0, device="cpu"
     ).metrics
     assert run.best["val_roc_auc"] == pytest.approx(found["roc_auc_macro"]["value"], abs=1e-6)
     assert run.best["val_accuracy"] == pytest.approx(found["accuracy"]["value"], abs=1e-6)
+    assert run.best["val_loss"] == pytest.approx(found["log_loss"]["value"], abs=1e-6)
+
+
+def _uncalibrated(run) -> dict:
+    config = json.loads((run.path / "model" / "config.json").read_text())
+    del config["hemf"]["calibration"]
+    return config
+
+
+def test_it_ends_with_the_calibration_that_hemf_calibrate_makes(train, capsys):
+    run = train(monitor="loss", name="run")
+    config = json.loads((run.path / "model" / "config.json").read_text())
+    found = config["hemf"]["calibration"]
+    assert found["fitted_on"] == {
+        "data": "colours",
+        "data_hash": config["hemf"]["data_hash"],
+        "split": "val",
+        "n": 20,
+        "groups": None,
+        "chose_checkpoint": True,
+        "apart": False,
+    }
+    assert found["temperature"] > 0
+    assert found["conformal"]["n"] == 20
+    assert [point["class"] for point in found["operating_points"]] == ["blue", "green", "red"]
+    assert "calibrated on 20 val images: temperature" in capsys.readouterr().out.replace("\n", " ")
+    options = {"batch_size": 8, "precision": "fp32", "workers": 0, "device": "cpu"}
+    assert hemf.calibrate(str(run.path), **options).to_config() == found
+
+
+def test_validation_images_that_chose_nothing_calibrate_too(train):
+    run = train(epochs=1, val_split="none")
+    about = json.loads((run.path / "model" / "config.json").read_text())["hemf"]["calibration"]["fitted_on"]
+    assert (about["split"], about["chose_checkpoint"]) == ("val", False)
+
+
+def test_without_validation_images_nothing_is_calibrated(train, colours, tmp_path):
+    for split in ("train", "test"):
+        shutil.copytree(colours / split, tmp_path / "two" / split)
+    run = train(data=str(tmp_path / "two"), epochs=1, val_split="none")
+    assert "calibration" not in json.loads((run.path / "model" / "config.json").read_text())["hemf"]
+
+
+def test_a_calibration_that_fails_does_not_lose_the_model(train, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise RuntimeError("no memory\nleft")
+
+    monkeypatch.setattr(fit, "calibrate_on_validation", fails)
+    run = train(epochs=1)
+    assert "calibration" not in json.loads((run.path / "model" / "config.json").read_text())["hemf"]
+    printed = capsys.readouterr().out.replace("\n", " ")
+    assert f"warning: not calibrated: no memory left; hemf calibrate {run.path} tries again" in printed
+    assert hemf.calibrate(str(run.path), device="cpu").temperature > 0
 
 
 def test_a_run_is_never_overwritten(train):

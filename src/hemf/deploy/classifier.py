@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from hemf.data.image import UnreadableImage, find_images, plain_image, read_image
 from hemf.data.transforms import InputSpec
@@ -28,12 +29,19 @@ class Prediction:
     Args:
         path: the image's file; None for an image given as pixels.
         label: the most probable class.
-        probabilities: of every class, in the order of the model's outputs; they sum to one.
+        probabilities: of every class, in the order of the model's outputs; they sum to one. Calibrated, where
+            the model has a temperature.
+        set: the classes that the image may be of at the model's coverage, in the order of the outputs; None
+            where the model makes no prediction sets.
+        abstain: whether the set is empty or holds several classes, so that the label should not be relied on;
+            None without sets.
     """
 
     path: str | None
     label: str
     probabilities: dict[str, float]
+    set: tuple[str, ...] | None = None
+    abstain: bool | None = None
 
     @property
     def probability(self) -> float:
@@ -67,6 +75,11 @@ class Classifier:
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the model's outputs."""
         return list(self.trained.classes)
+
+    @property
+    def makes_sets(self) -> bool:
+        """Whether predictions come with a set and may abstain."""
+        return self.trained.calibration.sets is not None
 
     @property
     def input(self) -> InputSpec:
@@ -111,9 +124,17 @@ class Classifier:
             if error is not None:
                 _report(error, on_error)
                 continue
-            probabilities = dict(zip(self.classes, logits.double().softmax(0).tolist(), strict=True))
-            path = None if isinstance(item, Pixels) else str(item)
-            yield Prediction(path, max(probabilities, key=probabilities.get), probabilities)
+            yield self._prediction(None if isinstance(item, Pixels) else str(item), logits)
+
+    def _prediction(self, path: str | None, logits: Tensor) -> Prediction:
+        calibration = self.trained.calibration
+        calibrated = calibration.probabilities(logits).numpy()
+        probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
+        label, inside = max(probabilities, key=probabilities.get), calibration.in_set(calibrated)
+        if inside is None:
+            return Prediction(path, label, probabilities)
+        names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)
+        return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
 
 
 def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") -> Classifier:

@@ -1,8 +1,9 @@
 """``hemf predict``: the classes of images, as a table or as CSV."""
 
 import csv
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,9 @@ from hemf.text import printable
 
 if TYPE_CHECKING:
     from hemf.deploy.classifier import Prediction
+
+
+WIDEST_SET = 40  # columns of the terminal that are kept free for it
 
 
 def predict(
@@ -26,6 +30,8 @@ def predict(
     """Classify images with a trained model.
 
     Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
+    Probabilities are calibrated where the model is. A model with prediction sets gives the set too (in the
+    CSV a JSON list) and abstains where that is empty or holds several classes.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
 
     Args:
@@ -50,9 +56,9 @@ def predict(
     classifier, failed = load(run, precision, device), []
     predictions = classifier.stream(images, batch_size, workers, failed.append, bar=out is not None)
     if out is None:
-        count = print_table(predictions, classifier.classes)
+        count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
-        count = write_csv(predictions, classifier.classes, Path(out))
+        count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
         print(f"{count} predictions in {out}")
     for message in failed:
         print(printable(message), file=sys.stderr)
@@ -61,27 +67,44 @@ def predict(
     return 1 if failed else 0
 
 
-def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Path) -> int:
-    """Write predictions as they come, into a file that appears when all are there; returns their number."""
+def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Path, sets: bool = False) -> int:
+    """Write predictions as they come, into a file that appears when all are there; returns their number.
+
+    Args:
+        predictions: of a model of these ``classes``.
+        classes: names of the columns of probabilities.
+        path: of the file.
+        sets: whether the predictions have sets, which then fill the columns ``set`` and ``abstain``.
+    """
     rows = 0
     with (
         whole_file(path) as temporary,
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["path", "prediction", "probability", *classes])
+        writer.writerow(
+            ["path", "prediction", "probability", *(["set", "abstain"] if sets else []), *classes]
+        )
         for found in predictions:
-            writer.writerow([found.path, found.label, found.probability, *found.probabilities.values()])
+            own = [json.dumps(found.set, ensure_ascii=False), json.dumps(found.abstain)] if sets else []
+            writer.writerow([found.path, found.label, found.probability, *own, *found.probabilities.values()])
             rows += 1
     return rows
 
 
-def print_table(predictions: Iterable["Prediction"], classes: list[str]) -> int:
-    """Print a line for each prediction as it comes; returns their number."""
+def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: bool = False) -> int:
+    """Print a line for each prediction as it comes; returns their number. Arguments as for ``write_csv``."""
     width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0
+    of_set = min(WIDEST_SET, len(_set_text(classes)))
+    head = f"{'set':{of_set}}  " if sets else ""
     for found in predictions:
         if not rows:
-            print(f"{'prediction':{width}}  probability  path")
-        print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {printable(found.path)}")
+            print(f"{'prediction':{width}}  probability  {head}path")
+        own = f"{_set_text(found.set):{of_set}}  " if sets else ""
+        print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path)}")
         rows += 1
     return rows
+
+
+def _set_text(names: Sequence[str]) -> str:
+    return " | ".join(map(printable, names)) or "none"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hemf.errors import HemfError
-from hemf.evaluation.show import measure_text, show
+from hemf.evaluation.show import show
+from hemf.evaluation.words import measure_text
 from hemf.files import whole_file, write_json
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run on one split of its data, or on another data set.
 
-    Writes metrics.json, predictions.csv, the confusion matrix and the ROC curves (SVG and PNG) into
-    evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints the metrics, each
-    with the number of images it rests on. Of a cross-validation every fold's run is measured on the images it
-    was not trained on, then all of them together.
+    Writes metrics.json, predictions.csv, the confusion matrix, the ROC curves and the reliability diagram
+    (SVG and PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints
+    the metrics, each with the number of images it rests on. Probabilities are calibrated where the model is.
+    Of a cross-validation every fold's run is measured on the images it was not trained on, then all of them
+    together.
 
     Args:
         run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
@@ -112,8 +114,7 @@ def _measured(
     device: str,
 ) -> Evaluation:
     """A run on one split: everything but the screen."""
-    import torch
-
+    from hemf.evaluation.calibration import all_probabilities, confidence_report, shares_images
     from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.metrics import classification_metrics
@@ -129,13 +130,16 @@ def _measured(
     )
     seconds = time.perf_counter() - started
     labels = labels_of(samples, trained.classes)
-    probabilities = torch.stack([row.double().softmax(0) for row in logits]).numpy()
+    calibration = trained.calibration
+    probabilities = all_probabilities(calibration, logits)
     report = {
         "split": split,
         **_provenance(opened, data is None, images, samples, split),
+        "fitted_calibration": shares_images(calibration, images.hash, split),
         "model": trained.name,
         "run": str(run),
         **classification_metrics(labels, probabilities, trained.classes),
+        **confidence_report(labels, logits, trained.classes, calibration),
         "seconds": seconds,
         "images_per_second": len(samples) / seconds,
         **used,
@@ -157,6 +161,8 @@ def _provenance(
     images of this split that the run was trained on (None where the run is not at hand), and
     ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this very split.
     """
+    from hemf.evaluation.images import trained_on
+
     groups = images.leaking_groups() if images.groups and split != "all" else {}
     known = bool(images.groups) and split != "all"
     about = images.info.get("split", {})
@@ -165,20 +171,10 @@ def _provenance(
         "split_info": about,
         "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
         "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
-        "images_trained_on": _trained_on(opened, images, samples),
+        "images_trained_on": trained_on(opened, images, samples),
         "chose_checkpoint": own and opened.config.val_split == split,
         "data": {"name": images.name, "hash": images.hash, "own": own},
     }
-
-
-def _trained_on(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
-    from hemf.data.manifest import DataSet
-
-    if opened.path is None:
-        return None
-    ours = DataSet.load(opened.path)
-    files = {ours.path(s) for s in ours.subset("train")}
-    return sum(images.path(s) in files for s in samples)
 
 
 def _folder(opened: "OpenRun", name: str | None, fold: int | None, split: str) -> Path:
@@ -202,6 +198,7 @@ def _write(
 ) -> None:
     """All files of an evaluation, ``metrics.json`` last: where it is, the others are."""
     from hemf.evaluation.figures import confusion_figure, roc_figure, save_figure
+    from hemf.evaluation.reliability import reliability_figure
 
     classes, head = report["classes"], f"{report['data']['name']} {report['split']}, n = {report['n']}"
     with whole_file(folder / "predictions.csv") as temporary:
@@ -212,6 +209,7 @@ def _write(
     save_figure(confusion_figure(report["confusion_matrix"], classes, title), folder / "confusion-matrix")
     title = f"{head}: macro ROC AUC {measure_text(report['metrics']['roc_auc_macro'])}"
     save_figure(roc_figure(labels, probabilities, classes, title), folder / "roc")
+    save_figure(reliability_figure(report["calibration"], head), folder / "reliability")
     write_json(folder / "metrics.json", report)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hemf.data.manifest import DataSet
+from hemf.evaluation.calibration import calibration_entry
 from hemf.evaluation.metrics import classification_metrics
 from hemf.evaluation.predictions import read_predictions
 
@@ -44,6 +45,7 @@ def pool(
         **_provenance(data, reports),
         "run": str(path),
         **classification_metrics(labels, probabilities, data.classes),
+        "calibration": calibration_entry(labels, probabilities),
         "folds": folds,
         "across_folds": {name: _spread([one[name] for one in folds]) for name in reports[0]["metrics"]},
         "seconds": seconds,

@@ -67,6 +67,17 @@ def labels_of(samples: Sequence["Sample"], classes: Sequence[str]) -> np.ndarray
     return np.array([index[s.label] for s in samples])
 
 
+def trained_on(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
+    """How many of the samples the run was trained on; None where only its model is at hand."""
+    from hemf.data.manifest import DataSet
+
+    if opened.path is None:
+        return None
+    ours = DataSet.load(opened.path)
+    files = {ours.path(s) for s in ours.subset("train")}
+    return sum(images.path(s) in files for s in samples)
+
+
 def logits_of(
     trained: TrainedModel,
     images: "DataSet",

@@ -19,9 +19,8 @@ from hemf.data.transforms import InputSpec, eval_transform
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
 from hemf.models.hub import load_model
-from hemf.training.precision import float32_logits, resolve_precision
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+from hemf.training.calibration import UNCALIBRATED, Calibration
+from hemf.training.precision import AUTOCAST, float32_logits, resolve_precision
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,14 @@ class TrainedModel:
         classes: names of its classes, in the order of its outputs.
         spec: its input.
         name: of its architecture.
+        calibration: its temperature, prediction sets and operating points; empty where it has none.
     """
 
     model: nn.Module
     classes: list[str]
     spec: InputSpec
     name: str
+    calibration: Calibration = UNCALIBRATED
 
 
 Reader = Callable[[Any, str, str], Image.Image]
@@ -104,7 +105,7 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
 
     Raises:
-        HemfError: it cannot be loaded, or names no classes or one that is reserved.
+        HemfError: it cannot be loaded, names no classes or a reserved one, or its calibration is damaged.
     """
     try:
         model, config = load_model(folder)
@@ -120,7 +121,8 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     spec = InputSpec.from_pretrained_cfg(
         config.get("pretrained_cfg") or {}, config.get("hemf", {}).get("window", "auto")
     )
-    return TrainedModel(model, list(classes), spec, config.get("architecture", ""))
+    calibration = Calibration.from_config(config) or UNCALIBRATED
+    return TrainedModel(model, list(classes), spec, config.get("architecture", ""), calibration)
 
 
 def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:
@@ -184,7 +186,7 @@ def _logits(model: nn.Module, images: Tensor, precision: str, device: torch.devi
     try:
         with torch.inference_mode():
             images = images.to(device, non_blocking=True)
-            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            with torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32"):
                 return float32_logits(model, images).cpu()
     except torch.OutOfMemoryError as error:
         raise HemfError(

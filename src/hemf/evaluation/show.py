@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hemf.evaluation.show_calibration import show_calibration
+
 HEADLINE = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -51,21 +53,15 @@ def show(report: dict[str, Any], folder: Path) -> None:
         console.print(Text(line))
     console.print(_headline(report["metrics"]))
     console.print(_classes(report["per_class"]))
+    if "calibration" in report:
+        show_calibration(console, report)
     model = report["run"]
     if "folds" in report:
         console.print(_folds(report))
         model = str(Path(model) / f"fold{report['folds'][0]['fold']}")
-    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png"):
+    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png", "reliability.png"):
         console.print(Text(str(folder / name)), soft_wrap=True)
     console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
-
-
-def measure_text(measure: dict[str, Any]) -> str:
-    """A measure in a sentence: value and interval, or why there is no value."""
-    if measure["value"] is None:
-        return f"undefined ({measure['reason']})"
-    interval = measure.get("ci95")
-    return f"{measure['value']:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 
 
 def provenance_lines(report: dict[str, Any]) -> list[str]:
@@ -84,6 +80,8 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {n} images.")
     if report["chose_checkpoint"]:
         lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
+    if report.get("fitted_calibration"):
+        lines.append(f"Warning: {split} fitted the calibration, so its numbers are too good.")
     if report["absent_classes"]:
         absent = ", ".join(report["absent_classes"])
         lines.append(f"Absent from the split, and left out of the averages: {absent}.")

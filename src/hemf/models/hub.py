@@ -60,12 +60,23 @@ def save_model(
         "pretrained_cfg": {**own, **pretrained_cfg, "num_classes": model.num_classes},
         **(extra or {}),
     }
-    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = _as_text(config)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_whole(folder / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     _write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def add_to_config(folder: str | os.PathLike, key: str, entries: Mapping[str, Any]) -> None:
+    """Add ``entries`` to the mapping under ``key`` of a model's configuration, or replace those it has.
+
+    Raises:
+        ValueError: the folder is not a model's.
+    """
+    config = _read_config(Path(folder))
+    text = _as_text(config | {key: {**(config.get(key) or {}), **entries}})
+    _write_whole(Path(folder) / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
@@ -110,6 +121,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG} is not JSON ({error}): save the model again") from error
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:

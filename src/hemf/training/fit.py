@@ -28,6 +28,7 @@ from hemf.errors import HemfError
 from hemf.files import write_json
 from hemf.models.hub import save_model
 from hemf.training.callbacks import EMA, Checkpoints, MetricsTable, WholeCheckpointIO, read_checkpoint
+from hemf.training.fit_calibration import calibrate_on_validation
 from hemf.training.folder import environment, is_model, make_run, run_path
 from hemf.training.metrics import direction
 from hemf.training.module import ImageClassifier, architecture, model_args
@@ -296,6 +297,7 @@ def _finish(
     classifier.load_state_dict(state["state_dict"])
     model = classifier.model.cpu().eval().to(memory_format=torch.contiguous_format)
     best, data = state["hemf"]["best"], images.data
+    calibration = _calibrated(console, path, config, data, model)
     save_model(
         model,
         path / "model",
@@ -303,10 +305,33 @@ def _finish(
         model_args=model_args(config),
         classes=data.classes,
         pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
-        extra={"hemf": _origin(config, data, best)},
+        extra={"hemf": _origin(config, data, best) | calibration},
     )
     _report(console, path, config, best)
     return Run(path, best)
+
+
+def _calibrated(
+    console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
+) -> dict[str, Any]:
+    """The calibration on the validation images, as an entry of the model's configuration.
+
+    It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
+    goes wrong with it, the model is written.
+    """
+    precision = json.loads((path / "environment.json").read_text(encoding="utf-8"))["precision"]
+    try:
+        found = calibrate_on_validation(config, data, model, precision, torch.device(_accelerator(config)))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")
+        return {}
+    finally:
+        model.cpu()
+    if found is None:
+        return {}
+    console.print(found.summary())
+    return {"calibration": found.to_config()}
 
 
 def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:

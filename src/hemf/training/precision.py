@@ -9,6 +9,7 @@ from hemf.errors import HemfError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CPU_BF16 = ("amx_bf16", "avx512_bf16")
 
 

@@ -1,0 +1,106 @@
+"""``hemf calibrate``: let a trained model know how far its confidence can be trusted."""
+
+from typing import TYPE_CHECKING, Literal
+
+from hemf.errors import HemfError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hemf.data.manifest import Sample
+    from hemf.training.calibration import Calibration
+
+
+def calibrate(
+    run: str,
+    coverage: float = 0.9,
+    split: str = "val",
+    sensitivity: float | list[float] | dict[str, float] | None = 0.95,
+    specificity: float | list[float] | dict[str, float] | None = None,
+    apart: bool = False,
+    data: str | None = None,
+    fold: int | None = None,
+    batch_size: int = 32,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+) -> "Calibration":
+    """Fit a model's temperature, prediction sets and operating points.
+
+    Needs labelled images that the model was not trained on, by default the run's validation images. What is
+    fitted is written into the model's config.json, in place of what is there; evaluate and predict use it
+    from then on. Training ends with this command's default settings.
+
+    Args:
+        run: a run's folder, or its model folder, which then needs --data.
+        coverage: share of images whose prediction set is to hold the true class.
+        split: val, test, or all; images of the run's training are refused.
+        sensitivity: choose for each class the threshold that reaches it; one share, a list such as
+            [0.9,0.95], or shares by class such as {MEL: 0.95}; null for none.
+        specificity: the same.
+        apart: fit the temperature on one half of the images and the prediction sets on the other, with no
+            patient or lesion in both.
+        data: another data set of the same classes; by default the run's own, split as the run was.
+        fold: fold whose split is meant, where --data was prepared with k folds.
+        batch_size: images that go through the model at once.
+        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        workers: processes that read images; by default one a core, at most 8.
+        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        What was fitted, and what the images were too few for.
+
+    Raises:
+        HemfError: no such run, split or images, images that were trained on, or shares that are none.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from hemf.evaluation.calibration import confidence_report
+    from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of, trained_on
+    from hemf.evaluation.inference import load_trained
+    from hemf.evaluation.show_calibration import show_calibration
+    from hemf.models.hub import add_to_config
+    from hemf.training.fit_calibration import check_rates, describe, fit_calibration
+    from hemf.training.folder import open_run
+
+    opened = open_run(run)
+    images = images_of(opened, data, fold)
+    trained = load_trained(opened.model)
+    check_rates(coverage, sensitivity, specificity, trained.classes)
+    samples = samples_of(images, split, trained.classes)
+    if seen := trained_on(opened, images, samples):
+        raise HemfError(
+            f"the run was trained on {seen} of these {len(samples)} images, where it is too sure of itself; "
+            "give --split val, or other images with --data"
+        )
+    halves = _halves(samples) if apart else None
+    logits, _ = logits_of(
+        trained, images, samples, batch_size, workers, precision, device, words="calibrating"
+    )
+    labels = labels_of(samples, trained.classes)
+    chose = data is None and opened.config.val_split == split
+    about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
+    found = fit_calibration(
+        logits, labels, trained.classes, about, coverage, sensitivity, specificity, halves
+    )
+    add_to_config(opened.model, "hemf", {"calibration": found.to_config()})
+    console = Console()
+    console.print(Text(found.summary()))
+    console.print("On these images themselves, so too good:")
+    show_calibration(console, confidence_report(labels, logits, trained.classes, found))
+    return found
+
+
+def _halves(samples: list["Sample"]) -> "np.ndarray":
+    """Which samples are for the sets: about half, stratified by class, with no group on both sides."""
+    import numpy as np
+
+    from hemf.data.splits import assign
+
+    halves = np.array(assign(samples, [0.5, 0.5], seed=0), bool)
+    if halves.all() or not halves.any():
+        raise HemfError(
+            "these images show a single patient or lesion and cannot be halved; leave out --apart"
+        )
+    return halves
