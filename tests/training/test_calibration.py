@@ -137,6 +137,7 @@ def test_travels_as_json() -> None:
         {"temperature": "warm"},
         {"temperature": float("inf")},
         {"conformal": {"coverage": 0.9}},
+        {"conformal": {"coverage": 0.9, "quantile": 0.5, "n": 30, "method": "aps"}},
         {"operating_points": [{"class": "a"}]},
         {"fitted_on": 3},
     ],

@@ -17,6 +17,7 @@ import torch
 torch.set_num_threads(1)
 import hemf
 from hemf.training import callbacks, fit, module
+import mapie.conformity_scores, sklearn.metrics  # here, not in every child
 
 def die():
     os.kill(os.getpid(), 9)

@@ -38,10 +38,11 @@ def test_reaches_the_target_and_no_threshold_does_so_at_less_cost(rows, target: 
 def test_by_hand() -> None:
     positive = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
     scores = np.array([0.9, 0.8, 0.5, 0.2, 0.7, 0.4, 0.3, 0.1])
-    assert choose_threshold("sensitivity", 0.75, positive, scores) == 0.5
-    assert choose_threshold("sensitivity", 0.76, positive, scores) == 0.2
-    assert choose_threshold("specificity", 0.75, positive, scores) == 0.5
-    assert choose_threshold("specificity", 1.0, positive, scores) == 0.8
+    assert choose_threshold("sensitivity", 0.75, positive, scores) == pytest.approx(0.45)
+    assert choose_threshold("sensitivity", 0.76, positive, scores) == pytest.approx(0.15)
+    assert choose_threshold("specificity", 0.75, positive, scores) == pytest.approx(0.45)
+    assert choose_threshold("specificity", 1.0, positive, scores) == pytest.approx(0.75)
+    assert choose_threshold("sensitivity", 1.0, positive, scores[::-1]) == pytest.approx(0.05)
 
 
 def test_a_specificity_that_only_silence_reaches() -> None:

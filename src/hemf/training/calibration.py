@@ -121,6 +121,8 @@ class Calibration:
     @classmethod
     def _read(cls, found: Mapping[str, Any]) -> Self:
         temperature, sets = found["temperature"], found["conformal"]
+        if sets is not None and sets["method"] != "lac":
+            raise ValueError(f"sets by {sets['method']}")
         if temperature is not None and not 0 < float(temperature) < float("inf"):
             raise ValueError(f"temperature {temperature}")
         points = [

@@ -319,6 +319,8 @@ def _calibrated(
     It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
     goes wrong with it, the model is written.
     """
+    if n := len(data.subset("val")):
+        console.print(f"calibrating on the {n} validation images")
     precision = json.loads((path / "environment.json").read_text(encoding="utf-8"))["precision"]
     try:
         found = calibrate_on_validation(config, data, model, precision, torch.device(_accelerator(config)))

@@ -10,14 +10,14 @@ Target = Literal["sensitivity", "specificity"]
 def choose_threshold(target: Target, at: float, positive: np.ndarray, scores: np.ndarray) -> float | None:
     """The threshold t at which calling what scores t or more reaches the target, and the other rate is best.
 
-    For a sensitivity that is the highest such threshold, for a specificity the lowest; each is one of the
-    scores.
+    It lies half-way between two scores (or a score and 0), so that the last bits of a score, which another
+    batch size can change, do not decide.
 
     Args:
         target: the rate that must reach ``at``.
-        at: between 0 and 1.
+        at: above 0, at most 1.
         positive: N booleans, of both kinds.
-        scores: N numbers, larger for the more likely positive.
+        scores: N probabilities, larger for the more likely positive.
 
     Returns:
         The threshold; None where only calling nothing would reach the specificity.
@@ -26,6 +26,9 @@ def choose_threshold(target: Target, at: float, positive: np.ndarray, scores: np
 
     false_rate, true_rate, thresholds = roc_curve(positive, scores, drop_intermediate=False)
     if target == "sensitivity":
-        return float(thresholds[np.flatnonzero(true_rate >= at - 1e-12)[0]])
-    threshold = thresholds[np.flatnonzero(1 - false_rate >= at - 1e-12)[-1]]
-    return float(threshold) if np.isfinite(threshold) else None
+        lowest_called = thresholds[np.flatnonzero(true_rate >= at - 1e-12)[0]]
+    else:
+        lowest_called = thresholds[np.flatnonzero(1 - false_rate >= at - 1e-12)[-1]]
+    if np.isinf(lowest_called):
+        return None
+    return float((lowest_called + max(scores[scores < lowest_called], default=0.0)) / 2)
