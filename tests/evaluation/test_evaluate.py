@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 import hemf
 from hemf.data.manifest import DataSet, Sample
 from hemf.errors import HemfError
+from hemf.evaluation.intervals import add_intervals
 from hemf.evaluation.metrics import classification_metrics
 
 FILES = {
@@ -61,7 +63,33 @@ def test_metrics_follow_from_the_predictions_written(made_run: Path) -> None:
     labels = np.array([classes.index(row["label"]) for row in rows])
     assert [row["prediction"] for row in rows] == [classes[k] for k in probabilities.argmax(1)]
     again = classification_metrics(labels, probabilities, classes)
+    add_intervals(again, labels, probabilities, [s.group for s in expected])
+    assert again["intervals"]["unit"] == "group"
     assert {name: found.report[name] for name in again} == again
+
+
+def test_every_number_on_the_screen_has_its_interval(made_run: Path, capsys) -> None:
+    data = DataSet.load(made_run)
+    data.samples = [replace(s, group=f"q{i // 8}-{i % 2}") for i, s in enumerate(data.samples)]
+    data.save(made_run)
+    found = hemf.evaluate(str(made_run), resamples=300, seed=4, **PLAIN)
+    assert found.report["intervals"]["resamples"] == 300
+    low, high = found.metrics["roc_auc_macro"]["ci95"]
+    assert low <= found.metrics["roc_auc_macro"]["value"] <= high
+    again = hemf.evaluate(str(made_run), resamples=300, seed=4, **PLAIN)
+    assert again.metrics == found.metrics
+    said = " ".join(capsys.readouterr().out.split())
+    value = found.metrics["roc_auc_macro"]["value"]
+    assert f"ROC AUC, macro {value:.3f} {low:.3f} to {high:.3f} 12" in said
+    assert "bootstrap, 300 resamples of 6 patients or lesions, stratified by class" in said
+    assert hemf.evaluate(str(made_run), resamples=300, seed=5, **PLAIN).metrics != found.metrics
+
+
+def test_without_resamples_only_proportions_have_intervals(made_run: Path, capsys) -> None:
+    found = hemf.evaluate(str(made_run), resamples=0, **PLAIN)
+    assert "ci95" in found.metrics["accuracy"]
+    assert "ci95" not in found.metrics["f1_macro"]
+    assert "which takes images as independent" in " ".join(capsys.readouterr().out.split())
 
 
 def test_says_which_patients_are_on_two_sides(made_run: Path, capsys) -> None:

@@ -77,6 +77,8 @@ def test_each_image_is_predicted_by_the_model_that_left_it_out(folds_run: Path, 
     assert said.count("noise, split test: 24 images; split method: grouped-kfold") == 1
     assert "mean ± std" in said
     assert said.endswith(f"next: hemf predict {folds_run / 'fold0'} IMAGES")
+    assert found.report["intervals"]["unit"] == "group"
+    assert found.report["intervals"]["groups"] == 12
     assert found.report["groups_on_two_sides"] == found.report["images_trained_on"] == 0
 
 

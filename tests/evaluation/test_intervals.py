@@ -116,7 +116,7 @@ def test_the_seed_decides():
 
 
 def test_intervals_are_those_of_scipy():
-    """One class of images, so that strata do not differ, measured by the accuracy of patients of two images."""
+    """Nearly one class of images, as SciPy's bootstrap has no strata."""
     labels, p, classes = made(300, 2, seed=5)
     labels = np.zeros(300, dtype=int)
     labels[0] = 1
@@ -147,7 +147,7 @@ def test_patients_widen_the_intervals():
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    """Balanced accuracy of a coin that falls right in 3 of 4, over 150 splits of 60 patients with 2 images."""
+    """Balanced accuracy of a coin that falls right in 3 of 4, on 150 splits of 60 patients of 2 images."""
     covered = 0
     for seed in range(150):
         rng = np.random.default_rng(seed)

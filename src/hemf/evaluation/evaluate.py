@@ -27,7 +27,7 @@ class Evaluation:
     Args:
         split: name of the split.
         n: its number of images.
-        metrics: the split's measures by name, each with ``value``, ``n`` and, for proportions, ``ci95``.
+        metrics: the split's measures by name, each with ``value``, ``n`` and mostly ``ci95``.
         report: all that ``metrics.json`` holds, ``per_class`` and ``confusion_matrix`` among it.
         folder: where the files are.
     """
@@ -53,14 +53,16 @@ def evaluate(
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     workers: int | None = None,
     device: str = "auto",
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Evaluation:
     """Measure a run on one split of its data, or on another data set.
 
     Writes metrics.json, predictions.csv, the confusion matrix, the ROC curves and the reliability diagram
     (SVG and PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints
-    the metrics, each with the number of images it rests on. Probabilities are calibrated where the model is.
-    Of a cross-validation every fold's run is measured on the images it was not trained on, then all of them
-    together.
+    the metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated
+    where the model is. Of a cross-validation every fold's run is measured on the images it was not trained
+    on, then all of them together.
 
     Args:
         run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
@@ -71,6 +73,9 @@ def evaluate(
         precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
         workers: processes that read images; by default one a core, at most 8.
         device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        resamples: bootstrap resamples, of patients or lesions where they are known; 0 leaves only the
+            intervals of proportions, by Wilson's formula.
+        seed: of the resamples.
 
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
@@ -78,6 +83,7 @@ def evaluate(
     from hemf.training.folder import fold_paths
 
     how = {"batch_size": batch_size, "precision": precision, "workers": workers, "device": device}
+    how |= {"resamples": resamples, "seed": seed}
     folds = fold_paths(run)
     if folds and (split != "test" or data is not None or fold is not None):
         raise HemfError(
@@ -93,11 +99,15 @@ def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluatio
     """A cross-validation: each fold on its own test images, then all images."""
     from hemf.data.manifest import DataSet
     from hemf.evaluation.folds import pool
+    from hemf.evaluation.intervals import add_intervals
 
     of_folds = [_measured(str(fold), "test", None, None, **how) for fold in folds]
     data, folder = DataSet.load(path), path / "evaluation" / "test"
     report, labels, probabilities = pool(
         path, data, [one.folder for one in of_folds], [one.report for one in of_folds]
+    )
+    add_intervals(
+        report, labels, probabilities, [s.group for s in data.samples], how["resamples"], how["seed"]
     )
     _write(folder, report, data.samples, labels, probabilities)
     return Evaluation("test", report["n"], report["metrics"], report, folder)
@@ -112,11 +122,14 @@ def _measured(
     precision: str,
     workers: int | None,
     device: str,
+    resamples: int,
+    seed: int,
 ) -> Evaluation:
     """A run on one split: everything but the screen."""
     from hemf.evaluation.calibration import all_probabilities, confidence_report, shares_images
     from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
     from hemf.evaluation.inference import load_trained
+    from hemf.evaluation.intervals import add_intervals
     from hemf.evaluation.metrics import classification_metrics
     from hemf.training.folder import open_run
 
@@ -144,6 +157,7 @@ def _measured(
         "images_per_second": len(samples) / seconds,
         **used,
     }
+    add_intervals(report, labels, probabilities, [s.group for s in samples], resamples, seed)
     folder = _folder(opened, None if data is None else images.name, fold, split)
     if data is not None:
         write_groups(folder / "groups.csv", samples)
@@ -203,9 +217,7 @@ def _write(
     classes, head = report["classes"], f"{report['data']['name']} {report['split']}, n = {report['n']}"
     with whole_file(folder / "predictions.csv") as temporary:
         write_predictions(temporary, samples, classes, probabilities)
-    accuracy = report["metrics"]["accuracy"]
-    low, high = accuracy["ci95"]
-    title = f"{head}: accuracy {accuracy['value']:.3f} (95% interval {low:.3f} to {high:.3f})"
+    title = f"{head}: accuracy {measure_text(report['metrics']['accuracy'])}"
     save_figure(confusion_figure(report["confusion_matrix"], classes, title), folder / "confusion-matrix")
     title = f"{head}: macro ROC AUC {measure_text(report['metrics']['roc_auc_macro'])}"
     save_figure(roc_figure(labels, probabilities, classes, title), folder / "roc")

@@ -1,10 +1,10 @@
 """A 95% interval for every measure of an evaluation.
 
-Proportions of independent images (accuracy, sensitivity, specificity, precision, where no patient or lesion is
-known) keep Wilson's interval: at 0 or 1, or on few images, the bootstrap's is too narrow. Everything else has
-the 2.5% and 97.5% quantiles of a bootstrap, stratified by class (``resampling``). With groups these resample
-patients or lesions; where a proportion is then 0 or 1, so that all resamples agree, it has Wilson's interval
-with its groups counted as single images, which errs on the wide side.
+Proportions of independent images (accuracy, sensitivity, specificity, precision, where no patient or lesion
+is known) keep Wilson's interval: at 0 or 1, or on few images, the bootstrap's is too narrow. Everything else
+has the 2.5% and 97.5% quantiles of a bootstrap, stratified by class (``resampling``). With groups these
+resample patients or lesions; where a proportion is then 0 or 1, so that all resamples agree, it has Wilson's
+interval with its groups counted as single images, which errs on the wide side.
 
 No interval is given, and ``no_interval`` says why, where all resamples agree, where fewer than 95% of them
 define the measure, or where a class has a single unit.
@@ -62,7 +62,9 @@ def add_intervals(
     }
     if not resamples:
         return
-    split, of_classes = on_resamples(WeightedMeasures(labels, probabilities), resample(units, resamples, seed))
+    split, of_classes = on_resamples(
+        WeightedMeasures(labels, probabilities), resample(units, resamples, seed)
+    )
     predictions = probabilities.argmax(1)
     for name, values in split.items():
         _give(report["metrics"][name], values, units, np.ones(len(labels), dtype=bool))
@@ -96,7 +98,10 @@ def _give(
     known = values[~np.isnan(values)]
     if is_proportion and measure["value"] in (0, 1):
         n = units.among(images)
-        measure |= {"ci95": proportion(round(measure["value"] * n), n)["ci95"], "interval": "wilson of groups"}
+        measure |= {
+            "ci95": proportion(round(measure["value"] * n), n)["ci95"],
+            "interval": "wilson of groups",
+        }
     elif single:
         measure["no_interval"] = "a single patient or lesion" if units.grouped else "a single image"
     elif len(known) < DEFINED * len(values):

@@ -53,6 +53,8 @@ def show(report: dict[str, Any], folder: Path) -> None:
         console.print(Text(line))
     console.print(_headline(report["metrics"]))
     console.print(_classes(report["per_class"]))
+    for line in interval_lines(report["intervals"]):
+        console.print(Text(line))
     if "calibration" in report:
         show_calibration(console, report)
     model = report["run"]
@@ -88,13 +90,29 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def interval_lines(intervals: dict[str, Any]) -> list[str]:
+    """How the 95% intervals came about, and which of them rest on little, in sentences."""
+    wilson = "Wilson's formula for accuracy, sensitivity, specificity and precision"
+    if not intervals["resamples"]:
+        return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
+    grouped = intervals["unit"] == "group"
+    drawn = f"{intervals['groups']} patients or lesions" if grouped else "images"
+    how = f"bootstrap, {intervals['resamples']} resamples of {drawn}, stratified by class"
+    lines = [f"95% intervals: {how}." if grouped else f"95% intervals: {wilson}; for the others {how}."]
+    if few := intervals["few_units"]:
+        names = ", ".join(f"{name} ({n})" for name, n in few.items())
+        lines.append(
+            f"Few {'patients or lesions' if grouped else 'images'}, so that intervals are rough: {names}."
+        )
+    return lines
+
+
 def _headline(metrics: dict[str, Any]) -> Table:
     table = Table("measure", "value", "95% interval", "n", box=box.SIMPLE_HEAD)
     for name, words in HEADLINE.items():
         one = metrics[name]
-        low, high = one.get("ci95", (None, None))
-        interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-        table.add_row(words, _number(one), one.get("reason", interval), str(one["n"]))
+        why = one.get("reason") or one.get("no_interval", "")
+        table.add_row(words, _number(one), _interval(one) or why, str(one["n"]))
     return table
 
 
@@ -102,7 +120,8 @@ def _classes(per_class: dict[str, Any]) -> Table:
     table = Table("class", "n", *OF_CLASS.values(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, of_class in per_class.items():
         n = "0, absent" if of_class["absent"] else str(of_class["n"])
-        table.add_row(Text(name), n, *(_number(of_class[measure]) for measure in OF_CLASS))
+        cells = [of_class[measure] for measure in OF_CLASS]
+        table.add_row(Text(name), n, *(f"{_number(one)}\n{_interval(one, 2, '–')}" for one in cells))
     return table
 
 
@@ -119,6 +138,10 @@ def _folds(report: dict[str, Any]) -> Table:
     ]
     table.add_row("mean ± std", "", *cells)
     return table
+
+
+def _interval(measure: dict[str, Any], digits: int = 3, between: str = " to ") -> str:
+    return between.join(f"{bound:.{digits}f}" for bound in measure.get("ci95", ()))
 
 
 def _number(measure: dict[str, Any]) -> str:

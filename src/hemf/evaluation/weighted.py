@@ -119,7 +119,9 @@ class WeightedMeasures:
                 "precision": _ratio(hits, predicted[c], np.nan),
                 "recall": _ratio(hits, true[c], np.nan),
                 "f1": np.where(true[c] > 0, _ratio(2 * hits, true[c] + predicted[c], np.nan), np.nan),
-                "specificity": np.where(true[c] > 0, _ratio(n - true[c] - false, n - true[c], np.nan), np.nan),
+                "specificity": np.where(
+                    true[c] > 0, _ratio(n - true[c] - false, n - true[c], np.nan), np.nan
+                ),
                 "roc_auc": auc,
                 "average_precision": np.where(true[c] < n, precision, np.nan),
             }
@@ -166,7 +168,9 @@ def _ratio(above: np.ndarray, below: np.ndarray, undefined: float) -> np.ndarray
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, undefined), where=below != 0)
 
 
-def on_resamples(measures: WeightedMeasures, blocks: Iterator[np.ndarray]) -> tuple[Values, dict[int, Values]]:
+def on_resamples(
+    measures: WeightedMeasures, blocks: Iterator[np.ndarray]
+) -> tuple[Values, dict[int, Values]]:
     """All measures on all resamples: of the split, and of each class."""
     split, classes = [], []
     for weights in blocks:
