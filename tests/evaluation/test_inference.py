@@ -1,5 +1,7 @@
 """Streaming images through a model: order, errors in place, memory, precision."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,16 @@ def test_neither_workers_nor_a_broken_neighbour_change_a_bit(model, paths) -> No
         if one is not None:
             assert torch.equal(one, two)
             assert torch.equal(one, three)
+
+
+def test_a_reading_process_that_is_killed_is_explained(model, paths: list[Path]) -> None:
+    def killed(path: Path, mode: str, window: str) -> Image.Image:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    stream = stream_logits(model, paths, SPEC, batch_size=4, workers=1, device="cpu", read=killed)
+    with pytest.raises(HemfError, match=r"stopped a process that reads images.*fewer --workers") as caught:
+        list(stream)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_first_results_come_before_the_last_images_are_read(model, paths) -> None:

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import signal
 
@@ -228,6 +229,35 @@ def test_a_batch_too_large_for_the_memory_says_what_to_change(train, monkeypatch
     monkeypatch.setattr(ImageClassifier, "training_step", fails)
     with pytest.raises(HemfError, match=r"a batch of 8 images does not fit .* smaller --batch_size"):
         train()
+
+
+def test_a_reading_process_that_is_killed_is_explained(train, monkeypatch):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("hemf.data.datamodule.read_image", killed)
+    with pytest.raises(HemfError, match=r"stopped a process that reads images.*fewer --workers") as caught:
+        train(workers=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_batches_of_one_image_are_refused_where_the_model_cannot_train_on_them(train):
+    with pytest.raises(HemfError, match="cannot train on batches of one image") as caught:
+        train(batch_size=1)
+    assert "\n" not in str(caught.value)
+    assert train(batch_size=1, model="test_vit", name="no-batchnorm", epochs=1).best["epoch"] == 1
+
+
+def test_a_last_batch_of_one_image_is_left_out(train):
+    assert table(train(epochs=1, batch_size=7))[0]["step"] == "7"  # of 50 images
+
+
+def test_what_is_announced_fits_a_terminal_of_80_columns(train, capsys):
+    train(epochs=1, model="test_vit")
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("model: test_vit, 0.")
+    assert first.endswith("M parameters, 32 x 32 pixels, fp32")
+    assert second == "data: colours, 50 train, 20 val, 20 test"
 
 
 def test_weights_that_are_not_finite_reach_no_checkpoint(train, tmp_path, monkeypatch):

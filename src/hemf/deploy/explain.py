@@ -12,6 +12,7 @@ from hemf.errors import HemfError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from hemf.data.transforms import InputSpec
     from hemf.deploy.classifier import Classifier
     from hemf.deploy.explained import Explained
 
@@ -90,17 +91,19 @@ def explanations(
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
     files, missing = collect(images)
     failed += missing
-    readable = _readable(files, classifier.input.image_mode, failed)
+    readable = _readable(files, classifier.input, failed)
     while batch := list(islice(readable, batch_size)):
         yield from _explained(classifier, batch, target, layer, stages)
 
 
-def _readable(files: Sequence[Path], mode: str, failed: list[str]) -> Iterator[tuple[Path, "Image.Image"]]:
+def _readable(
+    files: Sequence[Path], spec: "InputSpec", failed: list[str]
+) -> Iterator[tuple[Path, "Image.Image"]]:
     from hemf.deploy.classifier import read
 
     for file in files:
         try:
-            image = read(file, mode)
+            image = read(file, spec.image_mode, spec.window)
         except HemfError as error:
             failed.append(str(error))
         else:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from hemf.data.image import read_image
 from hemf.data.manifest import check_class_names
 from hemf.data.transforms import InputSpec, eval_transform
-from hemf.data.workers import worker_count
+from hemf.data.workers import killed_workers_explained, worker_count
 from hemf.errors import HemfError
 from hemf.models.hub import load_model
 from hemf.training.calibration import UNCALIBRATED, Calibration
@@ -77,7 +77,8 @@ def stream_logits(
         unreadable.
 
     Raises:
-        HemfError: bad options, a device that is not there or too small, or logits that are not finite.
+        HemfError: bad options, a device that is not there or too small, logits that are not finite, or a
+            reading process that the system stopped.
     """
     if batch_size < 1 or (workers is not None and workers < 0):
         raise HemfError(f"batch_size {batch_size} must be at least 1 and workers {workers} at least 0")
@@ -93,12 +94,13 @@ def stream_logits(
         generator=torch.Generator(),  # the loader draws a number; not from the caller's stream
     )
     left = iter(paths)
-    for images, errors in loader:
-        logits = _logits(model, images, precision, device)
-        for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):
-            if error is None and not torch.isfinite(row).all():
-                raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
-            yield (path, row, None) if error is None else (path, None, error)
+    with killed_workers_explained():
+        for images, errors in loader:
+            logits = _logits(model, images, precision, device)
+            for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):
+                if error is None and not torch.isfinite(row).all():
+                    raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
+                yield (path, row, None) if error is None else (path, None, error)
 
 
 def load_trained(folder: str | os.PathLike) -> TrainedModel:

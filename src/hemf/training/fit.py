@@ -24,6 +24,7 @@ from hemf.config import RunConfig
 from hemf.data.datamodule import ImageData
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.transforms import InputSpec, mixup_cutmix
+from hemf.data.workers import killed_workers_explained
 from hemf.errors import HemfError
 from hemf.files import write_json
 from hemf.models.hub import save_model
@@ -186,9 +187,8 @@ def _announce(
     sizes = {split: len(images.samples(split)) for split in ("train", "val", "test")}
     size = " x ".join(map(str, config.input_size[1:]))
     console.print(
-        f"{config.model} ({millions:.2f} M parameters, {size}, {precision}) on {images.data.name}: "
-        + ", ".join(f"{n} {split}" for split, n in sizes.items()),
-        highlight=False,
+        f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
+        f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
     )
 
 
@@ -204,7 +204,7 @@ def _fit(
     checkpoints = trainer.checkpoint_callback
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with _quiet():
+        with _quiet(), killed_workers_explained():
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of a signal
         again = f"hemf train --resume {checkpoints.run}"
@@ -216,6 +216,13 @@ def _fit(
         raise HemfError(
             f"a batch of {config.batch_size} images does not fit into the memory of "
             f"{trainer.strategy.root_device}; give a smaller --batch_size and more --accumulate"
+        ) from error
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise HemfError(
+            f"the batch normalisation of {config.model} cannot train on batches of one image at this "
+            "--image-size; give --batch-size 2 or more"
         ) from error
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
