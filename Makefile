@@ -33,6 +33,7 @@ lint: install  ## style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# Not --quiet, with which mkdocs does not count the warnings that --strict stops at.
 .PHONY: docs
 docs: install  ## build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
