@@ -1,8 +1,8 @@
 """hemf: medical image classification that can be believed.
 
 The verbs of the command line are functions here: ``train``, ``calibrate``, ``evaluate``, ``predict``,
-``explain_images``, ``load``, ``convert``; ``hemf.explain`` is the package of heat maps. Each is imported when
-it is first used, so that ``import hemf`` costs nothing.
+``explain_images``, ``localise``, ``load``, ``convert``; ``hemf.explain`` is the package of heat maps. Each is
+imported when it is first used, so that ``import hemf`` costs nothing.
 """
 
 import importlib
@@ -18,6 +18,7 @@ _WHERE = {
     "load": "hemf.deploy.classifier",
     "predict": "hemf.deploy.predict",
     "explain_images": "hemf.deploy.explain",
+    "localise": "hemf.explain.localise",
     "create_model": "timm",
     "convert": "hemf.models.convert",
     "convert_checkpoint": "hemf.deploy.convert",

@@ -38,6 +38,7 @@ VERBS = {
     "explain": Verb(
         "hemf.deploy.explain:explain_images", "show where in images a trained model finds its evidence"
     ),
+    "localise": Verb("hemf.explain.localise:localise", "measure whether a run's heat maps can be believed"),
     "profile": Verb("hemf.bench.profile:profile", "count what models cost, beside the paper's figures"),
     "bench": Verb("hemf.bench.bench:bench", "train and measure a matrix of models, in one table"),
     "convert": Verb(

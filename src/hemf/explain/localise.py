@@ -1,0 +1,137 @@
+"""``hemf localise``: whether a run's heat maps can be believed, in numbers."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hemf.errors import HemfError
+from hemf.files import write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from hemf.data.manifest import DataSet, Sample
+    from hemf.evaluation.inference import TrainedModel
+
+
+def localise(
+    run: str,
+    split: str = "test",
+    masks: str | None = None,
+    layer: str | None = None,
+    limit: int | None = None,
+    perturb: int = 200,
+    batch_size: int = 16,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Measure whether a run's heat maps show the lesion, and what the model uses.
+
+    With masks: the share of the heat that lies inside the lesion and whether the hottest pixel does, at every
+    stage, beside an even map and one of the image's centre. With or without: how the class's probability
+    falls when the hottest pixels are deleted and rises when they are inserted, beside a centre and a random
+    order; and how far the maps change when the weights are drawn anew part by part, as they must. Maps are
+    those of the predicted class. Every number has its n and a 95% interval from a bootstrap of patients or
+    lesions.
+    Prints tables and writes localisation.json into evaluation/SPLIT of the run.
+
+    Args:
+        run: a run's folder.
+        split: train, val, test, or all.
+        masks: folder of lesion masks, white on black, called like their images or NAME_segmentation.png.
+        layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
+            is the last fusion.
+        limit: at most this many images, drawn at random; by default all.
+        perturb: at most this many of them for deletion, insertion and random weights, which take about a
+            hundred passes each; 0 leaves these out.
+        batch_size: images that go through the model at once.
+        seed: draws images, random orders and weights.
+        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        What localisation.json holds.
+
+    Raises:
+        HemfError: no such run, split, layer, mask or images, or an unreadable image.
+    """
+    import numpy as np
+
+    from hemf.evaluation.images import samples_of
+    from hemf.evaluation.inference import load_trained, pick_device
+    from hemf.explain.layers import default_layer, find_layer
+    from hemf.explain.localise_show import show
+    from hemf.explain.means import about_intervals
+    from hemf.training.folder import environment, open_run
+
+    if batch_size < 1 or perturb < 0 or (limit is not None and limit < 1):
+        raise HemfError("batch_size and limit must be at least 1, perturb at least 0; correct them")
+    if masks is None and not perturb:
+        raise HemfError("nothing to measure: give --masks, or --perturb above 0")
+    opened, rng = open_run(run), np.random.default_rng(seed)
+    images, trained = opened.data, load_trained(opened.model)
+    trained.model.to(pick_device(device))
+    layer = layer or default_layer(trained.model)
+    find_layer(trained.model, layer)
+    samples = _drawn(samples_of(images, split, trained.classes), limit, rng)
+    work = _Work(trained, images, layer, batch_size)
+    report = {
+        "run": str(run),
+        "model": trained.name,
+        "split": split,
+        "data": {"name": images.name, "hash": images.hash},
+        "layer": layer,
+        "inside_masks": None if masks is None else work.inside(samples, masks),
+        "faithfulness": work.faithfulness(_drawn(samples, perturb, rng), opened.model, seed)
+        if perturb
+        else None,
+        "intervals": about_intervals([sample.group for sample in samples]),
+        "seed": seed,
+        "environment": environment("fp32"),
+    }
+    file = opened.path / "evaluation" / split / "localisation.json"
+    write_json(file, report)
+    show(report, file)
+    return report
+
+
+def _drawn(samples: list["Sample"], most: int | None, rng: "np.random.Generator") -> list["Sample"]:
+    """At most so many of the samples, drawn without replacement, in their order."""
+    if most is None or most >= len(samples):
+        return samples
+    return [samples[i] for i in sorted(rng.choice(len(samples), most, replace=False))]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The two parts of the measurement, on samples of one data set."""
+
+    trained: "TrainedModel"
+    images: "DataSet"
+    layer: str
+    batch_size: int
+
+    def inside(self, samples: list["Sample"], masks: str) -> dict[str, Any]:
+        """Maps of every stage of the branch that is classified, and of the layer asked for, against masks."""
+        from hemf.explain.batches import batches
+        from hemf.explain.inside import inside_masks
+        from hemf.explain.layers import stage_layers
+        from hemf.explain.masks import find_masks
+
+        model, spec = self.trained.model, self.trained.spec
+        layers = list(dict.fromkeys([*list(stage_layers(model).values())[-1], self.layer]))
+        files = find_masks(masks)
+        found = batches(self.trained, self.images, samples, self.batch_size, "comparing with masks")
+        return inside_masks(model, spec, found, files, layers)
+
+    def faithfulness(self, samples: list["Sample"], model: "Path", seed: int) -> dict[str, Any]:
+        """Deletion, insertion and random weights; ``model`` is the folder that says how to draw them."""
+        import numpy as np
+
+        from hemf.explain.batches import batches
+        from hemf.explain.faithful import faithfulness
+        from hemf.explain.sanity import untrained
+
+        found = batches(self.trained, self.images, samples, self.batch_size, "perturbing")
+        fresh, rng = untrained(model, seed), np.random.default_rng(seed)
+        return faithfulness(self.trained.model, fresh, found, self.layer, rng)
