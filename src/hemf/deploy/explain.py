@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemf.deploy.predict import printable
 from hemf.errors import HemfError
+from hemf.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
