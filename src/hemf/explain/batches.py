@@ -50,12 +50,13 @@ def batches(
     Raises:
         UnreadableImage: one cannot be read.
     """
-    transform, console = eval_transform(trained.spec), Console(stderr=True)
+    spec = trained.spec
+    transform, console = eval_transform(spec), Console(stderr=True)
     device = next(trained.model.parameters()).device
     starts = range(0, len(samples), batch_size)
     for start in track(starts, words, console=console, transient=True, disable=not console.is_terminal):
         chosen = list(samples[start : start + batch_size])
-        pictures = [read_image(images.path(one), trained.spec.image_mode) for one in chosen]
+        pictures = [read_image(images.path(one), spec.image_mode, spec.window) for one in chosen]
         inputs = torch.stack([transform(picture) for picture in pictures])
         with torch.inference_mode():
             targets = float32_logits(trained.model, inputs.to(device)).argmax(1).tolist()
