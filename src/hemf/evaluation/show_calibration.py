@@ -52,16 +52,20 @@ def _refusal(found: dict[str, Any]) -> str:
 
 
 def _operating_points(points: list[dict[str, Any]]) -> Table:
-    head = ("called from", "to reach", "sensitivity", "specificity", "PPV", "NPV")
-    table = Table("class", *head, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """A row for each threshold, with the interval below each rate."""
+    head = ("class", "from", "aim", "sensitivity", "specificity", "PPV", "NPV")
+    title = {"title": "A class is called from this probability on:", "title_justify": "left"}
+    table = Table(*head, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), **title)
     for point in points:
-        rates = [_with_n(point[name]) for name in RATES]
-        target = f"{point['target']} {point['at']:g}"
-        table.add_row(Text(printable(point["class"])), f"{point['threshold']:.3g}", target, *rates)
+        name = Text(f"{printable(point['class'])}\nn = {point['sensitivity']['n']}")
+        target = f"{point['target'][:4]}.\n{point['at']:g}"
+        rates = [_over_interval(point[rate]) for rate in RATES]
+        table.add_row(name, f"{point['threshold']:.3g}", target, *rates)
     return table
 
 
-def _with_n(measure: dict[str, Any]) -> str:
-    return (
-        f"{measure_text(measure)}, n = {measure['n']}" if measure["value"] is not None else measure["reason"]
-    )
+def _over_interval(measure: dict[str, Any]) -> str:
+    if measure["value"] is None:
+        return f"–\n{measure['reason']}"
+    low, high = measure["ci95"]
+    return f"{measure['value']:.3f}\n{low:.3f}–{high:.3f}"
