@@ -32,9 +32,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        open_to_others(temporary, 0o666)
         temporary.replace(path)
     except OSError as error:
         where = error.filename or path
@@ -44,6 +42,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def open_to_others(path: Path, mode: int) -> None:
+    """Give what ``tempfile`` made for its owner alone the permissions of a new file or folder."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -1,13 +1,12 @@
 """``hemf explain``: where in images a trained model finds its evidence, as pictures and as numbers."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemf.deploy.predict import report_failed
 from hemf.errors import HemfError
-from hemf.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,11 +62,7 @@ def explain_images(
     explained = explanations(classifier, images, target, layer, stages, batch_size, failed)
     count = write_explanations(explained, Path(out))
     print(f"{count} images explained in {out}")
-    for message in failed:
-        print(printable(message), file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} could not be read; {count} explained", file=sys.stderr)
-    return 1 if failed else 0
+    return report_failed(failed, f"{count} explained")
 
 
 def explanations(

@@ -60,10 +60,15 @@ def predict(
     else:
         count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
         print(f"{count} predictions in {out}")
+    return report_failed(failed, f"{count} classified")
+
+
+def report_failed(failed: Sequence[str], done: str) -> int:
+    """Name on stderr what could not be read, beside what was done; returns the exit code."""
     for message in failed:
         print(printable(message), file=sys.stderr)
     if failed:
-        print(f"{len(failed)} could not be read; {count} classified", file=sys.stderr)
+        print(f"{len(failed)} could not be read; {done}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -121,7 +121,7 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
         )
     check_class_names(classes, str(folder))
     spec = InputSpec.from_pretrained_cfg(
-        config.get("pretrained_cfg") or {}, config.get("hemf", {}).get("window", "auto")
+        config.get("pretrained_cfg") or {}, (config.get("hemf") or {}).get("window", "auto")
     )
     calibration = Calibration.from_config(config) or UNCALIBRATED
     return TrainedModel(model, list(classes), spec, config.get("architecture", ""), calibration)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemf.config import RunConfig
 from hemf.errors import HemfError
-from hemf.files import write_json
+from hemf.files import open_to_others, write_json
 from hemf.machine import cpu_name
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> N
         config.save(temporary / "config.yaml")
         data.save(temporary)
         write_json(temporary / "environment.json", environment(precision))
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
+        open_to_others(temporary, 0o777)
         temporary.rename(run)
     except OSError as error:
         raise HemfError(
