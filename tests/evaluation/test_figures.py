@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemf.evaluation.figures import confusion_figure, roc_figure, save_figure, short_name
+from hemf.evaluation.figures import (
+    confusion_figure,
+    precision_recall_figure,
+    roc_figure,
+    save_figure,
+    short_name,
+)
 
 HOSTILE = ["$\\frac{", "<b>&amp;</b>", "a\nb\x00c", "x" * 300, "_^$", "\udcff", " "]
 
@@ -68,11 +74,35 @@ def test_roc_of_one_class_says_that_there_is_none(tmp_path: Path) -> None:
     assert "not drawn: a (every image); b (no image)" in words
 
 
+def test_precision_recall_names_areas_shares_and_the_classes_left_out(tmp_path: Path) -> None:
+    labels, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.6, 0.1])
+    probabilities = np.stack([1 - scores, scores, 0 * scores], 1)
+    figure = precision_recall_figure(labels, probabilities, ["a", "_b", "gone"], "test, n = 4")
+    words = texts(save_figure(figure, tmp_path / "pr")[0])
+    # of "_b": precision 1 at recall 1/2, then 2/3 at recall 1: 1/2 x 1 + 1/2 x 2/3
+    assert "0.833 _b (n = 2, share 0.500)" in words
+    assert {"average precision", "test, n = 4", "not drawn: gone (no image)"} <= set(words)
+    steps = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    assert len(steps) == 2
+    recall, precision = steps[1].get_data()
+    assert np.sum(np.diff(recall) * precision[1:]) == pytest.approx(0.8333, abs=1e-4)
+
+
+@pytest.mark.parametrize("figure_of", [roc_figure, precision_recall_figure])
+def test_curves_of_one_class_and_of_many(tmp_path: Path, figure_of) -> None:
+    figure = figure_of(np.array([0]), np.full((1, 2), 0.5), ["a", "b"])
+    assert "no curve: all images are of one class" in texts(save_figure(figure, tmp_path / "one")[0])
+    labels, probabilities, _ = case(40, 400)
+    svg, _ = save_figure(figure_of(labels, probabilities, [f"c{i}" for i in range(40)]), tmp_path / "many")
+    assert sum("(n = " in word for word in texts(svg)) == 39
+
+
 def test_class_names_are_never_read_as_markup(tmp_path: Path) -> None:
     labels, probabilities, confusion = case(len(HOSTILE))
     svg, _ = save_figure(confusion_figure(confusion, HOSTILE, "$^{"), tmp_path / "m")
     assert {"$\\frac{", "<b>&amp;</b>", "a b c", "_^$", "$^{"} <= set(texts(svg))
     save_figure(roc_figure(labels, probabilities, HOSTILE, "$^{"), tmp_path / "roc")
+    save_figure(precision_recall_figure(labels, probabilities, HOSTILE, "$^{"), tmp_path / "pr")
 
 
 @pytest.mark.filterwarnings("error")

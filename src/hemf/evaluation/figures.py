@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: confusion matrix and ROC curves, as SVG with real text and as PNG.
+"""Pictures of an evaluation, as SVG with real text and as PNG: confusion matrix, ROC, precision over recall.
 
 The same numbers give the same SVG, byte for byte. Class names are data of the user and never read as markup.
 Letters that none of ``FONTS`` has are empty boxes in the PNG; the SVG holds them as text for its viewer.
@@ -7,8 +7,9 @@ Letters that none of ``FONTS`` has are empty boxes in the PNG; the SVG holds the
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.style
@@ -17,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from hemf.evaluation.metrics import ranking_scores
 from hemf.files import whole_file
@@ -86,29 +87,48 @@ def roc_figure(
         title: what the curves are of, in one line.
     """
     labels, scores = np.asarray(labels), ranking_scores(np.asarray(probabilities, dtype=np.float64))
-    missing = []
     with matplotlib.style.context(STYLE):
         figure, axes = _square(4.6)
         axes.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=1, linestyle=":")
-        for k, name in enumerate(classes):
-            positive = labels == k
-            if positive.all() or not positive.any():
-                missing.append(f"{short_name(name)} ({'every image' if positive.all() else 'no image'})")
-                continue
-            false_rate, true_rate, _ = roc_curve(positive, scores[:, k])
-            area = roc_auc_score(positive, scores[:, k])
+        for k, name, of_class, look in _curves(axes, labels, classes):
+            false_rate, true_rate, _ = roc_curve(of_class, scores[:, k])
             # the area comes first, as matplotlib leaves out labels that begin with an underscore
-            words = f"{area:.3f}  {' '.join(short_name(name).split())} (n = {positive.sum()})"
-            look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k // len(COLOURS) % len(DASHES)]}
+            words = f"{roc_auc_score(of_class, scores[:, k]):.3f}  {name} (n = {of_class.sum()})"
             axes.plot(false_rate, true_rate, linewidth=1.8, label=words, clip_on=False, **look)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.set_xlabel("1 - specificity (false positive rate)")
         axes.set_ylabel("sensitivity (true positive rate)")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#EEEEEE")
-        axes.set_axisbelow(True)
-        _legend(axes, len(classes) - len(missing))
-        _missing(axes, missing)
+        _legend(axes, "area under the curve")
+        _title(axes, title)
+    return figure
+
+
+def precision_recall_figure(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], title: str = ""
+) -> Figure:
+    """Precision over recall of each class against the rest, with its average precision and its share.
+
+    The share of a class among the images is the precision, at any recall, of guessing. The steps are those
+    whose area is the average precision; nothing is interpolated.
+
+    Args:
+        labels: N class indices.
+        probabilities: N x K.
+        classes: names of the K classes.
+        title: what the curves are of, in one line.
+    """
+    labels, scores = np.asarray(labels), ranking_scores(np.asarray(probabilities, dtype=np.float64))
+    with matplotlib.style.context(STYLE):
+        figure, axes = _square(4.6)
+        for k, name, of_class, look in _curves(axes, labels, classes):
+            precision, recall, _ = precision_recall_curve(of_class, scores[:, k])
+            area, share = average_precision_score(of_class, scores[:, k]), of_class.mean()
+            words = f"{area:.3f}  {name} (n = {of_class.sum()}, share {share:.3f})"
+            axes.plot([0, 1], [share, share], linewidth=0.8, alpha=0.5, **look)
+            step = {"drawstyle": "steps-post", "linewidth": 1.8, "clip_on": False}
+            axes.plot(recall[::-1], precision[::-1], label=words, **step, **look)
+        axes.set_xlabel("recall (sensitivity)")
+        axes.set_ylabel("precision (positive predictive value)")
+        _legend(axes, "average precision")
         _title(axes, title)
     return figure
 
@@ -146,6 +166,25 @@ def _title(axes: Axes, title: str) -> None:
     axes.set_title(" ".join(title.split()), fontsize=10, loc="left", pad=12, parse_math=False)
 
 
+def _curves(
+    axes: Axes, labels: np.ndarray, classes: Sequence[str]
+) -> Iterator[tuple[int, str, np.ndarray, dict[str, Any]]]:
+    """Index, name, N truths and look of each class that has a curve; those that have none are named below."""
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#EEEEEE")
+    axes.set_axisbelow(True)
+    missing = []
+    for k, name in enumerate(classes):
+        of_class, name = labels == k, " ".join(short_name(name).split())
+        if of_class.all() or not of_class.any():
+            missing.append(f"{name} ({'every image' if of_class.all() else 'no image'})")
+            continue
+        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k // len(COLOURS) % len(DASHES)]}
+        yield k, name, of_class, look
+    _missing(axes, missing)
+
+
 def _write_cells(
     axes: Axes, confusion: np.ndarray, rates: np.ndarray, totals: np.ndarray, cell: float
 ) -> None:
@@ -159,7 +198,8 @@ def _write_cells(
         axes.text(j, i + 0.06, rate, va="top", fontsize=0.75 * size, **at)
 
 
-def _legend(axes: Axes, curves: int) -> None:
+def _legend(axes: Axes, title: str) -> None:
+    curves = len(axes.get_legend_handles_labels()[1])
     if not curves:
         axes.text(0.5, 0.6, "no curve: all images are of one class", ha="center", color=GREY)
         return
@@ -168,7 +208,7 @@ def _legend(axes: Axes, curves: int) -> None:
         bbox_to_anchor=(1.03, 1.02),
         ncols=-(-curves // 30),
         fontsize=8.5,
-        title="area under the curve",
+        title=title,
         alignment="left",
         frameon=False,
         handlelength=3,
@@ -180,6 +220,5 @@ def _legend(axes: Axes, curves: int) -> None:
 
 def _missing(axes: Axes, missing: list[str]) -> None:
     if missing:
-        words = "not drawn: " + "; ".join(" ".join(name.split()) for name in missing)
-        lines = "\n".join(textwrap.wrap(words, 70))
+        lines = "\n".join(textwrap.wrap(f"not drawn: {'; '.join(missing)}", 70))
         axes.text(0, -0.14, lines, va="top", fontsize=8.5, color=GREY, parse_math=False)
