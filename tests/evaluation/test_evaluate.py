@@ -19,7 +19,14 @@ from hemf.evaluation.metrics import classification_metrics
 FILES = {
     "metrics.json",
     "predictions.csv",
-    *(f"{n}.{s}" for n in ("confusion-matrix", "roc", "reliability") for s in ("svg", "png")),
+    "report.html",
+    "tables.md",
+    "tables.tex",
+    *(
+        f"{n}.{s}"
+        for n in ("confusion-matrix", "roc", "precision-recall", "reliability")
+        for s in ("svg", "png")
+    ),
 }
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 
@@ -104,7 +111,7 @@ def test_says_which_patients_are_on_two_sides(made_run: Path, capsys) -> None:
 def test_says_where_the_files_are_and_what_to_do_next(made_run: Path, capsys) -> None:
     folder = hemf.evaluate(str(made_run), **PLAIN).folder
     lines = capsys.readouterr().out.splitlines()
-    assert str(folder / "confusion-matrix.png") in lines
+    assert {str(folder / "confusion-matrix.png"), str(folder / "report.html")} <= set(lines)
     assert lines[-1] == f"next: hemf predict {made_run} IMAGES"
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hemf.data.manifest import DataSet, Sample
+    from hemf.evaluation.inference import TrainedModel
+    from hemf.evaluation.report.mistakes import Explain, Mistake
     from hemf.training.folder import OpenRun
 
 
@@ -58,11 +60,11 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run on one split of its data, or on another data set.
 
-    Writes metrics.json, predictions.csv, the confusion matrix, the ROC curves and the reliability diagram
-    (SVG and PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints
-    the metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated
-    where the model is. Of a cross-validation every fold's run is measured on the images it was not trained
-    on, then all of them together.
+    Writes a report (report.html, tables.md, tables.tex), metrics.json, predictions.csv and figures (SVG and
+    PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints the
+    metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated where
+    the model is. Of a cross-validation every fold's run is measured on the images it was not trained on, then
+    all of them together.
 
     Args:
         run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
@@ -90,7 +92,7 @@ def evaluate(
             f"{run} is a cross-validation, which is measured on the images its folds left out; "
             f"for another split, data set or fold give one of its runs, such as {folds[0]}"
         )
-    found = _pooled(Path(run), folds, how) if folds else _measured(run, split, data, fold, **how)
+    found = _pooled(Path(run), folds, how) if folds else _measured(run, split, data, fold, **how)[0]
     show(found.report, found.folder)
     return found
 
@@ -100,16 +102,18 @@ def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluatio
     from hemf.data.manifest import DataSet
     from hemf.evaluation.folds import pool
     from hemf.evaluation.intervals import add_intervals
+    from hemf.evaluation.report.mistakes import MOST
 
     of_folds = [_measured(str(fold), "test", None, None, **how) for fold in folds]
     data, folder = DataSet.load(path), path / "evaluation" / "test"
     report, labels, probabilities = pool(
-        path, data, [one.folder for one in of_folds], [one.report for one in of_folds]
+        path, data, [one.folder for one, _ in of_folds], [one.report for one, _ in of_folds]
     )
     add_intervals(
         report, labels, probabilities, [s.group for s in data.samples], how["resamples"], how["seed"]
     )
-    _write(folder, report, data.samples, labels, probabilities)
+    mistakes = sorted((one for _, found in of_folds for one in found), key=lambda one: -one.probability)
+    _write(folder, report, data.samples, labels, probabilities, path, mistakes[:MOST])
     return Evaluation("test", report["n"], report["metrics"], report, folder)
 
 
@@ -124,13 +128,14 @@ def _measured(
     device: str,
     resamples: int,
     seed: int,
-) -> Evaluation:
-    """A run on one split: everything but the screen."""
+) -> tuple[Evaluation, list["Mistake"]]:
+    """A run on one split, everything but the screen; and its worst mistakes."""
     from hemf.evaluation.calibration import all_probabilities, confidence_report, shares_images
     from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.intervals import add_intervals
     from hemf.evaluation.metrics import classification_metrics
+    from hemf.evaluation.report import picture_mistakes
     from hemf.training.folder import open_run
 
     opened = open_run(run)
@@ -161,8 +166,17 @@ def _measured(
     folder = _folder(opened, None if data is None else images.name, fold, split)
     if data is not None:
         write_groups(folder / "groups.csv", samples)
-    _write(folder, report, samples, labels, probabilities)
-    return Evaluation(split, len(samples), report["metrics"], report, folder)
+    paths, files = [s.path for s in samples], [images.path(s) for s in samples]
+    mistakes = picture_mistakes(trained, paths, files, labels, probabilities, _heated(trained))
+    _write(folder, report, samples, labels, probabilities, opened.path, mistakes)
+    return Evaluation(split, len(samples), report["metrics"], report, folder), mistakes
+
+
+def _heated(trained: "TrainedModel") -> "Explain":
+    """Draws a picture under the model's heat map; the one place where evaluation meets explanation."""
+    from hemf.explain import heat_maps, overlay
+
+    return lambda image, seen, target: overlay(image, heat_maps(trained.model, seen, [target])[0])
 
 
 def _provenance(
@@ -209,10 +223,13 @@ def _write(
     samples: Sequence["Sample"],
     labels: "np.ndarray",
     probabilities: "np.ndarray",
+    run: Path | None,
+    mistakes: "Sequence[Mistake]",
 ) -> None:
     """All files of an evaluation, ``metrics.json`` last: where it is, the others are."""
-    from hemf.evaluation.figures import confusion_figure, roc_figure, save_figure
+    from hemf.evaluation.figures import confusion_figure, precision_recall_figure, roc_figure, save_figure
     from hemf.evaluation.reliability import reliability_figure
+    from hemf.evaluation.report import write_report
 
     classes, head = report["classes"], f"{report['data']['name']} {report['split']}, n = {report['n']}"
     with whole_file(folder / "predictions.csv") as temporary:
@@ -221,7 +238,11 @@ def _write(
     save_figure(confusion_figure(report["confusion_matrix"], classes, title), folder / "confusion-matrix")
     title = f"{head}: macro ROC AUC {measure_text(report['metrics']['roc_auc_macro'])}"
     save_figure(roc_figure(labels, probabilities, classes, title), folder / "roc")
+    title = f"{head}: macro average precision {measure_text(report['metrics']['average_precision_macro'])}"
+    figure = precision_recall_figure(labels, probabilities, classes, title)
+    save_figure(figure, folder / "precision-recall")
     save_figure(reliability_figure(report["calibration"], head), folder / "reliability")
+    write_report(folder, report, run, mistakes)
     write_json(folder / "metrics.json", report)
 
 

@@ -61,7 +61,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
     if "folds" in report:
         console.print(_folds(report))
         model = str(Path(model) / f"fold{report['folds'][0]['fold']}")
-    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "roc.png", "reliability.png"):
+    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "report.html"):
         console.print(Text(str(folder / name)), soft_wrap=True)
     console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
 

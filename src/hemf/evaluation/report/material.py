@@ -1,0 +1,47 @@
+"""What is known about an evaluation: its report, its files and its run's."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hemf.evaluation.report.mistakes import Mistake
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known about an evaluation.
+
+    Args:
+        report: what ``metrics.json`` holds.
+        folder: of the evaluation, with its figures.
+        run: folder of the run; None where it is not at hand.
+        mistakes: the worst of them; None where nobody has looked.
+    """
+
+    report: Mapping[str, Any]
+    folder: Path
+    run: Path | None = None
+    mistakes: Sequence[Mistake] | None = None
+
+    @cached_property
+    def training(self) -> Mapping[str, Any]:
+        """With what the run was trained; empty where that is not known."""
+        return _read_json(self.run / "environment.json") if self.run else {}
+
+    @cached_property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights became the model."""
+        about = _read_json(self.run / "model" / "config.json") if self.run else {}
+        return about.get("hemf", {}).get("epoch")
+
+    @property
+    def images(self) -> str:
+        """How many images there are, in words."""
+        return "1 image" if self.report["n"] == 1 else f"{self.report['n']} images"
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
