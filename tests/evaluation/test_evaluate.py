@@ -16,17 +16,14 @@ from hemf.errors import HemfError
 from hemf.evaluation.intervals import add_intervals
 from hemf.evaluation.metrics import classification_metrics
 
+FIGURES = ("confusion-matrix", "roc", "precision-recall", "reliability")
 FILES = {
     "metrics.json",
     "predictions.csv",
     "report.html",
     "tables.md",
     "tables.tex",
-    *(
-        f"{n}.{s}"
-        for n in ("confusion-matrix", "roc", "precision-recall", "reliability")
-        for s in ("svg", "png")
-    ),
+    *(f"{figure}.{kind}" for figure in FIGURES for kind in ("svg", "png")),
 }
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 

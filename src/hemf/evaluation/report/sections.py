@@ -7,7 +7,7 @@ from hemf.evaluation.report import tables
 from hemf.evaluation.report.making import made_with, training
 from hemf.evaluation.report.material import Material
 from hemf.evaluation.report.parts import Cards, Facts, Gallery, Part, Section, Sentences, Tabular, picture
-from hemf.evaluation.show import HEADLINE, provenance_lines
+from hemf.evaluation.show import HEADLINE, interval_lines, provenance_lines
 
 CARDS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
 MOST_NAMED = 10  # more classes than this make an alternative text no one would listen to
@@ -103,7 +103,8 @@ def calibration(material: Material) -> list[Part]:
         "On the diagonal, confidence is what it promises; below it the model is too sure of itself.",
     )
     bins = [Tabular(table, folded=True) for table in tables.bins_table(material.report)]
-    return [Sentences([line]), *map(Tabular, tables.calibration_tables(material.report)), *figure, *bins]
+    lines = [line, *(found.get("left_out") or ())]
+    return [Sentences(lines), *map(Tabular, tables.calibration_tables(material.report)), *figure, *bins]
 
 
 def prediction_sets(material: Material) -> list[Part]:
@@ -178,14 +179,9 @@ def _areas(report: Mapping[str, Any], name: str, words: str) -> str:
 
 def _intervals(report: Mapping[str, Any]) -> list[str]:
     """How the intervals were made, and what they leave out."""
-    how = report.get("intervals")
-    if not how:
+    if "intervals" not in report:
         return ["95% intervals are Wilson's, for proportions, and treat images as independent."]
-    groups = how.get("groups")
-    units = f"{groups} patients or lesions" if how.get("unit") == "group" and groups else "images"
-    within = ", within each class" if how.get("stratified") else ""
-    return [
-        f"95% intervals come from {how['resamples']} {how['method']} resamples of {units}{within} "
-        f"(seed {how['seed']}). They tell how far the numbers would move with other test images, not with "
-        "another training."
-    ]
+    limit = (
+        "They tell how far the numbers would move with other images of this kind, not with another training."
+    )
+    return [*interval_lines(report["intervals"]), limit]

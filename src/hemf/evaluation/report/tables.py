@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hemf.evaluation.show import HEADLINE, OF_CLASS
+from hemf.evaluation.show_calibration import CONFIDENCE
 from hemf.tables import Column, Table
 
 Report = Mapping[str, Any]
-CALIBRATION = {"ece": "expected calibration error", "brier": "Brier score", "log_loss": "log-loss"}
-OF_CONFORMAL = {"coverage": "coverage", "mean_size": "mean size of the sets", "abstained": "abstained"}
+OF_CONFORMAL = {
+    "coverage": "coverage",
+    "mean_size": "mean size of the sets",
+    "abstained": "abstained",
+    "accuracy_answered": "accuracy where it answers",
+}
 OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
 
 
@@ -22,7 +27,7 @@ def value_text(measure: Mapping[str, Any] | None) -> str | None:
 
 
 def interval_text(measure: Mapping[str, Any] | None) -> str | None:
-    """A measure's 95% interval; None where it has none."""
+    """A measure's 95% interval; None where there is none."""
     interval = (measure or {}).get("ci95")
     return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
 
@@ -78,7 +83,7 @@ def calibration_tables(report: Report) -> list[Table]:
             "interval": interval_text(found[name]),
             "before": value_text(before.get(name)),
         }
-        for name, words in CALIBRATION.items()
+        for name, words in CONFIDENCE.items()
         if found.get(name)
     ]
     return [Table("Calibration (0 is best)", filled(columns, rows), rows)]
@@ -102,13 +107,18 @@ def conformal_tables(report: Report) -> list[Table]:
     """Whether prediction sets hold their promise, on all images and on those of each class."""
     if not (found := report.get("conformal")):
         return []
-    tables = [_measures("Prediction sets", {k: found[k] for k in OF_CONFORMAL if found.get(k)}, OF_CONFORMAL)]
+    measures = {name: found[name] for name in OF_CONFORMAL if found.get(name)}
+    tables = [_measures("Coverage and size of the sets", measures, OF_CONFORMAL)]
     rows = [
         {"class": name} | {key: cell(of_class.get(key)) for key in OF_CONFORMAL}
         for name, of_class in (found.get("per_class") or {}).items()
     ]
     columns = [Column("class", "class"), *(Column(name, words) for name, words in OF_CONFORMAL.items())]
-    return [*tables, Table("Prediction sets by true class", filled(columns, rows), rows)] if rows else tables
+    return (
+        [*tables, Table("Coverage and size of the sets by true class", filled(columns, rows), rows)]
+        if rows
+        else tables
+    )
 
 
 def points_tables(report: Report) -> list[Table]:
@@ -152,11 +162,11 @@ def _measures(title: str, measures: Report, words: Mapping[str, str]) -> Table:
             "value": value_text(one),
             "interval": interval_text(one),
             "n": one.get("n"),
-            "reason": one.get("reason"),
+            "reason": one.get("reason") or one.get("no_interval"),
         }
         for name, one in measures.items()
     ]
-    columns += [Column("n", "n"), Column("reason", "undefined, because", missing="")]
+    columns += [Column("n", "n"), Column("reason", "why not", missing="")]
     return Table(title, filled(columns, rows), rows)
 
 

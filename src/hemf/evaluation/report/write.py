@@ -1,10 +1,11 @@
 """Writes ``report.html``, ``tables.md`` and ``tables.tex``."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hemf.evaluation.report.material import Material
@@ -55,6 +56,11 @@ def render(title: str, sections: Sequence[Section]) -> str:
         title: of the page.
         sections: from top to bottom.
     """
+    return _template().render(title=title, sections=sections)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("hemf.evaluation.report", "template"),
         autoescape=True,
@@ -63,7 +69,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(title=title, sections=sections)
+    return environment.get_template("report.html.j2")
 
 
 def _plain(value: Any) -> Any:
