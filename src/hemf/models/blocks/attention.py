@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .external import StreamedExternalAttention, can_stream
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
@@ -32,13 +33,19 @@ class MultiHeadExternalAttention(nn.Module):
             nn.init.normal_(unit.weight, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = tokens(x)
-        heads = x.unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
+        heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
+        if can_stream(heads):
+            out, _ = StreamedExternalAttention.apply(heads, self.memory_key.weight, self.memory_value.weight)
+        else:
+            out = self._attend(heads)
+        return maps(out.flatten(2).unflatten(1, x.shape[2:]))
+
+    def _attend(self, heads: Tensor) -> Tensor:
+        """Attend from tokens (B, H * W, heads, width), with all scores in memory at once."""
         scores = self.memory_key(heads)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        attention = scores.log_softmax(dim=1).softmax(dim=-1)
-        out = self.memory_value(attention.to(heads.dtype))
-        return maps(out.flatten(2).unflatten(1, x.shape[1:3]))
+        attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
+        return self.memory_value(attention.to(heads.dtype))
 
 
 class SpatialAttention(nn.Module):

@@ -4,10 +4,22 @@ Every block takes and returns maps (B, C, H, W). They are meant to lie in memory
 ``tokens`` is a view, and a 1x1 convolution is a matrix product on that view.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-__all__ = ["ConvBN1x1", "LayerNorm2d", "downsample", "head_width", "maps", "patch_stem", "tokens"]
+__all__ = [
+    "ConvBN1x1",
+    "LayerNorm2d",
+    "downsample",
+    "full_precision",
+    "head_width",
+    "maps",
+    "patch_stem",
+    "tokens",
+]
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -18,6 +30,13 @@ def tokens(x: Tensor) -> Tensor:
 def maps(x: Tensor) -> Tensor:
     """View tokens (B, H, W, C) as maps (B, C, H, W)."""
     return x.permute(0, 3, 1, 2)
+
+
+def full_precision(device_type: str) -> AbstractContextManager:
+    """A stretch that autocast leaves alone; nothing where there is no autocast, for exporters' sake."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def head_width(dim: int, num_heads: int) -> int:

@@ -8,28 +8,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import head_width, maps, tokens
+from .layers import full_precision, head_width, maps, tokens
 
 
 class PositionTerms(NamedTuple):
     """What Manhattan self-attention needs to know of a map's size; the same for every block of a stage.
 
     Attributes:
-        cos: cosine of each token's phases (H, W, heads * head_dim).
-        sin: their sine, negative for the first channel of each pair.
+        rotation: cosine and sine of the phase of each token's pairs (H, W, heads * head_dim / 2, 2).
         row_bias: log-decay x distance along the width (heads, W, W).
         column_bias: log-decay x distance along the height (heads, H, H).
     """
 
-    cos: Tensor
-    sin: Tensor
+    rotation: Tensor
     row_bias: Tensor
     column_bias: Tensor
 
     def rotate(self, x: Tensor) -> Tensor:
-        """Rotate adjacent pairs of channels of (B, H, W, heads * head_dim) by their tokens' phases."""
-        swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-        return torch.addcmul(x * self.cos.to(x.dtype), swapped, self.sin.to(x.dtype))
+        """Rotate adjacent pairs of channels of (B, H, W, heads * head_dim), in the terms' precision.
+
+        As complex numbers that is one pass over the memory; compilers, which know none, fuse what is written
+        out.
+        """
+        if torch.compiler.is_compiling():
+            first, second = x.to(self.rotation.dtype).unflatten(-1, (-1, 2)).unbind(-1)
+            cos, sin = self.rotation.unbind(-1)
+            return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+        pairs = torch.view_as_complex(x.to(self.rotation.dtype).unflatten(-1, (-1, 2)))
+        turned = pairs * torch.view_as_complex(self.rotation)
+        return torch.view_as_real(turned).flatten(-2)
 
 
 class ManhattanPosition(nn.Module):
@@ -71,13 +78,10 @@ class ManhattanPosition(nn.Module):
         exact = torch.float32 if self.angle.device.type == "mps" else torch.float64
         index = torch.arange(height * width, device=self.angle.device, dtype=exact)
         phase = index[:, None] * self.angle.to(exact)
-        cos, sin = phase.cos(), phase.sin()
-        rotation = (
-            t.to(dtype).flatten(1).repeat(1, len(self.decay)).unflatten(0, (height, width))
-            for t in (torch.stack([cos, cos], dim=-1), torch.stack([-sin, sin], dim=-1))
-        )
+        rotation = torch.stack([phase.cos(), phase.sin()], dim=-1).to(dtype)
+        rotation = rotation.repeat(1, len(self.decay), 1).unflatten(0, (height, width))
         decay = self.decay.to(dtype)[:, None, None]
-        return PositionTerms(*rotation, decay * _distance(width, decay), decay * _distance(height, decay))
+        return PositionTerms(rotation, decay * _distance(width, decay), decay * _distance(height, decay))
 
 
 def _distance(length: int, like: Tensor) -> Tensor:
@@ -126,18 +130,30 @@ class ManhattanSelfAttention(nn.Module):
             position = self.position(height, width, x.dtype)
         x = tokens(x)
         q, k = position.rotate(self.q_proj(x)), position.rotate(self.k_proj(x))
-        v = self.v_proj(x)
-        out = self._attend_rows_then_columns(q, k, v, position)
-        return maps(self.out_proj(out + tokens(self.lepe(maps(v)))))
+        return maps(self.out_proj(self._mix(q, k, self.v_proj(x), position)))
 
-    def _attend_rows_then_columns(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+        """Attention and LePE, (B, H, W, dim) of v's type.
+
+        In full precision on a CPU, where bfloat16 saves nothing at lines as short as these, and in the
+        backward pass takes ten times as long for the attention and three times for the convolution.
+        """
+        if v.device.type != "cpu":
+            return tokens(self.lepe(maps(v))) + self._attend(q.to(v.dtype), k.to(v.dtype), v, position)
+        with full_precision("cpu"):
+            lepe = self.lepe(maps(v.to(self.lepe.weight.dtype)))
+            # In this order the sum lies row by row, as the projection reads it; attention's columns do not.
+            return (tokens(lepe) + self._attend(q, k, v.to(q.dtype), position)).to(v.dtype)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+        """Attend along the rows, then along the columns, from and to (B, H, W, dim)."""
         q, k, v = (t.unflatten(-1, (self.num_heads, -1)) for t in (q, k, v))
-        v = _attend(q, k, v, position.row_bias)
-        out = _attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), position.column_bias)
+        v = _attend_within_lines(q, k, v, position.row_bias)
+        out = _attend_within_lines(*(t.transpose(1, 2) for t in (q, k, v)), position.column_bias)
         return out.transpose(1, 2).flatten(-2)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+def _attend_within_lines(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Attend within each line of (B, lines, length, heads, head_dim); lines are folded into the batch."""
     lines = q.shape[:2]
     q, k, v = (t.flatten(0, 1).transpose(1, 2) for t in (q, k, v))
