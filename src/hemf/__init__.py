@@ -1,8 +1,8 @@
 """hemf: medical image classification that can be believed.
 
-The verbs of the command line are functions here: ``train``, ``calibrate``, ``evaluate``, ``predict``,
-``explain_images``, ``localise``, ``load``, ``convert``; ``hemf.explain`` is the package of heat maps. Each is
-imported when it is first used, so that ``import hemf`` costs nothing.
+The verbs of the command line are functions here: ``train``, ``calibrate``, ``evaluate``, ``compare``,
+``predict``, ``explain_images``, ``localise``, ``load``, ``convert``; ``hemf.explain`` is the package of heat
+maps. Each is imported when it is first used, so that ``import hemf`` costs nothing.
 """
 
 import importlib
@@ -14,6 +14,7 @@ __version__ = version("hemf")
 _WHERE = {
     "train": "hemf.training.run",
     "evaluate": "hemf.evaluation.evaluate",
+    "compare": "hemf.evaluation.compare",
     "calibrate": "hemf.evaluation.calibrate",
     "load": "hemf.deploy.classifier",
     "predict": "hemf.deploy.predict",

@@ -34,6 +34,9 @@ VERBS = {
     "calibrate": Verb(
         "hemf.evaluation.calibrate:calibrate", "fit temperature, prediction sets and thresholds on validation"
     ),
+    "compare": Verb(
+        "hemf.evaluation.compare:compare", "test how far runs differ that were measured on the same images"
+    ),
     "predict": Verb("hemf.deploy.predict:predict", "classify images with a trained model"),
     "explain": Verb(
         "hemf.deploy.explain:explain_images", "show where in images a trained model finds its evidence"
