@@ -65,7 +65,7 @@ def confusion(material: Material) -> list[Part]:
     alt = f"Confusion matrix of {len(counts)} classes: {right} of {material.images} on the diagonal."
     caption = "Rows are true classes, columns predictions; the shade is the share of the row."
     figure = picture(
-        material.folder / "confusion-matrix.svg", f"{alt}The table below holds every count.", caption
+        material.folder / "confusion-matrix.svg", f"{alt} The table below holds every count.", caption
     )
     return [*figure, Tabular(tables.confusion_table(report))]
 
