@@ -64,8 +64,12 @@ def test_batches_hold_images_labels_and_indices(folder):
     assert [len(b["label"]) for b in batches] == [4, 4]
     for batch in batches:
         assert batch["image"].shape == (4, 3, 32, 32)
-        assert batch["image"].dtype == torch.float32
+        assert batch["image"].dtype == torch.uint8
         assert batch["image"].is_contiguous(memory_format=torch.channels_last)
+        ready = data.on_after_batch_transfer(batch, 0)["image"]
+        assert ready.dtype == torch.float32
+        assert ready.shape == batch["image"].shape
+        assert ready.is_contiguous(memory_format=torch.channels_last)
         assert batch["label"].dtype == batch["index"].dtype == torch.int64
         for label, index in zip(batch["label"], batch["index"], strict=True):
             assert data.samples("train")[index].label == CLASSES[label]
@@ -210,7 +214,7 @@ def test_grey_input(folder):
 
 
 def test_the_data_set_can_be_sent_to_another_process(folder):
-    dataset = ImageDataset(data_set(folder).subset("train"), folder, CLASSES, v2.PILToTensor(), 1)
+    dataset = ImageDataset(data_set(folder).subset("train"), folder, CLASSES, v2.RandomHorizontalFlip(), 1)
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[3]["image"], dataset[0, 3]["image"])
 
 

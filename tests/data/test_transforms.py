@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torchvision import transforms as v1
+from torchvision.transforms import InterpolationMode
 
 from hemf.config import RunConfig
 from hemf.data.image import find_images, read_image
-from hemf.data.transforms import InputSpec, eval_transform, mixup_cutmix, train_transform
+from hemf.data.pixels import as_pixels
+from hemf.data.transforms import InputSpec, eval_transform, mixup_cutmix, normaliser, train_transform
 from hemf.errors import HemfError
 
 
@@ -22,9 +24,14 @@ def picture(width: int = 90, height: int = 60, channels: int = 3, seed: int = 0)
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
-def drawn(transform, image: Image.Image, seed: int = 0) -> torch.Tensor:
+def trained(config: RunConfig, image: Image.Image) -> torch.Tensor:
+    """What training makes of an image, as floats."""
+    return normaliser(InputSpec.from_config(config))(train_transform(config)(as_pixels(image)))
+
+
+def drawn(config: RunConfig, image: Image.Image, seed: int = 0) -> torch.Tensor:
     torch.manual_seed(seed)
-    return transform(image)
+    return trained(config, image)
 
 
 def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -47,11 +54,13 @@ def test_the_papers_evaluation_is_resize_256_and_central_crop_224():
         assert same(ours(image), theirs(image))
 
 
-def test_the_papers_training_is_random_resized_crop_and_flip():
-    ours = train_transform(RunConfig.of("paper"))
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_papers_training_is_random_resized_crop_and_flip(interpolation):
+    """Box and flip are torchvision's; the resized pixels are PIL's but for a level of 255 here and there."""
+    config = RunConfig.of("paper", interpolation=interpolation)
     theirs = v1.Compose(
         [
-            v1.RandomResizedCrop(224),
+            v1.RandomResizedCrop(224, interpolation=InterpolationMode(interpolation)),
             v1.RandomHorizontalFlip(),
             v1.ToTensor(),
             v1.Normalize([0.5] * 3, [0.5] * 3),
@@ -59,7 +68,11 @@ def test_the_papers_training_is_random_resized_crop_and_flip():
     )
     for seed in range(5):
         image = picture(300, 200, seed=seed)
-        assert same(drawn(ours, image, seed), drawn(theirs, image, seed))
+        ours = drawn(config, image, seed)
+        torch.manual_seed(seed)
+        levels = (ours - theirs(image)).abs() * 255 / 2
+        assert levels.max() < 1.001
+        assert levels.mean() < 0.1  # noise is the worst case
 
 
 @settings(max_examples=60, deadline=None)
@@ -137,20 +150,19 @@ def test_values_that_make_no_sense_are_refused_by_name(change, words):
 def test_without_augmentation_training_sees_what_validation_sees():
     for mode in ("center", "border", "squash"):
         config, image = plain(crop_mode=mode), picture()
-        assert torch.equal(
-            train_transform(config)(image), eval_transform(InputSpec.from_config(config))(image)
-        )
+        assert torch.equal(trained(config, image), eval_transform(InputSpec.from_config(config))(image))
 
 
 def test_flips():
-    image, still = picture(40, 40), train_transform(plain())
-    assert torch.equal(train_transform(plain(hflip=1.0))(image), still(image).flip(-1))
-    assert torch.equal(train_transform(plain(vflip=1.0))(image), still(image).flip(-2))
+    image = picture(40, 40)
+    still = trained(plain(), image)
+    assert torch.equal(trained(plain(hflip=1.0), image), still.flip(-1))
+    assert torch.equal(trained(plain(vflip=1.0), image), still.flip(-2))
 
 
 def test_random_crops_stay_within_their_scale_and_ratio():
     ramp = Image.fromarray(np.stack([np.tile(np.arange(200, dtype=np.uint8), (200, 1))] * 3, -1))
-    crop = train_transform(plain(crop_scale=[0.25, 0.25], crop_ratio=[1, 1], mean=[0.0] * 3, std=[1.0] * 3))
+    crop = plain(crop_scale=[0.25, 0.25], crop_ratio=[1, 1], mean=[0.0] * 3, std=[1.0] * 3)
     for seed in range(20):
         columns = drawn(crop, ramp, seed)[0, 0] * 255
         assert columns.max() - columns.min() == pytest.approx(100 * 31 / 32, abs=3)
@@ -169,23 +181,20 @@ def test_random_crops_stay_within_their_scale_and_ratio():
     ],
 )
 def test_every_augmentation_changes_the_image_by_torchs_generator_alone(change, channels):
-    transform, image = train_transform(plain(in_chans=channels, **change)), picture(50, 40, channels)
-    first, again = drawn(transform, image, 1), drawn(transform, image, 1)
+    config, image = plain(in_chans=channels, **change), picture(50, 40, channels)
+    first, again = drawn(config, image, 1), drawn(config, image, 1)
     assert first.shape == (channels, 32, 32)
     assert first.dtype == torch.float32
     assert torch.equal(first, again)
-    still = train_transform(plain(in_chans=channels))(image)
-    assert any(not torch.equal(drawn(transform, image, seed), still) for seed in range(5))
+    still = trained(plain(in_chans=channels), image)
+    assert any(not torch.equal(drawn(config, image, seed), still) for seed in range(5))
 
 
 def test_erased_and_uncovered_pixels_have_the_mean():
     bright = Image.fromarray(np.full((40, 40, 3), 255, np.uint8))
-    erased = drawn(train_transform(plain(random_erasing=1.0)), bright)
-    assert set(erased.unique().tolist()) == {0.0, 1.0}
-    corner = max(
-        abs(drawn(train_transform(plain(rotate=45)), bright, seed)[:, 0, 0]).mean() < 0.01
-        for seed in range(9)
-    )
+    erased = drawn(plain(random_erasing=1.0), bright)
+    assert erased.unique().tolist() == pytest.approx([0.0, 1.0], abs=0.5 / 127.5)  # to a level
+    corner = max(abs(drawn(plain(rotate=45), bright, seed)[:, 0, 0]).mean() < 0.01 for seed in range(9))
     assert corner
 
 

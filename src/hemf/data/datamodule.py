@@ -17,11 +17,13 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torchvision.transforms import v2
 
 from hemf.config import RunConfig
-from hemf.data.image import UnreadableImage, read_image
+from hemf.data.decode import read_pixels
+from hemf.data.image import UnreadableImage
 from hemf.data.manifest import DataSet, Sample
-from hemf.data.transforms import InputSpec, Transform, eval_transform, train_transform
+from hemf.data.transforms import InputSpec, PixelTransform, eval_pixels, normaliser, train_transform
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
 
@@ -49,15 +51,15 @@ def seeded(seed: int, *key: int) -> Iterator[None]:
 class ImageDataset(Dataset):
     """Images of some samples, by (epoch, index); a plain index means epoch 0.
 
-    An item is ``{"image": C x H x W, "label": int, "index": int}``. A file that cannot be read comes back as
-    the ``UnreadableImage`` itself, because an exception would reach the main process as a worker's traceback;
-    ``ImageLoader`` raises it there.
+    An item is ``{"image": uint8 C x H x W, "label": int, "index": int}``. A file that cannot be read comes
+    back as the ``UnreadableImage`` itself, because an exception would reach the main process as a worker's
+    traceback; ``ImageLoader`` raises it there.
 
     Args:
         samples: the samples; their labels are among ``classes``.
         root: folder that the samples' paths start from.
         classes: names of the classes, in the order of the model's outputs.
-        transform: from a PIL image to the model's input; it may draw from torch's global generator.
+        transform: from pixels to pixels of one size; it may draw from torch's global generator.
         seed: of the run.
         image_mode: ``RGB`` or ``L``, what ``transform`` expects.
         window: of DICOM images, as ``read_image`` takes it.
@@ -68,7 +70,7 @@ class ImageDataset(Dataset):
         samples: Sequence[Sample],
         root: str | os.PathLike,
         classes: Sequence[str],
-        transform: Transform,
+        transform: PixelTransform,
         seed: int = 0,
         image_mode: str = "RGB",
         window: str = "auto",
@@ -84,11 +86,11 @@ class ImageDataset(Dataset):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
         try:
-            image = read_image(self.root / sample.path, self.image_mode, self.window)
+            pixels = read_pixels(self.root / sample.path, self.image_mode, self.window)
         except UnreadableImage as error:
             return error
         with seeded(self.seed, epoch, index):
-            return {"image": self.transform(image), "label": self.labels[sample.label], "index": index}
+            return {"image": self.transform(pixels), "label": self.labels[sample.label], "index": index}
 
 
 class EpochSampler(Sampler[Key]):
@@ -165,11 +167,13 @@ def _collate(items: list[Item]) -> Any:
 class ImageData(LightningDataModule):
     """Train, validation and test batches of a data set, as a run's options ask.
 
-    A batch is ``{"image": float B x C x H x W (channels-last), "label": long B, "index": long B}``, where
-    ``index`` counts within ``samples(split)``. Only training shuffles and augments. On several devices
-    validation and test show every image once, so that the devices may have different numbers of batches;
-    under FSDP, which must keep step, up to devices - 1 images occur twice. Use the trainer with
-    ``use_distributed_sampler=False``.
+    A batch is ``{"image": B x C x H x W (channels-last), "label": long B, "index": long B}``, where ``index``
+    counts within ``samples(split)``. The images leave the loaders as uint8 and become normalised floats on
+    the model's device, in ``on_after_batch_transfer``. Only training shuffles and augments.
+
+    On several devices validation and test show every image once, so the devices may have different numbers of
+    batches; under FSDP, which must keep step, up to devices - 1 images occur twice. Use the trainer
+    with ``use_distributed_sampler=False``.
 
     Args:
         data: a data set whose split is resolved (one fold chosen, where it has folds).
@@ -179,6 +183,7 @@ class ImageData(LightningDataModule):
     def __init__(self, data: DataSet, config: RunConfig) -> None:
         super().__init__()
         self.data, self.config, self.spec = data, config, InputSpec.from_config(config)
+        self.normalise = normaliser(self.spec)
         self.val_split = None if config.val_split == "none" else config.val_split
 
     def samples(self, split: str) -> list[Sample]:
@@ -231,9 +236,13 @@ class ImageData(LightningDataModule):
 
     def eval_dataloader(self, split: str) -> ImageLoader:
         """Batches of any split as validation sees them: in order, complete, without augmentation."""
-        return self._loader(split, eval_transform(self.spec), training=False)
+        return self._loader(split, v2.Compose([v2.ToPILImage(), eval_pixels(self.spec)]), training=False)
 
-    def _loader(self, split: str, transform: Transform, *, training: bool) -> ImageLoader:
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """The batch with its images as normalised floats; Lightning calls this on the model's device."""
+        return batch | {"image": self.normalise(batch["image"])}
+
+    def _loader(self, split: str, transform: PixelTransform, *, training: bool) -> ImageLoader:
         config, trainer = self.config, self.trainer
         dataset = ImageDataset(
             self.samples(split),

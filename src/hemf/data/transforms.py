@@ -1,8 +1,8 @@
 """From a read image to the network's input: what validation sees, and what training draws at random.
 
-Images stay PIL images until the last step. Torchvision's transforms of uint8 tensors are about twice as fast
-on CPUs with AVX2, but differ from PIL's by one or two levels of 255, and from machine to machine; PIL's are
-those of the paper's code and of timm, level for level, and decoding a full-size file takes as long again.
+Validation resizes with PIL, which gives the pixels of the paper's code and of timm, level for level.
+Training's random crops are resized by torch instead, three times as fast and within a level of 255 of PIL's
+(``benchmarks/data_path.py``): they are random anyway. Both leave uint8; ``Normalise`` makes a batch floats.
 """
 
 import math
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, get_args
 
-import torch
 from PIL import Image
 from timm.data import resolve_data_config
 from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
@@ -18,12 +17,14 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from hemf.config import RunConfig, Window
+from hemf.data.pixels import Normalise, RandomCrop, RandomFlip, as_pixels
 from hemf.errors import HemfError
 
 CROP_MODES = ("center", "border", "squash")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 Transform = Callable[[Image.Image], Tensor]
+PixelTransform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -136,37 +137,55 @@ def eval_transform(spec: InputSpec) -> Transform:
     Returns:
         A callable from a PIL image in ``spec.image_mode`` to a float tensor of ``spec.input_size``.
     """
-    return v2.Compose([*centred(spec), *_normalised(spec)])
+    return v2.Compose([eval_pixels(spec), normaliser(spec)])
 
 
-def train_transform(config: RunConfig) -> Transform:
+def eval_pixels(spec: InputSpec) -> Transform:
+    """``eval_transform`` but for its last step: to a uint8 tensor in channels-last memory."""
+    return v2.Compose([*centred(spec), as_pixels])
+
+
+def normaliser(spec: InputSpec) -> Normalise:
+    """The last step, for one uint8 image or a batch of them, on any device."""
+    return Normalise(spec.mean, spec.std)
+
+
+def train_transform(config: RunConfig) -> PixelTransform:
     """What training does: random crop, flips, rotation, colours, an automatic policy, erasing.
 
-    All random numbers are drawn from torch's global generator, which the caller seeds.
+    All random numbers are drawn from torch's global generator, which the caller seeds. Pixels that a rotation
+    uncovers or that are erased take the mean, rounded to a level of 255.
 
     Args:
         config: its augmentation options; the paper's recipe is a random resized crop and a horizontal flip.
 
     Returns:
-        A callable from a PIL image to a float tensor, C x H x W, of the run's input size.
+        A callable from pixels, uint8 C x H x W, to pixels of the run's input size.
 
     Raises:
         HemfError: an option out of its range.
     """
     spec = InputSpec.from_config(config)
     _check(config)
-    interpolation = InterpolationMode(spec.interpolation)
-    steps: list[Any] = []
     if tuple(config.crop_scale) == (1, 1):
-        steps += centred(spec)
+        steps: list[Any] = [v2.ToPILImage(), eval_pixels(spec)]
     else:
-        steps.append(
-            v2.RandomResizedCrop(spec.input_size[1:], config.crop_scale, config.crop_ratio, interpolation)
-        )
+        interpolation = InterpolationMode(spec.interpolation)
+        steps = [RandomCrop(spec.input_size[1:], config.crop_scale, config.crop_ratio, interpolation)]
     if config.hflip:
-        steps.append(v2.RandomHorizontalFlip(config.hflip))
+        steps.append(RandomFlip(config.hflip, -1))
     if config.vflip:
-        steps.append(v2.RandomVerticalFlip(config.vflip))
+        steps.append(RandomFlip(config.vflip, -2))
+    if changes := _changes(config, spec):
+        steps += [v2.ToPILImage(), *changes, as_pixels]
+    if config.random_erasing:
+        steps.append(v2.RandomErasing(config.random_erasing, value=spec.fill))
+    return v2.Compose(steps)
+
+
+def _changes(config: RunConfig, spec: InputSpec) -> list[Any]:
+    """The steps that work on PIL images, whose rounding differs from that of tensors by several levels."""
+    steps: list[Any] = []
     if config.rotate:
         steps.append(v2.RandomRotation(config.rotate, InterpolationMode.BILINEAR, fill=spec.fill))
     if jitter := config.color_jitter:
@@ -174,10 +193,7 @@ def train_transform(config: RunConfig) -> Transform:
     if config.auto_augment:
         policy = {"randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide}[config.auto_augment]
         steps.append(policy(interpolation=InterpolationMode.BILINEAR, fill=spec.fill))
-    steps += _normalised(spec)
-    if config.random_erasing:
-        steps.append(v2.RandomErasing(config.random_erasing))
-    return v2.Compose(steps)
+    return steps
 
 
 def mixup_cutmix(
@@ -221,15 +237,6 @@ def centred(spec: InputSpec) -> list[Any]:
     if height == width:
         return [v2.Resize(resized[:1], interpolation), v2.CenterCrop([height, width])]
     return [ResizeKeepRatio(resized, interpolation=spec.interpolation), v2.CenterCrop([height, width])]
-
-
-def _normalised(spec: InputSpec) -> list[Any]:
-    """To a float tensor with the channel's mean taken off, in units of its standard deviation."""
-    return [
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(list(spec.mean), list(spec.std)),
-    ]
 
 
 def _check(config: RunConfig) -> None:

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from hemf.data.image import read_image
 from hemf.data.manifest import check_class_names
-from hemf.data.transforms import InputSpec, eval_transform
+from hemf.data.pixels import Normalise
+from hemf.data.transforms import InputSpec, eval_pixels, normaliser
 from hemf.data.workers import killed_workers_explained, worker_count
 from hemf.errors import HemfError
 from hemf.models.hub import load_model
@@ -84,7 +85,7 @@ def stream_logits(
         raise HemfError(f"batch_size {batch_size} must be at least 1 and workers {workers} at least 0")
     device = pick_device(device)
     precision = resolve_precision(precision, device.type)
-    model = _moved(model, device)
+    model, normalise = _moved(model, device), normaliser(spec)
     loader = DataLoader(
         _Images(paths, spec, read),
         batch_size,
@@ -96,7 +97,7 @@ def stream_logits(
     left = iter(paths)
     with killed_workers_explained():
         for images, errors in loader:
-            logits = _logits(model, images, precision, device)
+            logits = _logits(model, images, normalise, precision, device)
             for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
@@ -155,7 +156,7 @@ class _Images(Dataset):
 
     def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
         self.paths, self.spec, self.read = paths, spec, read
-        self.transform = eval_transform(spec)
+        self.transform = eval_pixels(spec)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -164,16 +165,16 @@ class _Images(Dataset):
         try:
             return self._image(self.paths[index]), None
         except HemfError as error:
-            return torch.zeros(self.spec.input_size), str(error)
+            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error)
 
     def _image(self, path: Any) -> Tensor:
         return self.transform(self.read(path, self.spec.image_mode, self.spec.window))
 
 
 def _collate(items: list[tuple[Tensor, str | None]]) -> tuple[Tensor, list[str | None]]:
-    """Images B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
+    """Pixels B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
     images, errors = zip(*items, strict=True)
-    return torch.stack(images).contiguous(memory_format=torch.channels_last), list(errors)
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2), list(errors)
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
@@ -183,15 +184,17 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
         raise HemfError(f"the model does not fit into the memory of {device}; free it or use cpu") from error
 
 
-def _logits(model: nn.Module, images: Tensor, precision: str, device: torch.device) -> Tensor:
+def _logits(
+    model: nn.Module, pixels: Tensor, normalise: Normalise, precision: str, device: torch.device
+) -> Tensor:
     """Float32 logits B x K, on the CPU. (The mode ends here: a generator would leak it to its consumer.)"""
     try:
         with torch.inference_mode():
-            images = images.to(device, non_blocking=True)
+            images = normalise(pixels.to(device, non_blocking=True))
             with torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32"):
                 return float32_logits(model, images).cpu()
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"a batch of {len(images)} images does not fit into the memory of {device}; "
+            f"a batch of {len(pixels)} images does not fit into the memory of {device}; "
             "give a smaller --batch_size"
         ) from error
