@@ -162,6 +162,8 @@ class HardwareOptions:
         num_nodes: machines, started by torchrun or SLURM.
         strategy: Lightning's strategy, such as ddp or fsdp.
         workers: processes that read images; by default one a core, at most 8.
+        cache: decode each image once, into a file that all runs on this data share; changes no result.
+        cache_dir: folder of that file; by default `cache` in a prepared data set.
         compile: compile the model with torch.compile.
     """
 
@@ -171,6 +173,8 @@ class HardwareOptions:
     num_nodes: int = 1
     strategy: str = "auto"
     workers: int | None = None
+    cache: bool = False
+    cache_dir: str | None = None
     compile: bool = False
 
 

@@ -56,7 +56,7 @@ def test_the_papers_evaluation_is_resize_256_and_central_crop_224():
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_the_papers_training_is_random_resized_crop_and_flip(interpolation):
-    """Box and flip are torchvision's; the resized pixels are PIL's but for a level of 255 here and there."""
+    """Box and flip are torchvision's; the pixels are PIL's but for a level or two of 255."""
     config = RunConfig.of("paper", interpolation=interpolation)
     theirs = v1.Compose(
         [
@@ -71,7 +71,7 @@ def test_the_papers_training_is_random_resized_crop_and_flip(interpolation):
         ours = drawn(config, image, seed)
         torch.manual_seed(seed)
         levels = (ours - theirs(image)).abs() * 255 / 2
-        assert levels.max() < 1.001
+        assert levels.max() < 2.001  # each of the two directions rounds
         assert levels.mean() < 0.1  # noise is the worst case
 
 
@@ -193,7 +193,7 @@ def test_every_augmentation_changes_the_image_by_torchs_generator_alone(change, 
 def test_erased_and_uncovered_pixels_have_the_mean():
     bright = Image.fromarray(np.full((40, 40, 3), 255, np.uint8))
     erased = drawn(plain(random_erasing=1.0), bright)
-    assert erased.unique().tolist() == pytest.approx([0.0, 1.0], abs=0.5 / 127.5)  # to a level
+    assert erased.unique().tolist() == pytest.approx([0.0, 1.0], abs=0.501 / 127.5)  # to half a level
     corner = max(abs(drawn(plain(rotate=45), bright, seed)[:, 0, 0]).mean() < 0.01 for seed in range(9))
     assert corner
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision.transforms import v2
 
 from hemf.config import RunConfig
+from hemf.data.cache import DecodedImages
 from hemf.data.decode import read_pixels
 from hemf.data.image import UnreadableImage
 from hemf.data.manifest import DataSet, Sample
@@ -63,6 +64,7 @@ class ImageDataset(Dataset):
         seed: of the run.
         image_mode: ``RGB`` or ``L``, what ``transform`` expects.
         window: of DICOM images, as ``read_image`` takes it.
+        cache: the decoded images, where there is a cache.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class ImageDataset(Dataset):
         seed: int = 0,
         image_mode: str = "RGB",
         window: str = "auto",
+        cache: DecodedImages | None = None,
     ) -> None:
         self.samples, self.root, self.transform = list(samples), Path(root), transform
-        self.seed, self.image_mode, self.window = seed, image_mode, window
+        self.seed, self.image_mode, self.window, self.cache = seed, image_mode, window, cache
         self.labels = {name: label for label, name in enumerate(classes)}
 
     def __len__(self) -> int:
@@ -85,8 +88,10 @@ class ImageDataset(Dataset):
     def __getitem__(self, key: Key | int) -> Item:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
+        pixels = None if self.cache is None else self.cache.get(sample.path)
         try:
-            pixels = read_pixels(self.root / sample.path, self.image_mode, self.window)
+            if pixels is None:
+                pixels = read_pixels(self.root / sample.path, self.image_mode, self.window)
         except UnreadableImage as error:
             return error
         with seeded(self.seed, epoch, index):
@@ -178,12 +183,13 @@ class ImageData(LightningDataModule):
     Args:
         data: a data set whose split is resolved (one fold chosen, where it has folds).
         config: the run's options.
+        cache: the decoded images, where there is a cache.
     """
 
-    def __init__(self, data: DataSet, config: RunConfig) -> None:
+    def __init__(self, data: DataSet, config: RunConfig, cache: DecodedImages | None = None) -> None:
         super().__init__()
         self.data, self.config, self.spec = data, config, InputSpec.from_config(config)
-        self.normalise = normaliser(self.spec)
+        self.normalise, self.cache = normaliser(self.spec), cache
         self.val_split = None if config.val_split == "none" else config.val_split
 
     def samples(self, split: str) -> list[Sample]:
@@ -252,6 +258,7 @@ class ImageData(LightningDataModule):
             config.seed,
             self.spec.image_mode,
             self.spec.window,
+            self.cache,
         )
         sampler = EpochSampler(
             len(dataset),

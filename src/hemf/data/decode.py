@@ -8,23 +8,21 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
+from simplejpeg import decode_jpeg
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from hemf.data.image import ORIENTATION, read_image
 from hemf.data.pixels import as_pixels
 
 UPRIGHT = 1
-MODES = {"RGB": ImageReadMode.RGB, "L": ImageReadMode.GRAY}
+COLOURS = {"RGB": "RGB", "L": "GRAY"}
 
 
-def read_pixels(
-    path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
-) -> Tensor:
+def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto") -> Tensor:
     """The pixels of ``read_image``, with its rules and errors, sooner for JPEG files.
 
-    Plain upright JPEG files go through torchvision's libjpeg-turbo, which spares Pillow's copies. All others,
-    those of a damaged file among them, are Pillow's.
+    Plain upright JPEG files go through simplejpeg: libjpeg-turbo without the copies of Pillow. All others,
+    damaged files among them, are Pillow's.
 
     Args:
         path: the file.
@@ -37,37 +35,39 @@ def read_pixels(
     Raises:
         UnreadableImage: as ``read_image``.
     """
-    pixels = _plain_jpeg(path, mode) if _same_decoder() else None
+    pixels = jpeg_pixels(path, mode)
     return as_pixels(read_image(path, mode, window)) if pixels is None else pixels
 
 
-def _plain_jpeg(path: str | os.PathLike, mode: str) -> Tensor | None:
+def jpeg_pixels(path: str | os.PathLike, mode: str) -> Tensor | None:
     """Pixels of an upright JPEG file of ``mode``, or grey for RGB; None for what Pillow should judge."""
-    if not os.fspath(path).lower().endswith((".jpg", ".jpeg")):
+    if not os.fspath(path).lower().endswith((".jpg", ".jpeg")) or not _same_decoder():
         return None
     try:
-        data = np.fromfile(path, np.uint8)
+        with open(path, "rb") as file:
+            data = file.read()
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as header:
             plain = header.format == "JPEG" and header.mode in (mode, "L")
             if not plain or header.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
                 return None
-        return decode_jpeg(torch.from_numpy(data), MODES[mode])
+        return _decoded(data, mode)
     except Exception:  # Pillow names the fault
         return None
 
 
+def _decoded(data: bytes, mode: str) -> Tensor:
+    """Pixels of a whole JPEG file; a warning of the decoder is an error."""
+    pixels = decode_jpeg(data, COLOURS[mode], fastdct=False, fastupsample=False, strict=True)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
 @functools.cache
 def _same_decoder() -> bool:
-    """Whether torchvision's decoder gives Pillow's pixels here: builds may hold different libraries.
+    """Whether the decoder gives Pillow's pixels here: their builds may hold different libraries.
 
     The test image is noise at odd sizes, with colour at half the resolution, where decoders differ most.
     """
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     Image.fromarray(noise).save(file, "JPEG", quality=80, subsampling="4:2:0")
-    data = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-    try:
-        found = decode_jpeg(data, ImageReadMode.RGB)
-    except RuntimeError:  # built without libjpeg
-        return False
-    return torch.equal(found, as_pixels(Image.open(file)))
+    return torch.equal(_decoded(file.getvalue(), "RGB"), as_pixels(Image.open(file)))

@@ -1,8 +1,8 @@
 """From a read image to the network's input: what validation sees, and what training draws at random.
 
 Validation resizes with PIL, which gives the pixels of the paper's code and of timm, level for level.
-Training's random crops are resized by torch instead, three times as fast and within a level of 255 of PIL's
-(``benchmarks/data_path.py``): they are random anyway. Both leave uint8; ``Normalise`` makes a batch floats.
+Training's random crops are resized by torch instead, three times as fast and within two levels of 255 of
+PIL's (``benchmarks/data_path.py``): they are random anyway. Both leave uint8; ``Normalise`` makes floats.
 """
 
 import math

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from hemf.config import RunConfig
+from hemf.data.cache import cache_folder, decoded_images
 from hemf.data.datamodule import ImageData
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.transforms import InputSpec, mixup_cutmix
@@ -61,6 +62,7 @@ def begin(config: RunConfig, data: DataSet) -> Run:
     trainer = build_trainer(config, images, precision, path, console)
     _warn(console, config, data, classifier)
     _announce(console, config, images, classifier, precision)
+    config = _decode_once(config, images, console)
     if path is not None:
         make_run(path, config, data, precision)
         console.print(f"run folder: {path}")
@@ -96,6 +98,7 @@ def take_up(path: Path, config: RunConfig) -> Run:
         return _finish(console, path, config, images, classifier)
     about = json.loads((path / "environment.json").read_text(encoding="utf-8"))
     trainer = build_trainer(config, images, about["precision"], path, console)
+    config = _decode_once(config, images, console)
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
@@ -134,6 +137,15 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
     paths = [str(data.path(sample)) for sample in images.samples("train")]
     mixer = mixup_cutmix(config, len(data.classes))
     return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
+
+
+def _decode_once(config: RunConfig, images: ImageData, console: Console) -> RunConfig:
+    """Give the batches their cache, if there is to be one; returns the options with its place in them."""
+    folder = cache_folder(config)
+    if folder is None:
+        return config
+    images.cache = decoded_images(images.data, images.spec.image_mode, folder, console, images.spec.window)
+    return replace(config, cache_dir=str(folder))
 
 
 def picked_precision(config: RunConfig) -> str:

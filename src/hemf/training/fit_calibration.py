@@ -39,10 +39,12 @@ def calibrate_on_validation(
     if not samples:
         return None
     model.to(device)
-    loader = ImageData(data, config).eval_dataloader("val")  # without a trainer: all images in one process
+    images = ImageData(data, config)
+    loader = images.eval_dataloader("val")  # without a trainer: all images in one process
     autocast = torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32")
     with torch.inference_mode(), autocast:
-        rows = [float32_logits(model, batch["image"].to(device)).cpu() for batch in loader]
+        batches = (images.normalise(batch["image"].to(device)) for batch in loader)
+        rows = [float32_logits(model, batch).cpu() for batch in batches]
     index = {name: k for k, name in enumerate(data.classes)}
     labels = np.array([index[s.label] for s in samples])
     about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")

@@ -11,7 +11,7 @@ from hemf.training.folder import OpenRun, fold_paths, open_run
 
 __all__ = ["OpenRun", "Run", "open_run", "train"]
 
-CHANGEABLE = ("epochs", "workers", "devices")
+CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def train(
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
         recipe: name of a recipe of the package, or path of a YAML file, whose values the options override.
-        resume: folder of a run to take up; only epochs, workers and devices may be given with it.
+        resume: folder of a run to take up; only what changes no weight may be given with it: epochs,
+            workers, cache, cache_dir and devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
         options: any option of a run, see `hemf.RunConfig`.
