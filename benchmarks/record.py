@@ -1,6 +1,7 @@
 """Write what a run found, with the commands that made it, as one JSON file to commit.
 
 python benchmarks/record.py RUN --out benchmarks/results/NAME.json --commands "hemf data prepare ..." ...
+With --localisation it is what hemf localise found, not hemf evaluate.
 """
 
 import argparse
@@ -12,17 +13,21 @@ import yaml
 from hemf.files import write_json
 
 
-def record(run: Path, split: str, commands: list[str]) -> dict:
-    """Commands, data, options, machine and metrics of an evaluated run."""
+def record(run: Path, split: str, commands: list[str], localisation: bool) -> dict:
+    """Commands, data, options, machine and metrics of an evaluated run, or of its measured heat maps."""
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     data = json.loads((run / "dataset.json").read_text(encoding="utf-8"))
     weights = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
-    evaluation = json.loads((run / "evaluation" / split / "metrics.json").read_text(encoding="utf-8"))
-    evaluate = f"hemf evaluate {run} --split {split} --precision {evaluation['precision']}"
+    name = "localisation" if localisation else "evaluation"
+    file = run / "evaluation" / split / ("localisation.json" if localisation else "metrics.json")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    command = f"hemf evaluate {run} --split {split} --precision {found.get('precision')}"
+    if localisation:
+        command = found["environment"]["command"]
     with open(run / "metrics.csv", encoding="utf-8") as table:
         epochs = len(table.readlines()) - 1
     return {
-        "commands": [*commands, environment["command"], evaluate],
+        "commands": [*commands, environment["command"], command],
         "data": {
             key: data[key] for key in ("name", "hash", "counts", "groups", "split", "resize") if key in data
         },
@@ -30,7 +35,7 @@ def record(run: Path, split: str, commands: list[str]) -> dict:
         "epochs_trained": epochs,
         "model": weights.get("hemf", {}),
         "environment": environment,
-        "evaluation": evaluation,
+        name: found,
     }
 
 
@@ -42,9 +47,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run that hemf evaluate has measured")
     parser.add_argument("--split", default="test", help="split that was measured")
     parser.add_argument("--commands", nargs="*", default=[], help="commands that prepared the data")
+    parser.add_argument("--localisation", action="store_true", help="what hemf localise found")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    write_json(arguments.out, record(arguments.run, arguments.split, arguments.commands))
+    found = record(arguments.run, arguments.split, arguments.commands, arguments.localisation)
+    write_json(arguments.out, found)
 
 
 if __name__ == "__main__":
