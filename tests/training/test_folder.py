@@ -64,3 +64,9 @@ def test_the_environment_names_versions_and_hardware():
     assert found["cores"] >= 1
     assert found["command"]
     assert found["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/hemf", "/somewhere/hemf/__main__.py"])
+def test_the_environment_has_the_command_to_type(monkeypatch, program):
+    monkeypatch.setattr("sys.argv", [program, "train", "--data", "my images"])
+    assert environment("fp32")["command"] == "hemf train --data 'my images'"

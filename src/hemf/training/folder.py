@@ -160,7 +160,7 @@ def environment(precision: str) -> dict[str, Any]:
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -172,6 +172,12 @@ def environment(precision: str) -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "precision": precision,
     }
+
+
+def _program() -> str:
+    """Name of the program that runs; of ``python -m hemf`` it is ``hemf``."""
+    program = Path(sys.argv[0])
+    return program.parent.name if program.name == "__main__.py" else program.name
 
 
 def _version(package: str) -> str | None:

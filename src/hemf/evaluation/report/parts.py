@@ -56,11 +56,15 @@ class Tabular:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with the words that stand for it where it cannot be seen."""
+    """A picture with the words that stand for it where it cannot be seen.
+
+    One that would be illegible in the width of the page is shown whole and scrolls.
+    """
 
     source: str
     alt: str
     caption: str
+    whole: bool = False
     kind: ClassVar[str] = "figure"
 
 
@@ -98,7 +102,7 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
 
-def picture(file: Path, alt: str, caption: str) -> list[Figure]:
+def picture(file: Path, alt: str, caption: str, whole: bool = False) -> list[Figure]:
     """An SVG file as a part that needs no file; nothing where there is no such file.
 
     It is embedded as an image, where a browser runs no script and loads nothing, whatever the file says.
@@ -106,4 +110,4 @@ def picture(file: Path, alt: str, caption: str) -> list[Figure]:
     if not file.is_file():
         return []
     data = base64.b64encode(file.read_bytes()).decode()
-    return [Figure(f"data:image/svg+xml;base64,{data}", alt, caption)]
+    return [Figure(f"data:image/svg+xml;base64,{data}", alt, caption, whole)]

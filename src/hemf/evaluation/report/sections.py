@@ -10,6 +10,7 @@ from hemf.evaluation.report.parts import Cards, Facts, Gallery, Part, Section, S
 from hemf.evaluation.show import HEADLINE, interval_lines, provenance_lines
 
 CARDS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
+MOST_FITTED = 12  # a confusion matrix of more classes is illegible in the width of a page
 MOST_NAMED = 10  # more classes than this make an alternative text no one would listen to
 
 
@@ -64,9 +65,9 @@ def confusion(material: Material) -> list[Part]:
     right = sum(row[k] for k, row in enumerate(counts))
     alt = f"Confusion matrix of {len(counts)} classes: {right} of {material.images} on the diagonal."
     caption = "Rows are true classes, columns predictions; the shade is the share of the row."
-    figure = picture(
-        material.folder / "confusion-matrix.svg", f"{alt} The table below holds every count.", caption
-    )
+    alt += " The table below holds every count."
+    whole = len(counts) > MOST_FITTED
+    figure = picture(material.folder / "confusion-matrix.svg", alt, caption, whole)
     return [*figure, Tabular(tables.confusion_table(report))]
 
 
