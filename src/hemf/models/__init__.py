@@ -3,6 +3,7 @@
 from .biformer import BiFormer
 from .came import CAME
 from .conformer import Conformer
+from .fuse import fuse
 from .hemf import HEMF, EGFStage, ELFBlock
 from .hifuse import HiFuse
 from .pervit import PerViT
@@ -18,4 +19,5 @@ __all__ = [
     "HiFuse",
     "PerViT",
     "UniFormer",
+    "fuse",
 ]

@@ -226,6 +226,7 @@ class HEMF(StagedClassifier):
         global_rates = calculate_drop_path_rates(drop_path_rate, list(global_depths), stagewise=True)
         self.local_stem = patch_stem(in_chans, dims[0]) if branches != "global" else None
         self.global_stem = patch_stem(in_chans, dims[0]) if branches != "local" else None
+        self.joint_stem: nn.Module | None = None  # ``hemf.models.fuse`` puts the two in one
         self.stages = nn.ModuleList(
             HEMFStage(prev_dim, dim, num_heads, local_rate, global_rate, branches, fusion)
             for prev_dim, dim, local_rate, global_rate in zip(
@@ -242,6 +243,8 @@ class HEMF(StagedClassifier):
                 module.reset_parameters()
 
     def stems(self, x: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if self.joint_stem is not None:
+            return *self.joint_stem(x), None
         local = None if self.local_stem is None else self.local_stem(x)
         return local, None if self.global_stem is None else self.global_stem(x), None
 

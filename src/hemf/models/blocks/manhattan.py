@@ -112,6 +112,7 @@ class ManhattanSelfAttention(nn.Module):
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(dim, dim)
         self.v_proj = nn.Linear(dim, dim)
+        self.qkv: nn.Linear | None = None  # ``hemf.models.fuse`` puts the three in one
         self.lepe = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
         self.out_proj = nn.Linear(dim, dim)
         self.reset_parameters()
@@ -129,8 +130,11 @@ class ManhattanSelfAttention(nn.Module):
         if position is None:
             position = self.position(height, width, x.dtype)
         x = tokens(x)
-        q, k = position.rotate(self.q_proj(x)), position.rotate(self.k_proj(x))
-        return maps(self.out_proj(self._mix(q, k, self.v_proj(x), position)))
+        if self.qkv is None:
+            q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        else:
+            q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return maps(self.out_proj(self._mix(position.rotate(q), position.rotate(k), v, position)))
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
         """Attention and LePE, (B, H, W, dim) of v's type.
