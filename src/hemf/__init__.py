@@ -24,6 +24,7 @@ _WHERE = {
     "convert": "hemf.models.convert",
     "convert_checkpoint": "hemf.deploy.convert",
     "load_data": "hemf.data.manifest",
+    "audit": "hemf.data.audit.audit",
     "HemfError": "hemf.errors",
     "RunConfig": "hemf.config",
 }

@@ -28,6 +28,9 @@ VERBS = {
         "hemf.data.prepare:prepare", "turn a release, folder or CSV into a prepared data set"
     ),
     "data info": Verb("hemf.data.info:info", "show counts, sizes, groups and a contact sheet of a data set"),
+    "data audit": Verb(
+        "hemf.data.audit.audit:audit", "look for leakage, duplicates, odd files and shortcuts in a data set"
+    ),
     "data demo": Verb("hemf.data.demo:demo", "make a small data set of lesions to try hemf on"),
     "train": Verb("hemf.training.run:train", "train a model, or resume a run"),
     "evaluate": Verb("hemf.evaluation.evaluate:evaluate", "measure a run on one split of its data"),
@@ -60,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _without_verb(name, rest)
     try:
         result = _run(name, rest)
-        return result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else getattr(result, "exit_code", 0)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

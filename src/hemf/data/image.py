@@ -94,6 +94,20 @@ def inspect_image(path: str | os.PathLike) -> tuple[tuple[int, int], str]:
         return image.size, image.mode
 
 
+def decode_image(path: str | os.PathLike) -> tuple[Image.Image, tuple[int, int], str, str]:
+    """An image as ``read_image`` gives it and what its file is like, from one decoding.
+
+    Returns:
+        The RGB image; width and height in pixels, mode and format in Pillow's words, all as stored.
+
+    Raises:
+        UnreadableImage: as ``read_image``.
+    """
+    with _opened(path) as image:
+        plain = plain_image(image)
+        return plain, image.size, image.mode, image.format or ""
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file's name has an image's suffix, in any case.
 

@@ -1,0 +1,134 @@
+"""What ``hemf data audit`` finds of planted copies, and what it takes for copies among other images.
+
+python benchmarks/audit_recall.py DATA --out benchmarks/results/NAME.json [--images 300]
+
+A changed copy of each chosen image is sought among all images of the data set by the audit's own search.
+Found means that the copy is paired with its original. Pairs of images of different groups in the data set as it
+is are listed: whether they are false, or one picture after all, has to be looked at.
+"""
+
+import argparse
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+
+from hemf.data.audit import match, search
+from hemf.data.audit.duplicates import find_pairs
+from hemf.data.audit.measure import Workers, look_at
+from hemf.data.image import read_image
+from hemf.data.manifest import Sample, load_data
+from hemf.files import write_json
+
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def compressed(quality: int) -> Change:
+    """As JPEG of a quality, and back."""
+
+    def change(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        content = io.BytesIO()
+        image.save(content, "JPEG", quality=quality)
+        return Image.open(content).convert("RGB")
+
+    return change
+
+
+def cropped(share: float, anywhere: bool) -> Change:
+    """What is left when ``share`` of each side is cut off, around the middle or at random."""
+
+    def change(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        left, top = rng.random(2) if anywhere else (0.5, 0.5)
+        width, height = ((1 - share) * side for side in image.size)
+        x, y = left * (image.width - width), top * (image.height - height)
+        return image.crop((round(x), round(y), round(x + width), round(y + height)))
+
+    return change
+
+
+def written_on(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A line of white text in the upper left corner."""
+    image = image.copy()
+    font = ImageFont.load_default(size=max(10, image.height // 12))
+    ImageDraw.Draw(image).text((4, 4), "PATIENT 0815 L", fill="white", font=font)
+    return image
+
+
+CHANGES: dict[str, Change] = {
+    "JPEG quality 60": compressed(60),
+    "JPEG quality 30": compressed(30),
+    "JPEG quality 10": compressed(10),
+    "half the size": lambda image, rng: image.resize((image.width // 2, image.height // 2)),
+    "brightness x 1.3": lambda image, rng: ImageEnhance.Brightness(image).enhance(1.3),
+    "contrast x 0.7": lambda image, rng: ImageEnhance.Contrast(image).enhance(0.7),
+    "grey": lambda image, rng: image.convert("L").convert("RGB"),
+    "text in a corner": written_on,
+    "flipped": lambda image, rng: ImageOps.mirror(image),
+    "turned 90°": lambda image, rng: image.transpose(Image.Transpose.ROTATE_90),
+    "turned 5°": lambda image, rng: image.rotate(5, Image.Resampling.BILINEAR),
+    "black frame of 5 %": lambda image, rng: ImageOps.expand(image, round(0.05 * image.width), "black"),
+    **{f"cropped by {p} %, middle": cropped(p / 100, False) for p in (2, 5, 10, 20)},
+    **{f"cropped by {p} %, anywhere": cropped(p / 100, True) for p in (2, 5, 10, 20)},
+    "flipped and cropped by 5 %": lambda image, rng: cropped(0.05, True)(ImageOps.mirror(image), rng),
+}
+
+
+def measure(data: str, number: int, scratch: Path, workers: int) -> dict:
+    """Share of the planted copies that is found, by change, and the pairs among other images."""
+    dataset = load_data(data)
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.choice(len(dataset.samples), min(number, len(dataset.samples)), replace=False))
+    found = {}
+    with Workers(workers) as pool:
+        looks = pool.map(look_at, [dataset.path(s) for s in dataset.samples], "reading images")
+        own = find_pairs(dataset.samples, looks, pool)
+        for name, change in CHANGES.items():
+            planted = [scratch / f"{i}.png" for i in chosen]
+            for i, file in zip(chosen, planted, strict=True):
+                change(read_image(dataset.path(dataset.samples[i])), rng).save(file)
+            copies = [Sample(f"copy of {dataset.samples[i].path}", "copy") for i in chosen]
+            samples = [*[dataset.samples[i] for i in chosen], *copies]
+            seen = [*[looks[i] for i in chosen], *pool.map(look_at, planted, name)]
+            pairs = {(p.first.path, p.second.path) for p in find_pairs(samples, seen, pool)}
+            hits = [(s.path, c.path) in pairs for s, c in zip(samples[: len(chosen)], copies, strict=True)]
+            found[name] = round(float(np.mean(hits)), 4)
+    other = [p.to_json() for p in own if p.parted]
+    return {
+        "data": {"name": dataset.name, "hash": dataset.hash, "images": len(dataset.samples)},
+        "planted": len(chosen),
+        "most_bits": search.TURN_LIMIT,
+        "most_bits_of_a_window": search.WINDOW_LIMIT,
+        "least_similarity": match.SAME,
+        "found": found,
+        "pairs": len(own),
+        "pairs_of_different_groups": other,
+    }
+
+
+def main() -> None:
+    """Read the command line, measure and write the file."""
+    import tempfile
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", help="prepared data set")
+    parser.add_argument("--images", type=int, default=300, help="images to plant copies of")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        result = measure(arguments.data, arguments.images, Path(scratch), arguments.workers)
+    times = os.times()
+    result["cpu_seconds"] = round(times.user + times.system + times.children_user + times.children_system, 1)
+    result["wall_seconds"] = round(time.perf_counter() - start, 1)
+    write_json(arguments.out, result)
+
+
+if __name__ == "__main__":
+    main()

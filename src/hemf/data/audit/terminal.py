@@ -1,0 +1,131 @@
+"""The audit in the terminal: what leaks first, then the rest, a line each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemf.text import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hemf.data.manifest import DataSet
+
+FEW = 5
+
+
+def show(data: "DataSet", found: dict[str, Any], folder: Path) -> None:
+    """Print the summary."""
+    from rich.console import Console
+
+    from hemf.data.summary import split_line
+
+    console = Console(highlight=False, soft_wrap=True)
+    say = lambda text, style=None: console.print(printable(text), style=style, markup=False)  # noqa: E731
+    about = found["data"]
+    say(f"{about['name']}: {about['images']:,} images, {about['readable']:,} readable; {split_line(data)}")
+    leaks = found["leakage"]["found"]
+    say(verdict(found), style="bold red" if leaks else "bold green")
+    if found["groups"]["straddling"]:
+        console.print(_group_table(found["groups"]))
+    for line in _lines(found):
+        say(line)
+    for title, rows in (
+        ("tells the class", found["shortcuts"]),
+        ("tells the side of the split", found["shift"]),
+    ):
+        if any(row["level"] for row in rows):
+            console.print(_teller_table(title, rows))
+    say(f"side by side: {folder / 'audit.html'}; in full: {folder / 'audit.json'}")
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Whether anything leaks, and how many images of each side that touches."""
+    leakage, sides = found["leakage"], found["groups"]["sides"]
+    if len(sides) < 2:
+        return "no split, so nothing can leak"
+    if not leakage["found"]:
+        unknown = "" if found["groups"]["known"] else " (patients or lesions are unknown)"
+        return f"no leakage found between the sides of the split{unknown}"
+    shares = ", ".join(
+        f"{n:,} of {sides[side]['images']:,} in {side}" for side, n in leakage["images"].items() if n
+    )
+    groups, pairs = leakage["straddling_groups"], leakage["pairs_across_sides"]
+    return (
+        f"LEAKAGE: {groups:,} groups and {pairs:,} pairs of like pictures are on two sides; "
+        f"images concerned: {shares}"
+    )
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    twice = found["duplicates"]
+    yield (
+        f"duplicates: {twice['bytes']:,} pairs of equal files, {twice['pixels']:,} of equal pixels, "
+        f"{twice['near']:,} of nearly equal pictures"
+    )
+    for what, words in (
+        ("different_labels", "have different classes"),
+        ("different_groups", "are said to show different patients or lesions"),
+    ):
+        if twice[what]:
+            yield f"  {twice[what]:,} of these pairs {words}"
+            chosen = [pair for pair in twice["pairs"] if pair[what]]
+            yield from (f"    {_pair(pair)}" for pair in chosen[:FEW])
+            yield from _more(chosen, "    ")
+    several = found["groups"]["of_several_classes"]
+    if several:
+        yield f"groups: {len(several):,} have images of several classes"
+    yield f"unreadable: {len(found['unreadable']):,}"
+    yield from (f"  {one['reason']}" for one in found["unreadable"])
+    yield f"odd: {len(found['odd']):,}"
+    yield from (f"  {one['path']}: {'; '.join(one['why'])}" for one in found["odd"][:FEW])
+    yield from _more(found["odd"], "  ")
+    times = found["balance"]["largest_over_smallest"]
+    yield f"classes: the largest has {times:g} times the images of the smallest"
+
+
+def _more(rows: list, indent: str) -> Iterator[str]:
+    if len(rows) > FEW:
+        yield f"{indent}and {len(rows) - FEW:,} more"
+
+
+def _pair(pair: dict[str, Any]) -> str:
+    words = " = ".join(f"{one['path']} ({one['label']})" for one in pair["images"])
+    return f"{words}, {pair['turn']}, similarity {pair['similarity']:.2f}"
+
+
+def _group_table(groups: dict[str, Any]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="images whose group is also on another side", title_justify="left", show_footer=True)
+    table.add_column("class", "all classes")
+    sides = groups["sides"]
+    for side, row in sides.items():
+        table.add_column(escape(side), share(row), justify="right")
+    for name in next(iter(sides.values()))["by_class"]:
+        table.add_row(escape(printable(name)), *(share(row["by_class"][name]) for row in sides.values()))
+    return table
+
+
+def share(row: dict[str, int]) -> str:
+    """``leaking`` of ``images``, and the percentage."""
+    if not row["images"]:
+        return "–"
+    return f"{row['leaking']:,} of {row['images']:,} ({row['leaking'] / row['images']:.1%})".replace(
+        "%", " %"
+    )
+
+
+def _teller_table(title: str, rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=f"what {title} by itself", title_justify="left")
+    for name in ("property", "of the", "balanced accuracy", "by chance", "p"):
+        table.add_column(name, justify="left" if name in ("property", "of the") else "right")
+    for row in rows:
+        if row["level"]:
+            numbers = (f"{row['balanced_accuracy']:.3f}", f"{row['chance']:.3f}", f"{row['p']:.3f}")
+            style = "bold" if row["level"] == "strong" and row["kind"] == "file" else None
+            table.add_row(row["property"], row["kind"], *numbers, style=style)
+    return table
