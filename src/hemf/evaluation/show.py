@@ -117,11 +117,15 @@ def _headline(metrics: dict[str, Any]) -> Table:
 
 
 def _classes(per_class: dict[str, Any]) -> Table:
-    table = Table("class", "n", *OF_CLASS.values(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("class", overflow="fold")
+    for head in ("n", *OF_CLASS.values()):
+        table.add_column(head, no_wrap=True)  # where the terminal is narrow, the names give way
     for name, of_class in per_class.items():
         n = "0, absent" if of_class["absent"] else str(of_class["n"])
         cells = [of_class[measure] for measure in OF_CLASS]
-        table.add_row(Text(name), n, *(f"{_number(one)}\n{_interval(one, 2, '–')}" for one in cells))
+        intervals = [_interval(one, 2, "–").replace("0.", ".") for one in cells]
+        table.add_row(Text(name), n, *map("{}\n{}".format, map(_number, cells), intervals))
     return table
 
 
