@@ -63,17 +63,18 @@ def spotted(rows: slice, columns: slice, value: float, size: tuple[int, int] = (
     return image
 
 
+@pytest.mark.parametrize("method", ["gradcam++", "gradcam"])
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize("layout", ["maps", "channels last", "tokens", "a tuple"])
-def test_heat_lies_on_the_evidence_of_the_class_asked_for(layout, inplace):
+def test_heat_lies_on_the_evidence_of_the_class_asked_for(layout, inplace, method):
     model = Bright(layout, inplace)
     bright = spotted(slice(0, 16), slice(72, 96), 1.0)
     image = bright + spotted(slice(48, 64), slice(0, 16), -1.0)
     top_right, bottom_left = np.zeros((8, 12)), np.zeros((8, 12))
     top_right[:2, 9:], bottom_left[6:, :2] = 1, 1
-    np.testing.assert_allclose(heat_maps(model, image, [1], "body"), top_right[None], atol=1e-6)
-    np.testing.assert_allclose(heat_maps(model, image, [0], "body"), bottom_left[None], atol=1e-6)
-    both = heat_maps(model, torch.cat([image, image]), [0, 1], "body")
+    np.testing.assert_allclose(heat_maps(model, image, [1], "body", method), top_right[None], atol=1e-6)
+    np.testing.assert_allclose(heat_maps(model, image, [0], "body", method), bottom_left[None], atol=1e-6)
+    both = heat_maps(model, torch.cat([image, image]), [0, 1], "body", method)
     np.testing.assert_allclose(both, np.stack([bottom_left, top_right]), atol=1e-6)
 
 
@@ -113,6 +114,19 @@ def test_maps_of_a_network_with_relu_are_the_papers():
     weights = paper_weights(activation[0].double(), gradient[0].double())
     heat = (weights[:, None, None] * activation[0].double()).sum(0).relu().detach().numpy()
     np.testing.assert_allclose(heat_maps(model, image, [2], "1")[0], heat / heat.max(), rtol=1e-4, atol=1e-6)
+
+
+def test_gradcam_sets_off_what_speaks_against_the_class():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.LazyLinear(3))
+    image = torch.randn(1, 3, 9, 7)
+    model(image)
+    activation = model[0](image).detach().requires_grad_()
+    gradient = torch.autograd.grad(model[2](model[1](activation))[0, 2], activation)[0]
+    heat = (gradient.mean((2, 3), keepdim=True) * activation).sum(1).relu()[0].detach().numpy()
+    found = heat_maps(model, image, [2], "0", "gradcam")[0]
+    np.testing.assert_allclose(found, heat / heat.max(), rtol=1e-4, atol=1e-6)
+    assert abs(found - heat_maps(model, image, [2], "0")[0]).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -77,6 +77,20 @@ def test_deletion_insertion_and_random_weights_need_no_masks(made_run, capsys):
     assert again["faithfulness"] == faithful
 
 
+def test_the_two_methods_are_kept_apart(made_run, masks):
+    options = {"masks": str(masks), "layer": "layer2", "perturb": 0, "device": "cpu"}
+    found = {name: hemf.localise(str(made_run), method=name, **options) for name in ("gradcam++", "gradcam")}
+    assert {name: one["method"] for name, one in found.items()} == {
+        "gradcam++": "gradcam++",
+        "gradcam": "gradcam",
+    }
+    assert read(made_run) == found["gradcam++"]
+    file = made_run / "evaluation" / "test" / "localisation-gradcam.json"
+    assert json.loads(file.read_text()) == found["gradcam"]
+    layers = [one["inside_masks"]["layers"]["layer2"] for one in found.values()]
+    assert layers[0] != layers[1]
+
+
 def test_images_without_a_mask_are_counted(made_run, masks):
     files = sorted(masks.iterdir())
     files[2].unlink()

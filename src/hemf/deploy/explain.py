@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hemf.deploy.predict import report_failed
 from hemf.errors import HemfError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hemf.data.transforms import InputSpec
     from hemf.deploy.classifier import Classifier
     from hemf.deploy.explained import Explained
+    from hemf.explain.gradcam import Method
 
 
 def explain_images(
@@ -22,11 +23,12 @@ def explain_images(
     out: str = "heat-maps",
     target: str | None = None,
     layer: str | None = None,
+    method: Literal["gradcam++", "gradcam"] = "gradcam++",
     stages: bool = False,
     batch_size: int = 8,
     device: str = "auto",
 ) -> int:
-    """Show where in images a trained model finds its evidence, by Grad-CAM++.
+    """Show where in images a trained model finds its evidence, by Grad-CAM++ or Grad-CAM.
 
     Writes for each image NAME.png, the image under its heat map; NAME.npy, the map itself as float32 from 0
     to 1 at the image's size, 0 outside the part that the model sees; and a line of explain.csv: path,
@@ -41,6 +43,7 @@ def explain_images(
         target: the class to show evidence for; by default the one that is predicted, for each image.
         layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
             is the last fusion.
+        method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
         stages: write NAME-stages.png too, every stage of every branch in one figure.
         batch_size: images that go through the model at once.
         device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
@@ -59,7 +62,7 @@ def explain_images(
     if batch_size < 1:
         raise HemfError(f"batch_size {batch_size} must be at least 1")
     classifier, failed = load(run, "fp32", device), []
-    explained = explanations(classifier, images, target, layer, stages, batch_size, failed)
+    explained = explanations(classifier, images, target, layer, method, stages, batch_size, failed)
     count = write_explanations(explained, Path(out))
     print(f"{count} images explained in {out}")
     return report_failed(failed, f"{count} explained")
@@ -70,6 +73,7 @@ def explanations(
     images: Sequence[str],
     target: str | None,
     layer: str | None,
+    method: "Method",
     stages: bool,
     batch_size: int,
     failed: list[str],
@@ -88,7 +92,7 @@ def explanations(
     failed += missing
     readable = _readable(files, classifier.input, failed)
     while batch := list(islice(readable, batch_size)):
-        yield from _explained(classifier, batch, target, layer, stages)
+        yield from _explained(classifier, batch, target, layer, method, stages)
 
 
 def _readable(
@@ -110,6 +114,7 @@ def _explained(
     batch: Sequence[tuple[Path, "Image.Image"]],
     target: str | None,
     layer: str | None,
+    method: "Method",
     stages: bool,
 ) -> Iterator["Explained"]:
     import torch
@@ -124,8 +129,8 @@ def _explained(
     targets = [target or one.label for one in predictions]
     indices = [classifier.classes.index(name) for name in targets]
     inputs = torch.stack([transform(image) for _, image in batch])
-    heats = heat_maps(model, inputs, indices, layer)
-    by_stage = stage_heat_maps(model, inputs, indices) if stages else None
+    heats = heat_maps(model, inputs, indices, layer, method)
+    by_stage = stage_heat_maps(model, inputs, indices, method) if stages else None
     for i, (file, image) in enumerate(batch):
         yield Explained(
             path=str(file),

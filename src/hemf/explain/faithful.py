@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from hemf.explain.batches import Batch
-from hemf.explain.gradcam import heat_maps
+from hemf.explain.gradcam import Method, heat_maps
 from hemf.explain.localisation import centre_prior
 from hemf.explain.means import mean_measure
 from hemf.explain.perturbation import BLUR, STEPS, deletion_insertion
@@ -16,7 +16,12 @@ from hemf.explain.sanity import randomised_similarities
 
 
 def faithfulness(
-    model: nn.Module, fresh: nn.Module, found: Iterable[Batch], layer: str, rng: np.random.Generator
+    model: nn.Module,
+    fresh: nn.Module,
+    found: Iterable[Batch],
+    layer: str,
+    method: Method,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Whether the class goes and comes with the hot pixels, and whether the maps go with the weights.
 
@@ -28,6 +33,7 @@ def faithfulness(
         fresh: the same architecture with newly drawn weights.
         found: the images.
         layer: where the maps are taken.
+        method: how.
         rng: for random orders.
 
     Returns:
@@ -40,14 +46,14 @@ def faithfulness(
     groups: list[str] = []
     for batch in found:
         groups += [sample.group for sample in batch.samples]
-        maps = heat_maps(model, batch.inputs, batch.targets, layer)
+        maps = heat_maps(model, batch.inputs, batch.targets, layer, method)
         for image, target, heat in zip(batch.inputs, batch.targets, maps, strict=True):
             centre = centre_prior(*image.shape[1:])
             orders = {"model": heat, "centre": centre, "random": rng.random(heat.shape)}
             for curve, by_order in deletion_insertion(model, image, target, orders, rng).items():
                 for name, area in by_order.items():
                     areas[curve][name].append(area)
-        similarities = randomised_similarities(model, fresh, batch.inputs, batch.targets, layer)
+        similarities = randomised_similarities(model, fresh, batch.inputs, batch.targets, layer, method)
         for part, measures in similarities.items():
             for measure, values in measures.items():
                 alike[part][measure] += values.tolist()

@@ -1,35 +1,43 @@
-"""Grad-CAM++: where in an image a layer holds what speaks for a class."""
+"""Grad-CAM++ and Grad-CAM: where in an image a layer holds what speaks for a class."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchcam.methods import GradCAMpp
+from torchcam.methods import GradCAM, GradCAMpp
 
 from hemf.errors import HemfError
 from hemf.explain.layers import default_layer, find_layer, stage_layers
 from hemf.explain.maps import as_maps, prefix_tokens, swapped
 
+Method = Literal["gradcam++", "gradcam"]
+
 
 def heat_maps(
-    model: nn.Module, images: Tensor, targets: Sequence[int] | None = None, layer: str | None = None
+    model: nn.Module,
+    images: Tensor,
+    targets: Sequence[int] | None = None,
+    layer: str | None = None,
+    method: Method = "gradcam++",
 ) -> np.ndarray:
-    """Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063) of a batch at one layer.
+    """Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063) of a batch at one layer, or Grad-CAM.
 
     With A the layer's map and g the gradient of the class's logit S by it (so that the paper's Y is exp(S)),
     its equation 19 becomes, where g is above 0, alpha = 1 / (2 + (sum A) g); and the heat is
     relu(sum_k w_k A_k) with w_k = sum alpha relu(g). The paper's maps A are never negative. Those of
     networks without a last ReLU are, and could turn the sign of a weight; so the sum in alpha goes over the
-    positive part of A, which changes nothing for the paper's networks.
+    positive part of A, which changes nothing for the paper's networks. Grad-CAM (Selvaraju et al. 2017,
+    arXiv:1610.02391) weighs each map by its mean gradient, of either sign.
 
     Args:
         model: a classifier; it runs in evaluation mode and in float32, and is left as it was.
         images: B x C x H x W, as the model takes them.
         targets: the class of each image; by default the one that the model predicts.
         layer: name of the layer, as in ``model.named_modules()``; by default ``default_layer(model)``.
+        method: ``gradcam++`` or ``gradcam``.
 
     Returns:
         B x h x w float32 at the layer's resolution, each map divided by its maximum: from 0 to 1. A map
@@ -38,18 +46,22 @@ def heat_maps(
     Raises:
         HemfError: no such layer, its output is no map of the image, or a class that is none.
     """
-    return layer_heat_maps(model, images, targets, [layer or default_layer(model)])[0]
+    return layer_heat_maps(model, images, targets, [layer or default_layer(model)], method)[0]
 
 
 def stage_heat_maps(
-    model: nn.Module, images: Tensor, targets: Sequence[int] | None = None
+    model: nn.Module,
+    images: Tensor,
+    targets: Sequence[int] | None = None,
+    method: Method = "gradcam++",
 ) -> dict[str, list[np.ndarray]]:
-    """Grad-CAM++ of a batch at every stage of every branch, from one pass.
+    """The heat of a batch at every stage of every branch, from one pass.
 
     Args:
         model: as for ``heat_maps``.
         images: as for ``heat_maps``.
         targets: as for ``heat_maps``.
+        method: as for ``heat_maps``.
 
     Returns:
         By branch (``local``, ``global`` and ``fusion`` for HEMF; ``stages`` for models of one branch) a list
@@ -60,18 +72,26 @@ def stage_heat_maps(
     """
     branches = stage_layers(model)
     names = [name for layers in branches.values() for name in layers]
-    found = iter(layer_heat_maps(model, images, targets, names))
+    found = iter(layer_heat_maps(model, images, targets, names, method))
     return {branch: [next(found) for _ in layers] for branch, layers in branches.items()}
 
 
 def layer_heat_maps(
-    model: nn.Module, images: Tensor, targets: Sequence[int] | None, layers: Sequence[str]
+    model: nn.Module,
+    images: Tensor,
+    targets: Sequence[int] | None,
+    layers: Sequence[str],
+    method: Method = "gradcam++",
 ) -> list[np.ndarray]:
-    """Grad-CAM++ at several layers from one pass; arguments and errors are those of ``heat_maps``."""
+    """The heat at several layers from one pass; arguments and errors are those of ``heat_maps``."""
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
         images = images.detach().to(device, torch.float32).clone().requires_grad_()
-        with _evaluating(model), _tapped(model, layers, images) as tapped, _EquationNineteen(tapped) as cam:
+        with (
+            _evaluating(model),
+            _tapped(model, layers, images) as tapped,
+            CAMS[method](tapped, list(tapped.taps)) as cam,
+        ):
             logits = tapped(images)
             if silent := [name for name, seen in zip(layers, cam.hook_a, strict=True) if seen is None]:
                 raise HemfError(f"the model never runs its layer {silent[0]}; choose another --layer")
@@ -96,9 +116,6 @@ class _EquationNineteen(GradCAMpp):
     squared gradient, and the denominator sums A g^3 over all places instead of A alone.
     """
 
-    def __init__(self, tapped: "_Tapped") -> None:
-        super().__init__(tapped, list(tapped.taps))
-
     def _get_weights(self, class_idx: list[int], scores: Tensor, **kwargs: Any) -> list[Tensor]:
         self._backprop(scores, class_idx, **kwargs)
         weights = []
@@ -107,6 +124,9 @@ class _EquationNineteen(GradCAMpp):
             total = activation.relu().sum((2, 3), keepdim=True)
             weights.append((slope / (2 + total * slope)).sum((2, 3)))
         return weights
+
+
+CAMS = {"gradcam++": _EquationNineteen, "gradcam": GradCAM}
 
 
 class _Tapped(nn.Module):

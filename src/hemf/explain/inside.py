@@ -11,7 +11,7 @@ from torch import nn
 from hemf.data.transforms import InputSpec
 from hemf.errors import HemfError
 from hemf.explain.batches import Batch
-from hemf.explain.gradcam import layer_heat_maps
+from hemf.explain.gradcam import Method, layer_heat_maps
 from hemf.explain.localisation import centre_prior, energy_inside, points_inside
 from hemf.explain.masks import read_mask
 from hemf.explain.means import mean_measure
@@ -26,6 +26,7 @@ def inside_masks(
     found: Iterable[Batch],
     masks: Mapping[str, Path],
     layers: Sequence[str],
+    method: Method,
 ) -> dict[str, Any]:
     """Energy inside the mask and pointing game of several layers, of an even map and of a centred one.
 
@@ -38,6 +39,7 @@ def inside_masks(
         found: the images.
         masks: by name of the image without suffix.
         layers: where the maps are taken.
+        method: how.
 
     Returns:
         ``n``, ``without_mask`` and ``mask_out_of_sight``; ``even`` and ``centre``, each with ``energy`` and
@@ -51,7 +53,7 @@ def inside_masks(
     groups: list[str] = []
     counts = {"without_mask": 0, "mask_out_of_sight": 0}
     for batch in found:
-        maps = layer_heat_maps(model, batch.inputs, batch.targets, layers)
+        maps = layer_heat_maps(model, batch.inputs, batch.targets, layers, method)
         for i, sample in enumerate(batch.samples):
             file, size = masks.get(Path(sample.path).stem), batch.sizes[i]
             if file is None:

@@ -1,7 +1,7 @@
 """``hemf localise``: whether a run's heat maps can be believed, in numbers."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hemf.errors import HemfError
 from hemf.files import write_json
@@ -20,6 +20,7 @@ def localise(
     split: str = "test",
     masks: str | None = None,
     layer: str | None = None,
+    method: Literal["gradcam++", "gradcam"] = "gradcam++",
     limit: int | None = None,
     perturb: int = 200,
     batch_size: int = 16,
@@ -34,7 +35,8 @@ def localise(
     order; and how far the maps change when the weights are drawn anew part by part, as they must. Maps are
     those of the predicted class. Every number has its n and a 95% interval from a bootstrap of patients or
     lesions.
-    Prints tables and writes localisation.json into evaluation/SPLIT of the run.
+    Prints tables and writes localisation.json (for gradcam localisation-gradcam.json) into
+    evaluation/SPLIT of the run.
 
     Args:
         run: a run's folder.
@@ -42,6 +44,7 @@ def localise(
         masks: folder of lesion masks, white on black, called like their images or NAME_segmentation.png.
         layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
             is the last fusion.
+        method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
         limit: at most this many images, drawn at random; by default all.
         perturb: at most this many of them for deletion, insertion and random weights, which take about a
             hundred passes each; 0 leaves these out.
@@ -74,13 +77,14 @@ def localise(
     layer = layer or default_layer(trained.model)
     find_layer(trained.model, layer)
     samples = _drawn(samples_of(images, split, trained.classes), limit, rng)
-    work = _Work(trained, images, layer, batch_size)
+    work = _Work(trained, images, layer, method, batch_size)
     report = {
         "run": str(run),
         "model": trained.name,
         "split": split,
         "data": {"name": images.name, "hash": images.hash},
         "layer": layer,
+        "method": method,
         "inside_masks": None if masks is None else work.inside(samples, masks),
         "faithfulness": work.faithfulness(_drawn(samples, perturb, rng), opened.model, seed)
         if perturb
@@ -89,7 +93,12 @@ def localise(
         "seed": seed,
         "environment": environment("fp32"),
     }
-    file = opened.path / "evaluation" / split / "localisation.json"
+    file = (
+        opened.path
+        / "evaluation"
+        / split
+        / ("localisation.json" if method == "gradcam++" else f"localisation-{method}.json")
+    )
     write_json(file, report)
     show(report, file)
     return report
@@ -109,6 +118,7 @@ class _Work:
     trained: "TrainedModel"
     images: "DataSet"
     layer: str
+    method: Literal["gradcam++", "gradcam"]
     batch_size: int
 
     def inside(self, samples: list["Sample"], masks: str) -> dict[str, Any]:
@@ -122,7 +132,7 @@ class _Work:
         layers = list(dict.fromkeys([*list(stage_layers(model).values())[-1], self.layer]))
         files = find_masks(masks)
         found = batches(self.trained, self.images, samples, self.batch_size, "comparing with masks")
-        return inside_masks(model, spec, found, files, layers)
+        return inside_masks(model, spec, found, files, layers, self.method)
 
     def faithfulness(self, samples: list["Sample"], model: "Path", seed: int) -> dict[str, Any]:
         """Deletion, insertion and random weights; ``model`` is the folder that says how to draw them."""
@@ -134,4 +144,4 @@ class _Work:
 
         found = batches(self.trained, self.images, samples, self.batch_size, "perturbing")
         fresh, rng = untrained(model, seed), np.random.default_rng(seed)
-        return faithfulness(self.trained.model, fresh, found, self.layer, rng)
+        return faithfulness(self.trained.model, fresh, found, self.layer, self.method, rng)

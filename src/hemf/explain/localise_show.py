@@ -19,7 +19,9 @@ def show(report: dict[str, Any], file: Path) -> None:
         file: where it is.
     """
     console = Console()
-    console.print(Text(f"{report['data']['name']}, split {report['split']}, maps at {report['layer']}"))
+    console.print(
+        Text(f"{report['data']['name']}, split {report['split']}, {report['method']} at {report['layer']}")
+    )
     if inside := report["inside_masks"]:
         console.print(_inside(inside))
         left_out = (

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from hemf.errors import HemfError
-from hemf.explain.gradcam import heat_maps
+from hemf.explain.gradcam import Method, heat_maps
 from hemf.explain.perturbation import enlarged
 from hemf.models.hub import load_model
 
@@ -90,7 +90,12 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def randomised_similarities(
-    model: nn.Module, fresh: nn.Module, images: Tensor, targets: Sequence[int], layer: str
+    model: nn.Module,
+    fresh: nn.Module,
+    images: Tensor,
+    targets: Sequence[int],
+    layer: str,
+    method: Method = "gradcam++",
 ) -> dict[str, dict[str, np.ndarray]]:
     """How alike the maps stay while the weights go, part by part from the head down.
 
@@ -100,16 +105,17 @@ def randomised_similarities(
         images: B x C x H x W.
         targets: the class of each image.
         layer: where the maps are taken.
+        method: how.
 
     Returns:
         By part, in the order in which they go, ``spearman`` and ``ssim`` of B values; at last, under
         ``another image``, those of the trained model's map with its map of the next image: what is alike
         though nothing in the image is.
     """
-    maps = heat_maps(model, images, targets, layer)
+    maps = heat_maps(model, images, targets, layer, method)
     size = (images.shape[2], images.shape[3])
     found = {
-        part: map_similarities(maps, heat_maps(undone, images, targets, layer), size)
+        part: map_similarities(maps, heat_maps(undone, images, targets, layer, method), size)
         for part, undone in cascade(model, fresh)
     }
     return found | {"another image": map_similarities(maps, np.roll(maps, 1, axis=0), size)}
