@@ -65,17 +65,23 @@ def test_leaves_only_whole_files(folder, model, monkeypatch):
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
     before = (folder / "model.safetensors").read_bytes()
 
-    def full_disk(state, path, metadata):
-        path.write_bytes(b"half")
+    def full_disk(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:9])
         raise OSError("no space left")
 
-    monkeypatch.setattr("hemf.models.hub.save_file", full_disk)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     with pytest.raises(OSError, match="no space left"):
         save_model(
             model, folder, architecture="hemf_nano", model_args={}, classes=list("abc"), pretrained_cfg={}
         )
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_weights_have_the_permissions_of_any_new_file(folder):
+    (folder / "other").touch()
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "other").stat().st_mode
 
 
 def test_wants_a_name_for_each_class(model, tmp_path):
