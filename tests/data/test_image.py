@@ -187,6 +187,17 @@ def test_the_orientation_of_the_camera_is_applied(tmp_path, orientation, suffix)
     assert np.abs(pixels(path, "L").astype(int) - upright).max() <= 12
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_opaque_image_with_transparency_is_what_lies_on_black(tmp_path, mode):
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    values[:, :, 3] = 255
+    opaque = Image.fromarray(values)
+    opaque.save(tmp_path / "a.png")
+    black = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
+    black.alpha_composite(opaque)
+    assert np.array_equal(pixels(tmp_path / "a.png", mode), np.asarray(black.convert(mode)))
+
+
 def test_the_orientation_reaches_wide_grey_and_transparent_images(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

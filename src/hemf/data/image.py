@@ -72,8 +72,7 @@ def plain_image(image: Image.Image, mode: Literal["RGB", "L"] = "RGB") -> Image.
     if image.mode in WIDE_GREY:
         plain = _stretched(image)
     elif image.has_transparency_data:
-        plain = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        plain.alpha_composite(image.convert("RGBA"))
+        plain = _on_black(image.convert("RGBA"))
     else:
         plain = image
     plain = plain.convert(mode)
@@ -195,6 +194,15 @@ def _is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
     file.seek(0)
     named = os.path.splitext(path)[1].lower() in DICOM_SUFFIXES
     return head[128:] == b"DICM" or (named and head[:2] in (b"\x02\0", b"\x08\0", b"\0\x08"))
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """An RGBA image on black; itself where nothing is transparent, as in most files with transparency."""
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    black.alpha_composite(image)
+    return black
 
 
 def _stretched(image: Image.Image) -> Image.Image:
