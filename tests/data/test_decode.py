@@ -54,8 +54,8 @@ def test_plain_jpeg_files_have_pillows_pixels(tmp_path, shape, how):
 
 def test_plain_jpeg_files_are_not_left_to_pillow(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "read_image", None)
-    for name, shape in (("a.jpg", (37, 53, 3)), ("b.JPEG", (20, 30))):
-        picture(shape=shape).save(tmp_path / name)
+    for name, shape in (("a.jpg", (37, 53, 3)), ("b.JPEG", (20, 30)), ("really-jpeg.png", (20, 30, 3))):
+        picture(shape=shape).save(tmp_path / name, "JPEG")
         read_pixels(tmp_path / name)
 
 

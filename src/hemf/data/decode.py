@@ -14,6 +14,7 @@ from torch import Tensor
 from hemf.data.image import ORIENTATION, read_image
 from hemf.data.pixels import as_pixels
 
+JPEG = b"\xff\xd8\xff"  # what such files begin with, whatever their suffix
 UPRIGHT = 1
 COLOURS = {"RGB": "RGB", "L": "GRAY"}
 
@@ -41,11 +42,12 @@ def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", wind
 
 def jpeg_pixels(path: str | os.PathLike, mode: str) -> Tensor | None:
     """Pixels of an upright JPEG file of ``mode``, or grey for RGB; None for what Pillow should judge."""
-    if not os.fspath(path).lower().endswith((".jpg", ".jpeg")) or not _same_decoder():
-        return None
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            start = file.read(len(JPEG))
+            if start != JPEG or not _same_decoder():
+                return None
+            data = start + file.read()
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as header:
             plain = header.format == "JPEG" and header.mode in (mode, "L")
             if not plain or header.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
