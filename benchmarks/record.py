@@ -1,7 +1,7 @@
 """Write what a run found, with the commands that made it, as one JSON file to commit.
 
 python benchmarks/record.py RUN --out benchmarks/results/NAME.json --commands "hemf data prepare ..." ...
-With --localisation it is what hemf localise found, not hemf evaluate.
+With --found localisation.json it is what hemf localise found, not hemf evaluate.
 """
 
 import argparse
@@ -13,16 +13,15 @@ import yaml
 from hemf.files import write_json
 
 
-def record(run: Path, split: str, commands: list[str], localisation: bool) -> dict:
+def record(run: Path, split: str, commands: list[str], name: str = "metrics.json") -> dict:
     """Commands, data, options, machine and metrics of an evaluated run, or of its measured heat maps."""
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     data = json.loads((run / "dataset.json").read_text(encoding="utf-8"))
     weights = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
-    name = "localisation" if localisation else "evaluation"
-    file = run / "evaluation" / split / ("localisation.json" if localisation else "metrics.json")
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = json.loads((run / "evaluation" / split / name).read_text(encoding="utf-8"))
+    evaluation = name == "metrics.json"
     command = f"hemf evaluate {run} --split {split} --precision {found.get('precision')}"
-    if localisation:
+    if not evaluation:
         command = found["environment"]["command"]
     with open(run / "metrics.csv", encoding="utf-8") as table:
         epochs = len(table.readlines()) - 1
@@ -35,7 +34,7 @@ def record(run: Path, split: str, commands: list[str], localisation: bool) -> di
         "epochs_trained": epochs,
         "model": weights.get("hemf", {}),
         "environment": environment,
-        name: found,
+        "evaluation" if evaluation else "localisation": found,
     }
 
 
@@ -47,10 +46,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run that hemf evaluate has measured")
     parser.add_argument("--split", default="test", help="split that was measured")
     parser.add_argument("--commands", nargs="*", default=[], help="commands that prepared the data")
-    parser.add_argument("--localisation", action="store_true", help="what hemf localise found")
+    parser.add_argument("--found", default="metrics.json", help="its file in evaluation/SPLIT")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    found = record(arguments.run, arguments.split, arguments.commands, arguments.localisation)
+    found = record(arguments.run, arguments.split, arguments.commands, arguments.found)
     write_json(arguments.out, found)
 
 
