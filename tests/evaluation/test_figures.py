@@ -116,6 +116,12 @@ def test_letters_that_no_font_has_are_text_in_the_svg_and_no_warning(tmp_path: P
     save_figure(roc_figure(labels, probabilities, classes), tmp_path / "roc")
 
 
+def test_no_name_turns_the_words_around_it(tmp_path: Path) -> None:
+    name = "a\u202eb\u2067c\u2069"
+    svg, _ = save_figure(confusion_figure(case(2)[2], [name, "d"], f"{name} test, n = 60"), tmp_path / "m")
+    assert {"a b c", "a b c test, n = 60"} <= set(texts(svg))
+
+
 def test_the_same_numbers_give_the_same_file_whatever_the_users_style(tmp_path: Path) -> None:
     labels, probabilities, confusion = case(3)
     files = []

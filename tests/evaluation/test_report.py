@@ -160,7 +160,7 @@ def test_numbers_of_every_section_are_in_the_page_and_in_the_tables(tmp_path: Pa
     markdown, latex = ((tmp_path / f"tables.{kind}").read_text("utf-8") for kind in ("md", "tex"))
     assert "| sensitivity 0.95 | 0.1250 | 0.940 [0.930, 0.950] |" in markdown
     assert r"sensitivity 0.95 & 0.1250 & 0.940 [0.930, 0.950]" in latex
-    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == markdown.count("\n| --- ") > 6
+    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == markdown.count("**\n\n|") > 6
 
 
 @settings(max_examples=20)
@@ -244,6 +244,8 @@ def test_forty_classes(tmp_path: Path) -> None:
     page = page_of(tmp_path, report, mistakes=mistakes)
     assert len(page.of("li")) - len(page.text_of("h2")) == len(mistakes) == 12
     assert len([a for a in page.of("th") if a["scope"] == "row"]) >= 80
+    assert "Confusion matrix: images of each true class by prediction" in page.text_of("summary")
+    assert "Confusion matrix" in (tmp_path / "tables.md").read_text(encoding="utf-8")
 
 
 def test_the_worst_mistakes_are_the_most_confident() -> None:

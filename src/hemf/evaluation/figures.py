@@ -35,6 +35,8 @@ STYLE = ["default", {"svg.fonttype": "none", "svg.hashsalt": "hemf", "font.famil
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 GREY = "#666666"
+TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # Unicode's classes of direction
+BREAKS = ("Cc", "Zl", "Zp")  # and its categories of control characters and line breaks
 MOST_WRITTEN_CLASSES = 40  # with more, the cells of a confusion matrix are too small for numbers
 
 
@@ -147,12 +149,20 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
 
 def short_name(name: str, width: int = 24) -> str:
     """A name in lines of ``width`` characters, two as a rule, printable, its middle left out if too long."""
-    printable = name.encode("utf-8", "replace").decode()
-    printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in printable)
-    name = " ".join(printable.split()) or "(no name)"
+    name = _one_line(name) or "(no name)"
     if len(name) > 2 * width - 4:
         name = f"{name[: width + 4].rstrip()}…{name[12 - width :].lstrip()}"
     return "\n".join(textwrap.wrap(name, width))
+
+
+def _one_line(text: str) -> str:
+    """Text without what breaks the line, or turns the direction in which all after it is read."""
+    text = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(" " if _steers(c) else c for c in text).split())
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.bidirectional(character) in TURNS or unicodedata.category(character) in BREAKS
 
 
 def _square(side: float) -> tuple[Figure, Axes]:
@@ -163,7 +173,7 @@ def _square(side: float) -> tuple[Figure, Axes]:
 
 
 def _title(axes: Axes, title: str) -> None:
-    axes.set_title(" ".join(title.split()), fontsize=10, loc="left", pad=12, parse_math=False)
+    axes.set_title(_one_line(title), fontsize=10, loc="left", pad=12, parse_math=False)
 
 
 def _curves(

@@ -22,7 +22,7 @@ def training(material: Material) -> list[Part]:
         f"Losses and validation measures over {len(epochs)} epochs.{kept} The table below holds every value.",
         f"Losses of training and validation, and measures of validation, by epoch.{kept}",
     )
-    return [*figure, Tabular(epochs_table(epochs), folded=True)]
+    return [*figure, Tabular(epochs_table(epochs), folded=True, exported=False)]
 
 
 def made_with(material: Material) -> list[Part]:

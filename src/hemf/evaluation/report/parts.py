@@ -47,10 +47,11 @@ class Cards:
 
 @dataclass(frozen=True)
 class Tabular:
-    """A table; one that is folded away in the page is long, and is left out of the other formats."""
+    """A table; a long one is folded away in the page, and a very long one left out of the other formats."""
 
     table: Table
     folded: bool = False
+    exported: bool = True
     kind: ClassVar[str] = "table"
 
 

@@ -68,7 +68,7 @@ def confusion(material: Material) -> list[Part]:
     alt += " The table below holds every count."
     whole = len(counts) > MOST_FITTED
     figure = picture(material.folder / "confusion-matrix.svg", alt, caption, whole)
-    return [*figure, Tabular(tables.confusion_table(report))]
+    return [*figure, Tabular(tables.confusion_table(report), folded=whole)]
 
 
 def curves(material: Material) -> list[Part]:

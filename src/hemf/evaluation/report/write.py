@@ -41,7 +41,7 @@ def write_report(
     material = Material(report, folder, run, mistakes)
     sections = sections_of(material)
     tables = [
-        part.table for one in sections for part in one.parts if isinstance(part, Tabular) and not part.folded
+        part.table for one in sections for part in one.parts if isinstance(part, Tabular) and part.exported
     ]
     write_text(folder / "tables.md", "\n".join(table.markdown() for table in tables))
     write_text(folder / "tables.tex", "\n".join(table.latex() for table in tables))
