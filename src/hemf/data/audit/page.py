@@ -26,6 +26,7 @@ def write_page(file: Path, data: DataSet, found: dict[str, Any]) -> None:
         HemfError: the file cannot be written.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     loader = PackageLoader("hemf.data.audit", "template")
     environment = Environment(
@@ -35,7 +36,7 @@ def write_page(file: Path, data: DataSet, found: dict[str, Any]) -> None:
     style = files("hemf.data.audit").joinpath("template/audit.css").read_text(encoding="utf-8")
     page = environment.get_template("audit.html.j2").render(
         found=found,
-        style=style,
+        style=Markup(style),  # ours, with quotes and > that must stay
         verdict=verdict(found),
         share=share,
         thumbnail=lru_cache(maxsize=1024)(lambda path: thumbnail(data.root / path)),
