@@ -33,10 +33,11 @@ def write_page(file: Path, data: DataSet, found: dict[str, Any]) -> None:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters["surrogates"] = lambda text: str(text).encode("utf-8", "replace").decode()
-    style = files("hemf.data.audit").joinpath("template/audit.css").read_text(encoding="utf-8")
+    # our own style: escaped, its quotes and > would mean nothing
+    style = Markup(files("hemf.data.audit").joinpath("template/audit.css").read_text(encoding="utf-8"))
     page = environment.get_template("audit.html.j2").render(
         found=found,
-        style=Markup(style),  # ours, with quotes and > that must stay
+        style=style,
         verdict=verdict(found),
         share=share,
         thumbnail=lru_cache(maxsize=1024)(lambda path: thumbnail(data.root / path)),
