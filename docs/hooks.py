@@ -1,7 +1,8 @@
 """Pages made from the code and from committed results when the documentation is built.
 
 The commands and the recipes come from the code; a page a model joins what the paper prints, what we measured
-(``benchmarks/results/profile.json``, from ``hemf profile``) and the class's own docstring.
+(``benchmarks/results/profile.json``, from ``hemf profile``) and the class's own docstring; the tables on
+performance come from what the commands in ``benchmarks`` wrote.
 """
 
 import inspect
@@ -28,6 +29,84 @@ def on_files(files: Files, config) -> Files:
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page, **_) -> str:
+    """Put the tables of measured results where the page on performance asks for them."""
+    if page.file.src_uri != "performance/index.md":
+        return markdown
+    tables = {"model-speed": speed_table, "activations": activations_table}
+    for name, table in tables.items():
+        markdown = markdown.replace(f"<!-- {name} -->", table())
+    return markdown
+
+
+def speed_table() -> str:
+    """Ratios to convnext_base: the authors' code, ours before, ours now, the target."""
+    now, before = _result("model-speed.json"), _result("model-speed-before.json")
+    rows = [
+        "| model | pixels | | authors' code | ours before | ours now, eager | ours now, fused | target | limit |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in now["rows"]:
+        if row["model"] == "convnext_base" or row["form"] != "eager":
+            continue
+        key = {name: row[name] for name in ("model", "side", "precision", "mode")}
+        setting = (row["mode"], row["precision"])
+        ours = row["model"] == "hemf_base" and row["side"] == 224
+        cells = [
+            AUTHORS.get(setting, "") if ours else "",
+            _ratio(before, key),
+            _ratio(now, {**key, "form": "eager"}),
+            _ratio(now, {**key, "form": "fused"}),
+            TARGETS.get(setting, ""),
+            1.5 if row["model"] == "hemf_base" else "",
+        ]
+        rows.append(
+            f"| {row['model']} | {row['side']} | {row['mode']}, {row['precision']} | {' | '.join(map(str, cells))} |"
+        )
+    machine, settings = now["machine"], now["settings"]
+    rows += [
+        "",
+        f"Batch {settings['batch_size']}, {settings['threads']} thread(s), time of the {settings['clock']} clock, "
+        f"{settings['rounds']} rounds; {machine['cpu']}, torch {machine['torch']}. Before: batch 8, commit {before['commit']}.",
+    ]
+    return "\n".join(rows)
+
+
+AUTHORS = {
+    ("inference", "fp32"): 0.65,
+    ("inference", "bf16"): "0.31–0.37",
+    ("training", "fp32"): 0.64,
+    ("training", "bf16"): 0.68,
+}
+TARGETS = {
+    ("inference", "fp32"): 1.2,
+    ("inference", "bf16"): 1.0,
+    ("training", "fp32"): 1.1,
+    ("training", "bf16"): 1.2,
+}
+
+
+def _ratio(report: dict, wanted: dict) -> str:
+    found = [row["ratio"] for row in report["rows"] if wanted.items() <= row.items()]
+    return f"{found[0]:.2f}" if found else "–"
+
+
+def _result(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def activations_table() -> str:
+    """What a training step keeps."""
+    rows = ["| kept for the backward pass (MB an image, 224 pixels) | fp32 | bf16 |", "|---|---:|---:|"]
+    kept = {
+        (one["model"], one["precision"]): one["megabytes"]
+        for one in _result("model-speed.json")["activations"]
+    }
+    for model in dict.fromkeys(model for model, _ in kept):
+        rows.append(f"| {model} | {kept[model, 'fp32']:.0f} | {kept[model, 'bf16']:.0f} |")
+    return "\n".join([*rows, "", "The authors' code keeps 484 MB in fp32; the target is 250, the aim 180."])
 
 
 def commands() -> str:

@@ -30,19 +30,7 @@ def model_speed(monkeypatch):
 
 def test_ratios_are_written_for_every_setting(model_speed, tmp_path):
     out = tmp_path / "speed.json"
-    words = [
-        "test_vit",
-        "--sides",
-        "160",
-        "--rounds",
-        "2",
-        "--batch_size",
-        "2",
-        "--forms",
-        "eager",
-        "fused",
-        "--out",
-    ]
+    words = ["test_vit", "--sides", "160", "--rounds", "2", "--batch_size", "2"]
     model_speed.main([*words, "--out", str(out)])
     report = json.loads(out.read_text())
     settings = {(r["model"], r["form"], r["precision"], r["mode"]) for r in report["rows"]}
@@ -77,39 +65,13 @@ def test_a_gpu_that_is_not_there_is_said_so(name):
 
 def test_a_gpu_is_timed_on_the_wall(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    words = [
-        "--device",
-        "cuda",
-        "--precisions",
-        "fp32",
-        "tf32",
-        "fp16",
-        "bf16",
-        "--forms",
-        "eager",
-        "compiled",
-    ]
+    words = ["--device", "cuda", "--precisions", "fp32", "tf32", "fp16", "bf16"]
     assert command("model_speed").parse(words).clock == "wall"
 
 
 def test_growth_is_measured_and_drawn(tmp_path):
     out = tmp_path / "growth.json"
-    words = [
-        "--model",
-        "hemf_nano",
-        "--sides",
-        "32",
-        "64",
-        "--batches",
-        "1",
-        "2",
-        "--masa_sides",
-        "8",
-        "16",
-        "--rounds",
-        "1",
-        "--out",
-    ]
+    words = ["--sides", "32", "64", "--batches", "1", "2", "--masa_sides", "8", "16", "--rounds", "1"]
     command("growth").main(["--model", "hemf_nano", *words, "--out", str(out)])
     report = json.loads(out.read_text())
     assert [row["side"] for row in report["sides"]] == [32, 64]
