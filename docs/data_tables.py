@@ -14,7 +14,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri != PAGE:
         return markdown
     for name, table in TABLES.items():
-        markdown = markdown.replace(f"{{{{ {name} }}}}", table())
+        place = f"{{{{ {name} }}}}"
+        if place in markdown:
+            markdown = markdown.replace(place, table())
     return markdown
 
 
