@@ -235,7 +235,7 @@ def test_a_reading_process_that_is_killed_is_explained(train, monkeypatch):
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr("hemf.data.datamodule.read_image", killed)
+    monkeypatch.setattr("hemf.data.datamodule.read_pixels", killed)
     with pytest.raises(HemfError, match=r"stopped a process that reads images.*fewer --workers") as caught:
         train(workers=1)
     assert "\n" not in str(caught.value)
