@@ -11,31 +11,39 @@ from pathlib import Path
 import yaml
 
 from hemf.files import write_json
+from hemf.training.folder import fold_paths
 
 
 def record(run: Path, split: str, commands: list[str], name: str = "metrics.json") -> dict:
     """Commands, data, options, machine and metrics of an evaluated run, or of its measured heat maps."""
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     data = json.loads((run / "dataset.json").read_text(encoding="utf-8"))
-    weights = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
     found = json.loads((run / "evaluation" / split / name).read_text(encoding="utf-8"))
     evaluation = name == "metrics.json"
     command = f"hemf evaluate {run} --split {split} --precision {found.get('precision')}"
     if not evaluation:
         command = found["environment"]["command"]
-    with open(run / "metrics.csv", encoding="utf-8") as table:
-        epochs = len(table.readlines()) - 1
+    runs = fold_paths(run) or [run]
     return {
         "commands": [*commands, environment["command"], command],
         "data": {
             key: data[key] for key in ("name", "hash", "counts", "groups", "split", "resize") if key in data
         },
         "options": yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")),
-        "epochs_trained": epochs,
-        "model": weights.get("hemf", {}),
+        "epochs_trained": [_epochs(one) for one in runs],
+        "model": [_origin(one) for one in runs],
         "environment": environment,
         "evaluation" if evaluation else "localisation": found,
     }
+
+
+def _epochs(run: Path) -> int:
+    with open(run / "metrics.csv", encoding="utf-8") as table:
+        return len(table.readlines()) - 1
+
+
+def _origin(run: Path) -> dict:
+    return json.loads((run / "model" / "config.json").read_text(encoding="utf-8")).get("hemf", {})
 
 
 def main() -> None:
