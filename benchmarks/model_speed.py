@@ -8,7 +8,9 @@ processor's own (``--clock cpu``), which other work does not enter. On a GPU it 
 """
 
 import argparse
+import shlex
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure what the command line asks for and write it."""
     arguments = parse(argv)
     report = {
-        "command": "python benchmarks/model_speed.py " + " ".join(argv or []),
+        "command": shlex.join(
+            ["python", "benchmarks/model_speed.py", *(sys.argv[1:] if argv is None else argv)]
+        ),
         "settings": {key: value for key, value in vars(arguments).items() if key != "out"},
         "machine": machine(torch.device(arguments.device)),
         "versions": {"hemf": hemf.__version__, "torch": torch.__version__, "timm": timm.__version__},

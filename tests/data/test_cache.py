@@ -141,10 +141,13 @@ def test_a_file_that_changed_is_read_anew_and_the_old_cache_removed(data, tmp_pa
         content[-20:-16] = content[-20:-16]
         file.write_bytes(content)
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    before_removal, late = old.get("0.png"), pickle.loads(pickle.dumps(old))
     new = build(data, tmp_path / "cache")
     assert torch.equal(new.get("wide.png"), read_pixels(file))
     assert new.file != old.file
     assert not old.file.exists()
+    assert torch.equal(old.get("0.png"), before_removal)  # a run that uses it keeps it
+    assert late.get("0.png") is None  # a process that comes too late reads the files
     assert files(tmp_path / "cache") == [".json", ".lock", ".pixels"]
 
 

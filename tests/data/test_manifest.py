@@ -117,6 +117,13 @@ def test_csv_groups_stay_together_without_a_split_of_its_own(tmp_path):
     assert set(numbers(data)) == set(SPLITS)
 
 
+def test_the_row_numbers_of_a_data_frame_are_no_groups(tmp_path):
+    """They stand in a column without a name."""
+    data = load_data(csv_file(tmp_path, ",path,label,split\n0,1.png,x,train\n1,2.png,y,train\n"))
+    assert [s.group for s in data.samples] == ["", ""]
+    assert not data.groups
+
+
 def test_csv_paths_may_be_absolute(tmp_path):
     far = picture(tmp_path / "elsewhere" / "far.png")
     near = picture(tmp_path / "lists" / "near.png")

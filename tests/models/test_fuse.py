@@ -78,3 +78,19 @@ def test_a_model_that_folding_would_change_is_refused():
     torch.nn.init.normal_(model.norm.running_mean)
     with pytest.raises(ValueError, match="other outputs when folded"):
         fuse(model)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.bfloat16, 0.1)])
+def test_keeps_the_type_of_the_model(dtype, tolerance):
+    model = lively("hemf_nano").to(dtype)
+    fused, x = fuse(model), torch.randn(2, 3, 32, 32, dtype=dtype)
+    with torch.inference_mode():
+        found, expected = fused(x), model(x)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_wants_a_model_that_classifies():
+    features = timm.create_model("test_resnet", features_only=True)
+    with pytest.raises(ValueError, match="gives no single tensor"):
+        fuse(features)

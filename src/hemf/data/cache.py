@@ -56,12 +56,25 @@ class DecodedImages:
         self.places = {path: (start, *size) for path, start, size in zip(paths, ends, sizes, strict=False)}
         self.bytes = ends[-1]
 
+    def hold(self) -> None:
+        """Map the file now: then it stays, for this process and those forked from it, whoever removes it."""
+        if self.bytes:
+            _ = self._values
+
     def get(self, path: str) -> Tensor | None:
-        """Pixels, uint8 C x H x W in channels-last memory; None for an image that could not be read."""
+        """Pixels, uint8 C x H x W in channels-last memory.
+
+        Returns:
+            None for an image that could not be read, or where another run has removed the file before this
+            process came to map it.
+        """
         start, height, width = self.places[path]
         if not height:
             return None
-        values = self._values[start : start + height * width * self.channels]
+        try:
+            values = self._values[start : start + height * width * self.channels]
+        except FileNotFoundError:
+            return None
         return torch.from_numpy(values.reshape(height, width, self.channels)).permute(2, 0, 1)
 
     @functools.cached_property
@@ -117,9 +130,10 @@ def decoded_images(
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / f"{name}.lock", console)
     except OSError as error:
-        raise HemfError(f"cannot make {folder}: {error.strerror}; give another --cache_dir") from error
-    with _lock(folder / f"{name}.lock", console):
+        raise HemfError(f"cannot write into {folder}: {error.strerror}; give another --cache_dir") from error
+    with lock:
         if (found := _open(stem, console)) is None:  # else another process has just built it
             _clear(folder, name)
             _build(stem, data, paths, mode, window, console)
@@ -131,13 +145,13 @@ def decoded_images(
 
 def _images_name(data: DataSet, paths: list[str], mode: str, window: str) -> str:
     """Which images a cache holds: those of one list of files in one place, read in one way."""
-    return _digest([str(data.root.resolve()), mode, window, *paths])[:12]
+    decoders = [metadata.version(package) for package in DECODERS]  # else environments clear each other's
+    return _digest([str(data.root.resolve()), mode, window, VERSION, decoders, *paths])[:12]
 
 
 def _state(data: DataSet, paths: list[str]) -> str:
-    """In which state: anything by which their pixels could differ."""
-    decoders = [metadata.version(package) for package in DECODERS]
-    return _digest([VERSION, decoders, *(_stamp(data.root / path) for path in paths)])[:20]
+    """In which state their files are."""
+    return _digest([_stamp(data.root / path) for path in paths])[:20]
 
 
 def _stamp(file: Path) -> list[int]:
@@ -164,7 +178,9 @@ def _open(stem: Path, console: Console) -> DecodedImages | None:
                 return None
     except (OSError, ValueError):
         return None
-    return DecodedImages(pixels, about["paths"], about["sizes"], about["channels"])
+    found = DecodedImages(pixels, about["paths"], about["sizes"], about["channels"])
+    found.hold()
+    return found
 
 
 def _lock(file: Path, console: Console) -> FileLock:

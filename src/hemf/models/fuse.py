@@ -29,15 +29,21 @@ def fuse(model: nn.Module) -> nn.Module:
         model: a timm model, ours or another; it is left as it is.
 
     Returns:
-        The copy, in eval mode and without gradients, on the model's device.
+        The copy, in eval mode and without gradients, on the model's device and of its type. It is folded and
+        compared on the CPU in float32 or more, where rounding hides nothing.
 
     Raises:
-        ValueError: the outputs differ; then the model uses a layer in a way that folding does not know.
+        ValueError: the model gives no single tensor, or the outputs differ; then it uses a layer in a way
+            that folding does not know.
     """
+    weight = next(model.parameters())
     fused = copy.deepcopy(model).eval().requires_grad_(False)
+    fused = fused.to("cpu", torch.promote_types(weight.dtype, torch.float32))
     image = _example(fused)
     with torch.no_grad():
         expected = fused(image)
+        if not isinstance(expected, Tensor):
+            raise ValueError(f"{type(model).__name__} gives no single tensor here: fuse a whole classifier")
         for layer, owner, name in _layers_before_norms(fused, image):
             _fold_into_layer_before(layer, getattr(owner, name))
             setattr(owner, name, nn.Identity())
@@ -56,7 +62,7 @@ def fuse(model: nn.Module) -> nn.Module:
         raise ValueError(
             f"{type(model).__name__} gives other outputs when folded (by {error:.1e}): use it as it is"
         )
-    return fused
+    return fused.to(weight.device, weight.dtype)
 
 
 class JointStem(nn.Module):
@@ -114,7 +120,7 @@ def _layers_before_norms(model: nn.Module, image: Tensor) -> list[tuple[nn.Modul
         for name, child in owner.named_children():
             if isinstance(child, nn.Conv2d | nn.Linear):
                 hooks.append(child.register_forward_hook(partial(written, owner)))
-            elif type(child) is nn.BatchNorm2d:
+            elif type(child) is nn.BatchNorm2d and child.affine and child.track_running_stats:
                 hooks.append(child.register_forward_pre_hook(partial(read, owner, name)))
     model(image)
     for hook in hooks:
@@ -143,7 +149,8 @@ def _fold_into_expansion(module: IRMLP) -> None:
 
 def _join_projections(attention: ManhattanSelfAttention) -> None:
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    attention.qkv = nn.Linear(attention.q_proj.in_features, 3 * attention.q_proj.in_features)
+    width = attention.q_proj.in_features
+    attention.qkv = nn.Linear(width, 3 * width, dtype=attention.q_proj.weight.dtype)
     _set(attention.qkv, *(torch.cat([getattr(p, name) for p in projections]) for name in ("weight", "bias")))
     attention.q_proj = attention.k_proj = attention.v_proj = None
 

@@ -75,3 +75,12 @@ def test_folder_and_name_tell_the_source_but_not_the_class_folder(looked):
     assert known["folder"].values == ["x", "y"]
     assert known["name of the file"].values == ["a#", "b#"]
     assert known["folder"].codes.tolist() == [0, 0, 1] * 2
+
+
+@pytest.mark.parametrize(("labels", "folder"), [("12", "images_001"), ("ab", "inventory"), ("01", "site1")])
+def test_a_folder_that_holds_all_images_tells_no_class(looked, labels, folder):
+    """Though the name of a class is part of the folder's."""
+    _, looks = looked
+    looks = [look for look in looks if not isinstance(look, str)][:6]
+    samples = [Sample(f"{folder}/{i}.png", labels[i % 2]) for i in range(6)]
+    assert "folder" not in {p.name for p in properties(samples, looks)}

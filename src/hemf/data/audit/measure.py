@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from hemf.data.audit.hashes import image_hashes, small_grey
 from hemf.data.image import UnreadableImage, decode_image
+from hemf.errors import HemfError
 
 THUMBNAIL = 64
 RING = 0.03  # of the shorter side: the outermost pixels, whose brightness tells a border
@@ -136,4 +138,10 @@ class Workers:
             results: Iterable[Any] = self._pool.map(what, items, chunksize=chunk)
         else:
             results = map(what, items)
-        return list(track(results, doing, len(items), console=Console(stderr=True), transient=True))
+        try:
+            return list(track(results, doing, len(items), console=Console(stderr=True), transient=True))
+        except BrokenProcessPool as error:
+            raise HemfError(
+                "the system stopped a process that reads images, most likely for want of memory; "
+                "give fewer --workers"
+            ) from error

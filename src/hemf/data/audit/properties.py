@@ -52,7 +52,7 @@ def properties(samples: Sequence[Sample], looks: Sequence[Look]) -> list[Propert
     words = {
         "format": [x.format for x in looks],
         "mode": [x.mode for x in looks],
-        "folder": [_folder(s) for s in samples],
+        "folder": _folders(samples),
         "name of the file": [_pattern(s) for s in samples],
     }
     found = [_words(name, values) for name, values in words.items()]
@@ -77,10 +77,17 @@ def _number(name: str, kind: Literal["file", "picture"], values: list[float]) ->
     return Property(name, kind, codes, [f"{b.min():.4g} to {b.max():.4g}" for b in bins])
 
 
-def _folder(sample: Sample) -> str:
-    parts = PurePosixPath(sample.path).parent.parts
-    label = sample.label.casefold()
-    return "/".join(p for p in parts if label not in p.casefold() and split_name(p) is None)
+def _folders(samples: Sequence[Sample]) -> list[str]:
+    """Folder of each image, without the parts in which a word names any class or a split."""
+    labels = {sample.label.casefold() for sample in samples}
+
+    def tells(part: str) -> bool:
+        part = part.casefold()
+        words = {part, *re.split(r"[\W_]+", part)}
+        return split_name(part) is not None or bool(labels & words)
+
+    parents = [PurePosixPath(sample.path).parent.parts for sample in samples]
+    return ["/".join(part for part in parts if not tells(part)) for parts in parents]
 
 
 def _pattern(sample: Sample) -> str:

@@ -45,7 +45,10 @@ def verdict(found: dict[str, Any]) -> str:
     if len(sides) < 2:
         return "no split, so nothing can leak"
     if not leakage["found"]:
-        unknown = "" if found["groups"]["known"] else " (patients or lesions are unknown)"
+        known, without = found["groups"]["known"], found["groups"]["images_without"]
+        unknown = "" if known else " (patients or lesions are unknown)"
+        if known and without:
+            unknown = f" ({without:,} images name no patient or lesion)"
         return f"no leakage found between the sides of the split{unknown}"
     shares = ", ".join(
         f"{n:,} of {sides[side]['images']:,} in {side}" for side, n in leakage["images"].items() if n

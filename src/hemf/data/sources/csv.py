@@ -67,7 +67,8 @@ def read_rows(path: Path, exact: bool = False) -> list[Sample]:
     group = [name for name in GROUP_COLUMNS if name in columns]
     if len(group) > 1:
         raise HemfError(f"{path} has columns {' and '.join(group)}; keep the coarsest of them")
-    columns["group"] = columns[group[0]] if group else ""
+    if group:
+        columns["group"] = columns[group[0]]
     try:
         samples = [_sample(f"{path}, line {rows.line_num}", row, columns, exact) for row in rows]
     except csv.Error as error:
@@ -94,7 +95,7 @@ def _sample(where: str, row: dict[str, str], columns: dict[str, str], exact: boo
     if fold and not fold.isdecimal():
         raise HemfError(f"{where}: fold {fold!r} is no whole number from 0")
     number = int(fold) if fold else None
-    return Sample(value["path"], value["label"], value["group"], split_name(split) or "", number)
+    return Sample(value["path"], value["label"], value.get("group", ""), split_name(split) or "", number)
 
 
 register(Source(name="csv", read=read_csv))

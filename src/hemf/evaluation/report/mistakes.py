@@ -100,7 +100,7 @@ def _pictures(
     from hemf.data.image import read_image
     from hemf.data.transforms import eval_transform
 
-    seen = eval_transform(trained.spec)(read_image(file, trained.spec.image_mode))
+    seen = eval_transform(trained.spec)(read_image(file, trained.spec.image_mode, trained.spec.window))
     image = _as_picture(seen, trained.spec)
     if explain is None:
         return _data_uri(image), None

@@ -34,17 +34,11 @@ class MultiHeadExternalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
-        if can_stream(heads) and not self._watched():
+        if can_stream(heads, self.memory_key, self.memory_value):
             out, _ = StreamedExternalAttention.apply(heads, self.memory_key.weight, self.memory_value.weight)
         else:
             out = self._attend(heads)
         return maps(out.flatten(2).unflatten(1, x.shape[2:]))
-
-    def _watched(self) -> bool:
-        """Whether a hook waits for one of the memories, which must then run as layers."""
-        return any(
-            unit._forward_hooks or unit._forward_pre_hooks for unit in (self.memory_key, self.memory_value)
-        )
 
     def _attend(self, heads: Tensor) -> Tensor:
         """Attend from tokens (B, H * W, heads, width), with all scores in memory at once."""

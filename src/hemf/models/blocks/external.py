@@ -2,21 +2,38 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from .layers import full_precision
 
 HEADROOM = 60.0  # exp(60) x 10^11 tokens fit into float32, and scores 147 below their unit's highest survive
 
 
-def can_stream(heads: Tensor) -> bool:
+def can_stream(heads: Tensor, *memories: nn.Module) -> bool:
     """Whether ``StreamedExternalAttention`` should stand for the form that is written out.
 
-    It should on a CPU; a GPU prefers few large steps, and compilers and exporters make their own of them.
+    It should on a CPU; a GPU prefers few large steps, and compilers, exporters and function transforms make
+    their own of them. The memories must be plain layers that nobody has replaced or waits for with a hook.
     """
-    return heads.device.type == "cpu" and not torch.compiler.is_compiling()
+    if (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or heads.device.type != "cpu"
+        or not len(heads)
+    ):
+        return False
+    plain = all(type(m) is nn.Linear and not (m._forward_hooks or m._forward_pre_hooks) for m in memories)
+    return plain and not torch._C._are_functorch_transforms_active()
+
+
+def written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """External attention from tokens x (B, N, heads, width), with all scores in memory at once."""
+    scores = F.linear(x, key)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
+    return F.linear(attention.to(x.dtype), value)
 
 
 class StreamedExternalAttention(torch.autograd.Function):
@@ -47,16 +64,21 @@ class StreamedExternalAttention(torch.autograd.Function):
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
         x, key, value, out, logarithms = ctx.saved_tensors
-        grad_x, grad_key, grad_value = torch.empty_like(x), torch.zeros_like(key), torch.zeros_like(value)
+        if torch.is_grad_enabled():  # for a second derivative
+            wanted = [t for t, needed in zip((x, key, value), ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(written_out(x, key, value), wanted, grad, create_graph=True))
+            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+        grad_x = torch.empty_like(x)
+        grad_key, grad_value = (torch.zeros_like(t, dtype=logarithms.dtype) for t in (key, value))
         for image in range(len(x)):
             one = (x[image], key, value, out[image], logarithms[image], grad[image])
-            grad_x[image], key_part, value_part = _backward(*(t.to(logarithms.dtype) for t in one))
+            with full_precision("cpu"):
+                grad_x[image], key_part, value_part = _backward(*(t.to(logarithms.dtype) for t in one))
             grad_key += key_part
             grad_value += value_part
-        return grad_x, grad_key, grad_value
+        return grad_x, grad_key.to(key.dtype), grad_value.to(value.dtype)
 
 
 def _attend(x: Tensor, key: Tensor, value: Tensor, out: Tensor) -> Tensor:
