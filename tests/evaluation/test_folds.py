@@ -130,3 +130,12 @@ def test_a_fold_that_is_not_trained_stops_the_evaluation(folds_run: Path) -> Non
 def test_only_what_the_folds_left_out_is_measured(folds_run: Path, options: dict) -> None:
     with pytest.raises(HemfError, match=r"is a cross-validation.* give one of its runs, such as .*fold0"):
         hemf.evaluate(str(folds_run), **PLAIN, **options)
+
+
+def test_folds_that_calibrate_are_said_to(folds_run: Path) -> None:
+    own = hemf.calibrate(str(folds_run / "fold1"), coverage=0.5, split="val", **PLAIN)
+    found = hemf.evaluate(str(folds_run), **PLAIN)
+    assert found.report["calibration"]["fold_temperatures"] == [None, own.temperature, None]
+    assert found.report["fitted_calibration"] is False
+    page = (found.folder / "report.html").read_text(encoding="utf-8")
+    assert "The models of 1 of 3 folds calibrate their probabilities." in page

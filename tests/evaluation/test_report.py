@@ -14,7 +14,7 @@ from hemf.errors import HemfError
 from hemf.evaluation.inference import load_trained
 from hemf.evaluation.metrics import classification_metrics
 from hemf.evaluation.report import Mistake, picture_mistakes, worst, write_report
-from hemf.evaluation.report.parts import Section, Sentences
+from hemf.evaluation.report.parts import Code, Section, Sentences
 from hemf.evaluation.report.write import render
 
 HOSTILE = [
@@ -274,3 +274,31 @@ def test_a_model_without_heat_maps_keeps_its_pictures(made_run: Path) -> None:
 def test_any_text_of_a_section_is_escaped(text: str) -> None:
     page = Page(render(text, [Section("Title", [Sentences([text])])]))
     assert [tag for tag, _ in page.elements].count("p") == 3
+
+
+def test_lines_of_code_stay_lines() -> None:
+    text = render("Title", [Section("Options", [Code("config.yaml", "seed: 1\nname: <x>\u202e")])])
+    assert "<code>seed: 1\nname: &lt;x&gt;\N{REPLACEMENT CHARACTER}</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"temperature": 1.25, "fitted_on": {"data": "other", "split": "all", "n": 40}},
+            "Logits are divided by the temperature 1.250, fitted on 40 images of other.",
+        ),
+        (
+            {"temperature": None, "fold_temperatures": [1.2, 0.9]},
+            "Each fold's probabilities are calibrated by its own model.",
+        ),
+        (
+            {"temperature": None, "fold_temperatures": [None, None]},
+            "The probabilities are the model's own: no temperature was fitted.",
+        ),
+    ],
+)
+def test_says_how_probabilities_were_calibrated(tmp_path: Path, changes: dict, says: str) -> None:
+    report, _ = case(["a", "b", "c"])
+    calibration = EXTRA["Calibration"]["calibration"] | changes
+    assert says in page_of(tmp_path, report | {"calibration": calibration}).text_of("p")

@@ -30,8 +30,9 @@ def pool(
         reports: what each fold's ``metrics.json`` holds.
 
     Returns:
-        The report: that of a run, with ``folds`` (number, images and every measure of each) and
-        ``across_folds`` (mean and standard deviation of every measure over the folds that have it); N labels
+        The report: that of a run, with ``folds`` (number, images and every measure of each),
+        ``across_folds`` (mean and standard deviation of every measure over the folds that have it) and, in
+        ``calibration``, ``fold_temperatures`` (None where a fold's model is not calibrated); N labels
         and N x K probabilities in the manifest's order.
     """
     found = [read_predictions(folder / "predictions.csv") for folder in folders]
@@ -45,7 +46,8 @@ def pool(
         **_provenance(data, reports),
         "run": str(path),
         **classification_metrics(labels, probabilities, data.classes),
-        "calibration": calibration_entry(labels, probabilities),
+        "calibration": calibration_entry(labels, probabilities)
+        | {"fold_temperatures": [one["calibration"]["temperature"] for one in reports]},
         "folds": folds,
         "across_folds": {name: _spread([one[name] for one in folds]) for name in reports[0]["metrics"]},
         "seconds": seconds,
@@ -80,5 +82,6 @@ def _provenance(data: DataSet, reports: Sequence[dict[str, Any]]) -> dict[str, A
         "images_of_those_groups": sum(data.leaks().values()) if data.groups else None,
         "images_trained_on": sum(trained_on),
         "chose_checkpoint": any(report["chose_checkpoint"] for report in reports),
+        "fitted_calibration": any(report["fitted_calibration"] for report in reports),
         "data": {"name": data.name, "hash": data.hash, "own": True},
     }

@@ -19,7 +19,8 @@ def reliability_figure(calibration: dict[str, Any], title: str = "") -> Figure:
     The bars are Wilson's 95% intervals; on the dotted line a model is as often right as it says.
 
     Args:
-        calibration: the entry of ``metrics.json``, with ``bins``, ``ece`` and ``uncalibrated``.
+        calibration: the entry of ``metrics.json``, with ``bins``, ``ece``, ``uncalibrated`` and, of folds,
+            ``fold_temperatures``.
         title: what it is of, in one line.
     """
     before = calibration["uncalibrated"]
@@ -32,7 +33,9 @@ def reliability_figure(calibration: dict[str, Any], title: str = "") -> Figure:
         upper.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=1, linestyle=":")
         if before is not None:
             _points(upper, before, "as trained", GREY, "s", "--")
-        _points(upper, calibration, "calibrated" if before else "the model", COLOURS[0], "o", "-")
+        of_folds = calibration.get("fold_temperatures") or []
+        mended = before is not None or any(one is not None for one in of_folds)
+        _points(upper, calibration, "calibrated" if mended else "the model", COLOURS[0], "o", "-")
         upper.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         upper.set_xlabel("confidence (probability of the predicted class)")
         upper.set_ylabel("accuracy")

@@ -92,19 +92,13 @@ def calibration(material: Material) -> list[Part]:
     found = material.report.get("calibration")
     if not found:
         return []
-    temperature = found.get("temperature")
-    line = (
-        "The probabilities are the model's own: no temperature was fitted."
-        if temperature is None
-        else f"Logits are divided by the temperature {temperature:.3f}, fitted on validation images."
-    )
     figure = picture(
         material.folder / "reliability.svg",
         "Reliability diagram: accuracy against confidence. The table of bins below holds its values.",
         "On the diagonal, confidence is what it promises; below it the model is too sure of itself.",
     )
     bins = [Tabular(table, folded=True) for table in tables.bins_table(material.report)]
-    lines = [line, *(found.get("left_out") or ())]
+    lines = [_temperature(found), *(found.get("left_out") or ())]
     return [Sentences(lines), *map(Tabular, tables.calibration_tables(material.report)), *figure, *bins]
 
 
@@ -125,7 +119,8 @@ def operating_points(material: Material) -> list[Part]:
     if not points:
         return []
     chosen = sorted({str(point["chosen_on"]) for point in points if point.get("chosen_on")})
-    lines = [f"The thresholds were chosen on: {', '.join(chosen)}. The values are those of this split."]
+    where = _fitted_on(material.report.get("calibration") or {}) or f"the split {', '.join(chosen)}"
+    lines = [f"The thresholds were chosen on {where}. The values are those of this split."]
     return [*([Sentences(lines)] if chosen else []), *map(Tabular, tables.points_tables(material.report))]
 
 
@@ -163,6 +158,29 @@ SECTIONS = {
     "Worst mistakes": worst_mistakes,
     "How this was made": made_with,
 }
+
+
+def _temperature(found: Mapping[str, Any]) -> str:
+    """What was done to the probabilities."""
+    temperature, where = found.get("temperature"), _fitted_on(found)
+    if temperature is not None:
+        by = f"Logits are divided by the temperature {temperature:.3f}"
+        return f"{by}, fitted on {where}." if where else f"{by}."
+    of_folds = found.get("fold_temperatures") or []
+    if calibrated := [one for one in of_folds if one is not None]:
+        if len(calibrated) == len(of_folds):
+            return "Each fold's probabilities are calibrated by its own model."
+        return f"The models of {len(calibrated)} of {len(of_folds)} folds calibrate their probabilities."
+    return "The probabilities are the model's own: no temperature was fitted."
+
+
+def _fitted_on(found: Mapping[str, Any]) -> str | None:
+    """The images that a calibration was fitted on; None where that is not known."""
+    about = found.get("fitted_on")
+    if not about:
+        return None
+    side = "" if about["split"] == "all" else f"{about['split']} "
+    return f"{about['n']} {side}images of {about['data']}"
 
 
 def _setting(value: Any) -> str:
