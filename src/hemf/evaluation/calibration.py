@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import brier_score_loss, log_loss
 from torch import Tensor
 
 from hemf.evaluation.metrics import measure
@@ -101,13 +100,13 @@ def confidence_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[st
         Those measures, and ``bins`` with ``low``, ``high``, ``n``, ``confidence`` and ``accuracy``, the last
         two None in an empty bin.
     """
-    n, every = len(labels), range(probabilities.shape[1])
+    n = len(labels)
     bins = reliability_bins(labels, probabilities)
     error = sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins if b["n"]) / n
     return {
         "ece": measure(error, n),
-        "brier": measure(brier_score_loss(labels, probabilities, labels=every), n),
-        "log_loss": measure(log_loss(labels, probabilities, labels=every), n),
+        "brier": measure(brier_of(labels, probabilities).mean(), n),
+        "log_loss": measure(log_loss_of(labels, probabilities).mean(), n),
         "bins": bins,
     }
 
@@ -118,8 +117,7 @@ def reliability_bins(
     """Images by the probability of the predicted class, in bins (low, high] of equal width."""
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
-    edges = np.linspace(0, 1, number + 1)
-    where = np.searchsorted(edges[1:-1], confidence, side="left")
+    edges, where = np.linspace(0, 1, number + 1), bin_of(confidence, number)
     bins = []
     for i in range(number):
         inside = where == i
@@ -134,3 +132,20 @@ def reliability_bins(
             }
         )
     return bins
+
+
+def bin_of(confidence: np.ndarray, number: int = BINS) -> np.ndarray:
+    """Bin of each of N confidences: (low, high] of equal width, from 0."""
+    return np.searchsorted(np.linspace(0, 1, number + 1)[1:-1], confidence, side="left")
+
+
+def brier_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """What each of N images adds to the Brier score."""
+    k = probabilities.shape[1]
+    return ((probabilities - np.eye(k)[labels]) ** 2).sum(1) / (2 if k == 2 else 1)
+
+
+def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the true class's probability, bounded as scikit-learn does; N values."""
+    smallest = np.finfo(probabilities.dtype).eps
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], smallest, 1 - smallest))

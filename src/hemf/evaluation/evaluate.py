@@ -100,6 +100,7 @@ def evaluate(
 def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluation:
     """A cross-validation: each fold on its own test images, then all images."""
     from hemf.data.manifest import DataSet
+    from hemf.evaluation.confidence_intervals import add_confidence_intervals
     from hemf.evaluation.folds import pool
     from hemf.evaluation.intervals import add_intervals
     from hemf.evaluation.report.mistakes import MOST
@@ -109,9 +110,9 @@ def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluatio
     report, labels, probabilities = pool(
         path, data, [one.folder for one, _ in of_folds], [one.report for one, _ in of_folds]
     )
-    add_intervals(
-        report, labels, probabilities, [s.group for s in data.samples], how["resamples"], how["seed"]
-    )
+    drawn = ([s.group for s in data.samples], how["resamples"], how["seed"])
+    add_intervals(report, labels, probabilities, *drawn)
+    add_confidence_intervals(report, labels, probabilities, *drawn)
     mistakes = sorted((one for _, found in of_folds for one in found), key=lambda one: -one.probability)
     _write(folder, report, data.samples, labels, probabilities, path, mistakes[:MOST])
     return Evaluation("test", report["n"], report["metrics"], report, folder)
@@ -131,11 +132,13 @@ def _measured(
 ) -> tuple[Evaluation, list["Mistake"]]:
     """A run on one split, everything but the screen; and its worst mistakes."""
     from hemf.evaluation.calibration import all_probabilities, confidence_report, shares_images
+    from hemf.evaluation.confidence_intervals import add_confidence_intervals
     from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.intervals import add_intervals
     from hemf.evaluation.metrics import classification_metrics
     from hemf.evaluation.report import picture_mistakes
+    from hemf.training.calibration import UNCALIBRATED
     from hemf.training.folder import open_run
 
     opened = open_run(run)
@@ -162,7 +165,10 @@ def _measured(
         "images_per_second": len(samples) / seconds,
         **used,
     }
-    add_intervals(report, labels, probabilities, [s.group for s in samples], resamples, seed)
+    drawn = ([s.group for s in samples], resamples, seed)
+    add_intervals(report, labels, probabilities, *drawn)
+    before = None if calibration.temperature is None else all_probabilities(UNCALIBRATED, logits)
+    add_confidence_intervals(report, labels, probabilities, *drawn, calibration, before)
     folder = _folder(opened, None if data is None else images.name, fold, split)
     if data is not None:
         write_groups(folder / "groups.csv", samples)

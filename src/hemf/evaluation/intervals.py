@@ -1,6 +1,6 @@
 """A 95% interval for every measure of an evaluation.
 
-Proportions of independent images (accuracy, sensitivity, specificity, precision, where no patient or lesion
+Proportions of independent images (accuracy, sensitivity, coverage and so on, where no patient or lesion
 is known) keep Wilson's interval: at 0 or 1, or on few images, the bootstrap's is too narrow. Everything else
 has the 2.5% and 97.5% quantiles of a bootstrap, stratified by class (``resampling``). With groups these
 resample patients or lesions; where a proportion is then 0 or 1, so that all resamples agree, it has Wilson's
@@ -67,19 +67,19 @@ def add_intervals(
     )
     predictions = probabilities.argmax(1)
     for name, values in split.items():
-        _give(report["metrics"][name], values, units, np.ones(len(labels), dtype=bool))
+        give_interval(report["metrics"][name], values, units, np.ones(len(labels), dtype=bool))
     for k, values in of_classes.items():
         measures = report["per_class"][classes[k]]
         under = {"precision": predictions == k, "recall": labels == k, "specificity": labels != k}
         for name, one in values.items():
             single = in_class[classes[k]] == 1 and name != "specificity"
-            _give(measures[name], one, units, under.get(name), single)
+            give_interval(measures[name], one, units, under.get(name), single)
 
 
-def _give(
+def give_interval(
     measure: dict[str, Any], values: np.ndarray, units: Units, images: np.ndarray | None, single: bool = False
 ) -> None:
-    """Interval of one measure.
+    """Give one measure its interval, or say why it has none.
 
     Args:
         measure: it is changed; one that has Wilson's interval is a proportion.

@@ -92,7 +92,7 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
 
 def interval_lines(intervals: dict[str, Any]) -> list[str]:
     """How the 95% intervals came about, and which of them rest on little, in sentences."""
-    wilson = "Wilson's formula for accuracy, sensitivity, specificity and precision"
+    wilson = "Wilson's formula for accuracy, sensitivity, precision, coverage and other shares"
     if not intervals["resamples"]:
         return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
     grouped = intervals["unit"] == "group"

@@ -35,7 +35,7 @@ def _confidence(found: dict[str, Any]) -> Table:
     ours = "value" if before is None else f"at temperature {temperature:.3f}"
     table = Table("confidence", *(["as trained"] if before else []), ours, "n", box=box.SIMPLE_HEAD)
     for name, words in CONFIDENCE.items():
-        values = [f"{one[name]['value']:.3f}" for one in ([before] if before else []) + [found]]
+        values = [measure_text(one[name]) for one in ([before] if before else []) + [found]]
         table.add_row(words, *values, str(found[name]["n"]))
     return table
 
@@ -45,7 +45,7 @@ def _refusal(found: dict[str, Any]) -> str:
     return (
         f"Prediction sets for a coverage of {found['target']:g} hold the true class in "
         f"{measure_text(found['coverage'])} of {found['coverage']['n']} images, and "
-        f"{found['mean_size']['value']:.2f} classes on average. The model abstains in "
+        f"{measure_text(found['mean_size'])} classes on average. The model abstains in "
         f"{measure_text(found['abstained'])}; where it answers, its accuracy is {measure_text(answered)} "
         f"(n = {answered['n']})."
     )
@@ -67,5 +67,4 @@ def _operating_points(points: list[dict[str, Any]]) -> Table:
 def _over_interval(measure: dict[str, Any]) -> str:
     if measure["value"] is None:
         return f"–\n{measure['reason']}"
-    low, high = measure["ci95"]
-    return f"{measure['value']:.3f}\n{low:.3f}–{high:.3f}"
+    return f"{measure['value']:.3f}\n{'–'.join(f'{bound:.3f}' for bound in measure.get('ci95', ()))}"
