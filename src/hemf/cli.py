@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hemf.errors import HemfError
+from hemf.text import printable
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (HemfError, OSError) as error:
         if debug:
             raise
-        print(f"hemf {name}: error: {error}", file=sys.stderr)
+        print(f"hemf {name}: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:

@@ -197,3 +197,19 @@ def test_what_is_missing_is_named(three, tmp_path):
         hemf.compare(three, split="val")
     with pytest.raises(HemfError, match=r"no split '\.\./test'"):
         hemf.compare(three, split="../test")
+
+
+def test_the_file_to_write_must_be_json(three: list[str], tmp_path: Path) -> None:
+    with pytest.raises(HemfError, match=r"table.md does not end in .json"):
+        hemf.compare(three, out=str(tmp_path / "table.md"))
+
+
+def test_says_how_the_split_was_made_and_whether_it_leaks(tmp_path: Path) -> None:
+    samples = some()
+    about = {"split_method": "random", "groups_on_two_sides": 2, "images_of_those_groups": 5}
+    runs = [
+        evaluated(tmp_path / name, samples, model(samples, 1.0, i), **about) for i, name in enumerate("ab")
+    ]
+    notes = hemf.compare(runs, resamples=100).report["notes"]
+    assert "Split method: random." in notes
+    assert any("5 of these 90 images show patients or lesions (2)" in note for note in notes)

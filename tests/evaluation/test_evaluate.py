@@ -184,3 +184,50 @@ def test_batch_size_and_workers_change_nothing_that_matters(made_run: Path) -> N
     two = rows_of(hemf.evaluate(str(made_run), **PLAIN).folder)
     for a, b in zip(one, two, strict=True):
         assert [float(a[c]) for c in "abc"] == pytest.approx([float(b[c]) for c in "abc"], abs=1e-6)
+
+
+def copied(run: Path, folder: Path, **info) -> Path:
+    """The run's images elsewhere under other names, all of them for testing."""
+    data = DataSet.load(run)
+    (folder / "files").mkdir(parents=True)
+    for i, s in enumerate(data.samples):
+        shutil.copy(data.path(s), folder / "files" / f"{i}.png")
+    data.samples = [replace(s, path=f"{i}.png", split="test") for i, s in enumerate(data.samples)]
+    data.root, data.info = folder / "files", info
+    data.save(folder)
+    return folder
+
+
+def test_copies_of_training_images_count_as_trained_on(made_run: Path, tmp_path: Path) -> None:
+    copy = str(copied(made_run, tmp_path / "copy"))
+    report = hemf.evaluate(str(made_run), data=copy, **PLAIN).report
+    assert report["images_trained_on"] == 6
+    assert report["images_of_groups_trained_on"] is None
+    with pytest.raises(HemfError, match="trained on 6 of these 24 images"):
+        hemf.calibrate(str(made_run), data=copy, split="test", **PLAIN)
+
+
+def test_other_images_of_training_patients_are_counted_where_the_source_is_one(
+    made_run: Path, tmp_path: Path, capsys
+) -> None:
+    data = DataSet.load(made_run)
+    data.info["source"] = "hospital"
+    data.save(made_run)
+    copy = copied(made_run, tmp_path / "copy", source="hospital")
+    report = hemf.evaluate(str(made_run), data=str(copy), **PLAIN).report
+    assert report["images_of_groups_trained_on"] == 7  # the six, and the one of p5 in the run's test split
+    said = " ".join(capsys.readouterr().out.split())
+    assert "7 of these 24 images show patients or lesions that the run was trained on" in said
+    assert "No patient or lesion is on two sides of its own split." in said
+
+
+def test_its_own_validation_images_chose_the_checkpoint_by_whatever_path(made_run: Path) -> None:
+    report = hemf.evaluate(str(made_run), split="val", data=str(made_run), **PLAIN).report
+    assert report["chose_checkpoint"] is True
+
+
+def test_a_negative_seed_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(HemfError, match="the seed is -1; give 0 or more"):
+        hemf.evaluate(str(tmp_path), seed=-1)
+    with pytest.raises(HemfError, match="the seed is -1; give 0 or more"):
+        hemf.compare(["a", "b"], seed=-1)

@@ -260,3 +260,13 @@ def test_weights_that_are_not_finite_are_an_error():
     nn.init.constant_(model.channels.weight, float("nan"))
     with pytest.raises(HemfError, match="not finite"):
         heat_maps(model, torch.ones(1, 3, 16, 16), [0], "body")
+
+
+def test_too_large_a_batch_is_an_error_that_says_so(monkeypatch):
+    def too_large(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = timm.create_model("test_resnet", num_classes=3)
+    monkeypatch.setattr(model, "forward", too_large)
+    with pytest.raises(HemfError, match=r"heat maps of 2 images do not fit .* --batch_size"):
+        heat_maps(model, torch.zeros(2, 3, 32, 32))

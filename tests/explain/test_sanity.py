@@ -70,3 +70,10 @@ def test_rank_correlation_is_scipys_and_undefined_for_constant_maps():
 def test_a_model_without_an_order_of_parts_is_an_error():
     with pytest.raises(HemfError, match="--perturb 0"):
         next(cascade(nn.Linear(2, 2), nn.Linear(2, 2)))
+
+
+def test_a_batch_of_one_has_no_other_image_to_compare_with():
+    torch.manual_seed(0)
+    found = randomised_similarities(nano(0), nano(1), torch.randn(1, 3, 64, 64), [0], "stages.2.fusion")
+    assert np.isnan(found["another image"]["spearman"]).tolist() == [True]
+    assert np.isnan(found["another image"]["ssim"]).tolist() == [True]

@@ -156,3 +156,14 @@ def test_resume_refuses_other_folds(train, patients):
         hemf.train(resume=str(run.path))
     assert json.loads((run.path / "dataset.json").read_text())["hash"] != DataSet.load(run.path).hash
     assert RunConfig.of(str(run.path / "config.yaml")).fold is None
+
+
+def test_folds_share_the_cache_of_the_prepared_data(train, patients):
+    run = train(data=str(patients), folds=2, epochs=1, cache=True)
+    for path in (run.path, *(fold.path for fold in run.folds)):
+        assert RunConfig.of(str(path / "config.yaml")).cache_dir == str(patients / "cache")
+    assert (patients / "cache").is_dir()
+    assert not (run.path / "cache").exists()
+    hemf.train(resume=str(run.path), epochs=2)
+    assert RunConfig.of(str(run.folds[1].path / "config.yaml")).cache_dir == str(patients / "cache")
+    assert not (run.path / "cache").exists()

@@ -57,7 +57,7 @@ def calibrate(
     from rich.text import Text
 
     from hemf.evaluation.calibration import confidence_report
-    from hemf.evaluation.images import images_of, labels_of, logits_of, samples_of, trained_on
+    from hemf.evaluation.images import images_of, is_own, labels_of, logits_of, samples_of, trained_on
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.show_calibration import show_calibration
     from hemf.models.hub import add_to_config
@@ -79,7 +79,7 @@ def calibrate(
         trained, images, samples, batch_size, workers, precision, device, words="calibrating"
     )
     labels = labels_of(samples, trained.classes)
-    chose = data is None and opened.config.val_split == split
+    chose = is_own(opened, images) and opened.config.val_split == split
     about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
     found = fit_calibration(
         logits, labels, trained.classes, about, coverage, sensitivity, specificity, halves

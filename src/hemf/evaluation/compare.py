@@ -61,7 +61,11 @@ def compare(
     """
     from hemf.evaluation.comparison import compare_predictions
     from hemf.evaluation.comparison_tables import tables
+    from hemf.evaluation.resampling import check_draws
 
+    check_draws(resamples, seed)
+    if out is not None and Path(out).suffix != ".json":
+        raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise HemfError("give two or more different runs to compare")
     reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
@@ -174,6 +178,7 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
     notes = [
         "Differences: the first model less the second. Intervals and p of the measures: paired bootstrap, "
         f"{intervals['resamples']} resamples of {drawn}, stratified by class.",
+        *_split_notes(reports[0]),
         "Holm's correction goes over the pairs of models, for each test by itself.",
     ]
     if intervals["unit"] == "group":
@@ -188,4 +193,18 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
             notes.append(f"Warning: {run} was trained on {report['images_trained_on']} of these images.")
         if report.get("chose_checkpoint"):
             notes.append(f"Warning: these images chose the checkpoint of {run}, so its numbers are too good.")
+    return notes
+
+
+def _split_notes(report: dict[str, Any]) -> list[str]:
+    """How the split was made, and whether it leaks."""
+    groups, images = report.get("groups_on_two_sides"), report.get("images_of_those_groups")
+    notes = [f"Split method: {report.get('split_method') or 'unknown'}."]
+    if groups:
+        share = f"{images} of these {report['n']} images"
+        notes.append(f"Warning: {share} show patients or lesions ({groups}) that are on another side too.")
+    elif groups == 0:
+        notes.append("No patient or lesion is on two sides of the split.")
+    else:
+        notes.append("Whether a patient or lesion is on two sides of the split is unknown.")
     return notes

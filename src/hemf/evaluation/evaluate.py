@@ -82,8 +82,10 @@ def evaluate(
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
     """
+    from hemf.evaluation.resampling import check_draws
     from hemf.training.folder import fold_paths
 
+    check_draws(resamples, seed)
     how = {"batch_size": batch_size, "precision": precision, "workers": workers, "device": device}
     how |= {"resamples": resamples, "seed": seed}
     folds = fold_paths(run)
@@ -104,7 +106,12 @@ def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluatio
     from hemf.evaluation.folds import pool
     from hemf.evaluation.intervals import add_intervals
     from hemf.evaluation.report.mistakes import MOST
+    from hemf.training.folder import is_model
 
+    if unfinished := [fold for fold in folds if not is_model(fold / "model")]:
+        raise HemfError(
+            f"{unfinished[0]} has not finished; continue the cross-validation with hemf train --resume {path}"
+        )
     of_folds = [_measured(str(fold), "test", None, None, **how) for fold in folds]
     data, folder = DataSet.load(path), path / "evaluation" / "test"
     report, labels, probabilities = pool(
@@ -192,10 +199,12 @@ def _provenance(
 
     ``groups_on_two_sides`` counts the patients or lesions of this split that are on another side too (None
     where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
-    images of this split that the run was trained on (None where the run is not at hand), and
-    ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this very split.
+    images of this split that the run was trained on (None where the run is not at hand),
+    ``images_of_groups_trained_on`` those of another data set of the same source whose patient or lesion the
+    run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this
+    very split.
     """
-    from hemf.evaluation.images import trained_on
+    from hemf.evaluation.images import is_own, shows_trained_groups, trained_on
 
     groups = images.leaking_groups() if images.groups and split != "all" else {}
     known = bool(images.groups) and split != "all"
@@ -206,7 +215,8 @@ def _provenance(
         "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
         "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
         "images_trained_on": trained_on(opened, images, samples),
-        "chose_checkpoint": own and opened.config.val_split == split,
+        "images_of_groups_trained_on": None if own else shows_trained_groups(opened, images, samples),
+        "chose_checkpoint": is_own(opened, images) and opened.config.val_split == split,
         "data": {"name": images.name, "hash": images.hash, "own": own},
     }
 

@@ -1,6 +1,10 @@
 """The images that an evaluation or a calibration looks at, their labels, and what the model makes of them."""
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +19,9 @@ from hemf.training.precision import resolve_precision
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet, Sample
     from hemf.training.folder import OpenRun
+
+NAMELESS = (None, "folder", "csv")
+"""Sources that do not say whose patients they name."""
 
 
 def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
@@ -68,14 +75,60 @@ def labels_of(samples: Sequence["Sample"], classes: Sequence[str]) -> np.ndarray
 
 
 def trained_on(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
-    """How many of the samples the run was trained on; None where only its model is at hand."""
+    """How many of the samples the run was trained on; None where only its model is at hand.
+
+    These are the training files themselves and copies of them, byte for byte.
+    """
     from hemf.data.manifest import DataSet
 
     if opened.path is None:
         return None
     ours = DataSet.load(opened.path)
     files = {ours.path(s) for s in ours.subset("train")}
-    return sum(images.path(s) in files for s in samples)
+    of_size = defaultdict(list)
+    for file in files:
+        if file.is_file():
+            of_size[file.stat().st_size].append(file)
+    digest = cache(_digest)
+
+    def is_known(file: Path) -> bool:
+        if file in files:
+            return True
+        alike = of_size.get(file.stat().st_size, []) if file.is_file() else []
+        return any(digest(file) == digest(one) for one in alike)
+
+    return sum(is_known(images.path(s)) for s in samples)
+
+
+def _digest(file: Path) -> bytes:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
+
+
+def shows_trained_groups(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
+    """How many of the samples show a patient or lesion that the run was trained on.
+
+    None where that cannot be known: no groups, only the model at hand, or data sets of different or nameless
+    sources, where the same name may mean different patients.
+    """
+    from hemf.data.manifest import DataSet
+
+    if opened.path is None:
+        return None
+    ours = DataSet.load(opened.path)
+    source = images.info.get("source")
+    same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
+    if not same or not images.groups:
+        return None
+    trained = {s.group for s in ours.subset("train") if s.group}
+    return sum(s.group in trained for s in samples)
+
+
+def is_own(opened: "OpenRun", images: "DataSet") -> bool:
+    """Whether these are the run's own images in its own split."""
+    from hemf.data.manifest import DataSet
+
+    return opened.path is not None and DataSet.load(opened.path).hash == images.hash
 
 
 def logits_of(

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hemf.errors import HemfError
 from hemf.evaluation.metrics import proportion
-from hemf.evaluation.resampling import Units, resample, units_of
+from hemf.evaluation.resampling import Units, check_draws, resample, units_of
 from hemf.evaluation.weighted import WeightedMeasures, on_resamples
 
 RESAMPLES = 2000
@@ -44,10 +43,9 @@ def add_intervals(
         seed: of the resamples.
 
     Raises:
-        HemfError: a negative number of resamples.
+        HemfError: a negative number of resamples, or a negative seed.
     """
-    if resamples < 0:
-        raise HemfError(f"cannot draw {resamples} resamples; give 2000, or 0 for no bootstrap")
+    check_draws(resamples, seed)
     units, classes = units_of(labels, groups), report["classes"]
     in_class = {c: units.among(labels == k) for k, c in enumerate(classes) if (labels == k).any()}
     report["intervals"] = {

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hemf.errors import HemfError
+
 BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
 
 
@@ -56,6 +58,18 @@ def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
     stratum = np.where(low == high, low, -1)
     strata = [np.flatnonzero(stratum == one) for one in np.unique(stratum)]
     return Units(of_image, strata, grouped=any(groups))
+
+
+def check_draws(resamples: int, seed: int) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        HemfError: a negative number of resamples, or a negative seed.
+    """
+    if resamples < 0:
+        raise HemfError(f"cannot draw {resamples} resamples; give 2000, or 0 for no bootstrap")
+    if seed < 0:
+        raise HemfError(f"the seed is {seed}; give 0 or more")
 
 
 def resample(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:

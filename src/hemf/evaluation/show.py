@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hemf.evaluation.show_calibration import show_calibration
+from hemf.text import printable
 
 HEADLINE = {
     "accuracy": "accuracy",
@@ -50,11 +51,11 @@ def show(report: dict[str, Any], folder: Path) -> None:
     """
     console = Console()
     for line in provenance_lines(report):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
     console.print(_headline(report["metrics"]))
     console.print(_classes(report["per_class"]))
     for line in interval_lines(report["intervals"]):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
     if "calibration" in report:
         show_calibration(console, report)
     model = report["run"]
@@ -73,13 +74,21 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
     groups, images = report["groups_on_two_sides"], report["images_of_those_groups"]
     if groups:
         share = f"{images} of these {n} images ({images / n:.1%})"
-        lines.append(f"Warning: {share} show patients or lesions ({groups}) that are on another side too.")
+        of = "" if report["data"]["own"] else " of its own split"
+        lines.append(
+            f"Warning: {share} show patients or lesions ({groups}) that are on another side{of} too."
+        )
     elif groups == 0:
-        lines.append("No patient or lesion is on two sides of the split.")
+        of = "the" if report["data"]["own"] else "its own"
+        lines.append(f"No patient or lesion is on two sides of {of} split.")
     elif split != "all":
         lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
     if report["images_trained_on"]:
         lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {n} images.")
+    if known := report.get("images_of_groups_trained_on"):
+        lines.append(
+            f"Warning: {known} of these {n} images show patients or lesions that the run was trained on."
+        )
     if report["chose_checkpoint"]:
         lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
     if report.get("fitted_calibration"):
@@ -125,7 +134,7 @@ def _classes(per_class: dict[str, Any]) -> Table:
         n = "0, absent" if of_class["absent"] else str(of_class["n"])
         cells = [of_class[measure] for measure in OF_CLASS]
         intervals = [_interval(one, 2, "–").replace("0.", ".") for one in cells]
-        table.add_row(Text(name), n, *map("{}\n{}".format, map(_number, cells), intervals))
+        table.add_row(Text(printable(name)), n, *map("{}\n{}".format, map(_number, cells), intervals))
     return table
 
 

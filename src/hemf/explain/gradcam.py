@@ -84,6 +84,22 @@ def layer_heat_maps(
     method: Method = "gradcam++",
 ) -> list[np.ndarray]:
     """The heat at several layers from one pass; arguments and errors are those of ``heat_maps``."""
+    try:
+        return _layer_heat_maps(model, images, targets, layers, method)
+    except torch.OutOfMemoryError as error:
+        raise HemfError(
+            f"the heat maps of {len(images)} images do not fit into the device's memory; "
+            "give a smaller --batch_size"
+        ) from error
+
+
+def _layer_heat_maps(
+    model: nn.Module,
+    images: Tensor,
+    targets: Sequence[int] | None,
+    layers: Sequence[str],
+    method: Method,
+) -> list[np.ndarray]:
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
         images = images.detach().to(device, torch.float32).clone().requires_grad_()
@@ -102,6 +118,8 @@ def layer_heat_maps(
             classes = logits.argmax(1).tolist() if targets is None else _checked(targets, logits)
             try:
                 found = cam(classes, logits, normalized=False)
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 raise HemfError(
                     f"the class does not depend on {' or '.join(layers)}; choose another --layer"

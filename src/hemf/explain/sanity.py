@@ -110,7 +110,7 @@ def randomised_similarities(
     Returns:
         By part, in the order in which they go, ``spearman`` and ``ssim`` of B values; at last, under
         ``another image``, those of the trained model's map with its map of the next image: what is alike
-        though nothing in the image is.
+        though nothing in the image is. A batch of one has no next image: NaN.
     """
     maps = heat_maps(model, images, targets, layer, method)
     size = (images.shape[2], images.shape[3])
@@ -118,4 +118,6 @@ def randomised_similarities(
         part: map_similarities(maps, heat_maps(undone, images, targets, layer, method), size)
         for part, undone in cascade(model, fresh)
     }
+    if len(maps) == 1:  # there is no other image
+        return found | {"another image": {name: np.full(1, np.nan) for name in ("spearman", "ssim")}}
     return found | {"another image": map_similarities(maps, np.roll(maps, 1, axis=0), size)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytorch_lightning.utilities import rank_zero_only
 
 from hemf.config import RunConfig
+from hemf.data.cache import cache_folder
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.splits import split_data
 from hemf.errors import HemfError
@@ -27,6 +28,8 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     if config.fold is not None:
         raise HemfError("--fold trains one fold and --folds all of them; give one of the two")
     data = in_folds(load_data(config.data), folds)
+    if (cache := cache_folder(config)) is not None:  # one for all folds, beside the prepared images
+        config = replace(config, cache_dir=str(cache))
     precision = picked_precision(config)
     for fold in data.folds:  # what cannot be trained is better known before the first fold is
         one = replace(config, fold=fold)
@@ -50,14 +53,14 @@ def take_up_folds(path: Path, config: RunConfig) -> Run:
         HemfError: see ``hemf.train``.
     """
     data, before = load_data(path), RunConfig.of(str(path / "config.yaml"))
-    if data.info["split"].get("edited"):
+    if data.info.get("split", {}).get("edited"):
         raise HemfError(
             f"{path / 'manifest.csv'} is not the one the cross-validation began with; "
             "put the file back as it was, or start a new run"
         )
-    if config.epochs != before.epochs:
-        set_aside(path, before.epochs)
     if rank_zero_only.rank == 0:
+        if config.epochs > before.epochs:
+            set_aside(path, before.epochs)
         config.save(path / "config.yaml")
     return _train_folds(path, config, data)
 
@@ -84,6 +87,8 @@ def in_folds(data: DataSet, folds: int) -> DataSet:
 def _train_folds(path: Path | None, config: RunConfig, data: DataSet) -> Run:
     """Train the folds that are not finished; the first process alone knows ``path`` of a new one."""
     runs, changes = [], {name: getattr(config, name) for name in CHANGEABLE}
+    if config.cache_dir is None:  # then a fold knows better where its cache is
+        del changes["cache_dir"]
     try:
         for fold in data.folds:
             run_console().print(f"fold {fold} ({len(runs) + 1} of {len(data.folds)})")
