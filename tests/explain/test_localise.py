@@ -1,6 +1,7 @@
 """``hemf localise``: from a run and masks to numbers with their n and interval."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,15 @@ def test_masks_of_other_images_are_bad_input(made_run, tmp_path, capsys):
     Image.new("L", (4, 4), 255).save(tmp_path / "others" / "someone.png")
     assert main(["localise", str(made_run), "--masks", str(tmp_path / "others"), *PLAIN]) == 2
     assert "no image of the split has a mask" in capsys.readouterr().err
+
+
+def test_two_images_of_one_name_cannot_share_a_mask(made_run, tmp_path, masks, capsys):
+    data = DataSet.load(made_run)
+    first, second = [i for i, s in enumerate(data.samples) if s.split == "test"][:2]
+    (tmp_path / "images" / "more").mkdir()
+    twin = tmp_path / "images" / "more" / data.samples[first].path
+    twin.write_bytes(data.path(data.samples[second]).read_bytes())
+    data.samples[second] = replace(data.samples[second], path=f"more/{twin.name}")
+    data.save(made_run)
+    assert main(["localise", str(made_run), "--masks", str(masks), "--perturb", "0", *PLAIN]) == 2
+    assert "have one mask" in capsys.readouterr().err

@@ -85,13 +85,14 @@ def _save(network: "nn.Module", model: str, out: str, classes: list[str] | None)
 
 def _report(checkpoint: str, out: str, network: "nn.Module", dropped: list[str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     console.print(
-        f"[bold]{checkpoint}[/] -> [bold]{out}[/]: {len(network.state_dict())} tensors, "
+        f"[bold]{escape(checkpoint)}[/] -> [bold]{escape(out)}[/]: {len(network.state_dict())} tensors, "
         f"{parameters / 1e6:.3f} M parameters, {network.num_classes} classes"
     )
     modules = Counter(name.rpartition(".")[0] for name in dropped)
     for module, count in modules.items():
-        console.print(f"  left out (never used, or constant): {module}.* ({count})")
+        console.print(escape(f"  left out (never used, or constant): {module}.* ({count})"))

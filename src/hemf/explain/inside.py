@@ -16,6 +16,7 @@ from hemf.explain.localisation import centre_prior, energy_inside, points_inside
 from hemf.explain.masks import read_mask
 from hemf.explain.means import mean_measure
 from hemf.explain.placement import place
+from hemf.text import printable
 
 MEASURES = {"energy": energy_inside, "pointing": points_inside}
 
@@ -47,10 +48,11 @@ def inside_masks(
         (``..._beyond_centre``), and ``blank``, the maps without any heat.
 
     Raises:
-        HemfError: no image has a mask.
+        HemfError: no image has a mask, or two images share one.
     """
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     groups: list[str] = []
+    owner: dict[Path, str] = {}  # image of each mask
     counts = {"without_mask": 0, "mask_out_of_sight": 0}
     for batch in found:
         maps = layer_heat_maps(model, batch.inputs, batch.targets, layers, method)
@@ -59,6 +61,11 @@ def inside_masks(
             if file is None:
                 counts["without_mask"] += 1
                 continue
+            if (other := owner.setdefault(file, sample.path)) != sample.path:
+                raise HemfError(
+                    f"{printable(other)} and {printable(sample.path)} have one mask, "
+                    f"{file.name}; give the images different names"
+                )
             even = place(np.ones((1, 1)), spec, size)
             mask = read_mask(file, size) & (even > 0)
             if not mask.any():

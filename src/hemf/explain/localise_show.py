@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hemf.evaluation.words import measure_text
+from hemf.text import printable
 
 
 def show(report: dict[str, Any], file: Path) -> None:
@@ -19,9 +20,8 @@ def show(report: dict[str, Any], file: Path) -> None:
         file: where it is.
     """
     console = Console()
-    console.print(
-        Text(f"{report['data']['name']}, split {report['split']}, {report['method']} at {report['layer']}")
-    )
+    head = f"{report['data']['name']}, split {report['split']}, {report['method']} at {report['layer']}"
+    console.print(Text(printable(head)))
     if inside := report["inside_masks"]:
         console.print(_inside(inside))
         left_out = (
