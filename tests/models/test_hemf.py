@@ -160,6 +160,7 @@ def shallow():
 @pytest.mark.slow
 def test_compiles_as_one_graph():
     model, x = shallow(), torch.randn(2, 3, 64, 96)
+    torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x), model(x))
     compiled.train()(x).sum().backward()

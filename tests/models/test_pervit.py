@@ -186,6 +186,7 @@ def test_compiles_and_exports_with_cached_position_weights():
     model.cache_position_weights((32, 32))
     with torch.no_grad():
         logits = model(x)
+        torch.compiler.reset()
         compiled = torch.compile(model, backend="eager", fullgraph=True)
         torch.testing.assert_close(compiled(x), logits)
         exported = torch.export.export(model, (x,)).module()
