@@ -219,6 +219,11 @@ def test_other_images_of_training_patients_are_counted_where_the_source_is_one(
     said = " ".join(capsys.readouterr().out.split())
     assert "7 of these 24 images show patients or lesions that the run was trained on" in said
     assert "No patient or lesion is on two sides of its own split." in said
+    others = DataSet.load(copy)
+    others.samples = [s for i, s in enumerate(others.samples) if data.samples[i].split == "test"]
+    others.save(copy)
+    with pytest.raises(HemfError, match="1 of these 12 images show patients or lesions"):
+        hemf.calibrate(str(made_run), data=str(copy), split="test", **PLAIN)
 
 
 def test_its_own_validation_images_chose_the_checkpoint_by_whatever_path(made_run: Path) -> None:

@@ -57,7 +57,15 @@ def calibrate(
     from rich.text import Text
 
     from hemf.evaluation.calibration import confidence_report
-    from hemf.evaluation.images import images_of, is_own, labels_of, logits_of, samples_of, trained_on
+    from hemf.evaluation.images import (
+        images_of,
+        is_own,
+        labels_of,
+        logits_of,
+        samples_of,
+        shows_trained_groups,
+        trained_on,
+    )
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.show_calibration import show_calibration
     from hemf.models.hub import add_to_config
@@ -73,6 +81,11 @@ def calibrate(
         raise HemfError(
             f"the run was trained on {seen} of these {len(samples)} images, where it is too sure of itself; "
             "give --split val, or other images with --data"
+        )
+    if not is_own(opened, images) and (known := shows_trained_groups(opened, images, samples)):
+        raise HemfError(
+            f"{known} of these {len(samples)} images show patients or lesions that the run was trained on, "
+            "where it is too sure of itself; give images of others"
         )
     halves = _halves(samples) if apart else None
     logits, _ = logits_of(
