@@ -62,6 +62,7 @@ def calibrate(
         is_own,
         labels_of,
         logits_of,
+        manifest_of,
         samples_of,
         shows_trained_groups,
         trained_on,
@@ -73,16 +74,17 @@ def calibrate(
     from hemf.training.folder import open_run
 
     opened = open_run(run)
-    images = images_of(opened, data, fold)
+    images, ours = images_of(opened, data, fold), manifest_of(opened)
     trained = load_trained(opened.model)
     check_rates(coverage, sensitivity, specificity, trained.classes)
     samples = samples_of(images, split, trained.classes)
-    if seen := trained_on(opened, images, samples):
+    if seen := trained_on(ours, images, samples):
         raise HemfError(
             f"the run was trained on {seen} of these {len(samples)} images, where it is too sure of itself; "
             "give --split val, or other images with --data"
         )
-    if not is_own(opened, images) and (known := shows_trained_groups(opened, images, samples)):
+    own = is_own(ours, images)
+    if not own and (known := shows_trained_groups(ours, images, samples)):
         raise HemfError(
             f"{known} of these {len(samples)} images show patients or lesions that the run was trained on, "
             "where it is too sure of itself; give images of others"
@@ -92,7 +94,7 @@ def calibrate(
         trained, images, samples, batch_size, workers, precision, device, words="calibrating"
     )
     labels = labels_of(samples, trained.classes)
-    chose = is_own(opened, images) and opened.config.val_split == split
+    chose = own and opened.config.val_split == split
     about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
     found = fit_calibration(
         logits, labels, trained.classes, about, coverage, sensitivity, specificity, halves

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hemf.evaluation.metrics import measure
+from hemf.evaluation.metrics import log_loss_of, measure
 from hemf.evaluation.operating_points import operating_point_metrics
 from hemf.evaluation.refusal import refusal_metrics
 from hemf.training.calibration import UNCALIBRATED, Calibration
@@ -143,9 +143,3 @@ def brier_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """What each of N images adds to the Brier score."""
     k = probabilities.shape[1]
     return ((probabilities - np.eye(k)[labels]) ** 2).sum(1) / (2 if k == 2 else 1)
-
-
-def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Minus the logarithm of the true class's probability, bounded as scikit-learn does; N values."""
-    smallest = np.finfo(probabilities.dtype).eps
-    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], smallest, 1 - smallest))

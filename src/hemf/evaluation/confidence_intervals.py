@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hemf.evaluation.calibration import bin_of, brier_of, log_loss_of
+from hemf.evaluation.calibration import bin_of, brier_of
 from hemf.evaluation.intervals import give_interval
+from hemf.evaluation.metrics import log_loss_of
 from hemf.evaluation.resampling import Units, resample, units_of
 from hemf.training.calibration import UNCALIBRATED, Calibration
 

@@ -204,8 +204,9 @@ def _provenance(
     run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this
     very split.
     """
-    from hemf.evaluation.images import is_own, shows_trained_groups, trained_on
+    from hemf.evaluation.images import is_own, manifest_of, shows_trained_groups, trained_on
 
+    ours = manifest_of(opened)
     groups = images.leaking_groups() if images.groups and split != "all" else {}
     known = bool(images.groups) and split != "all"
     about = images.info.get("split", {})
@@ -214,9 +215,9 @@ def _provenance(
         "split_info": about,
         "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
         "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
-        "images_trained_on": trained_on(opened, images, samples),
-        "images_of_groups_trained_on": None if own else shows_trained_groups(opened, images, samples),
-        "chose_checkpoint": is_own(opened, images) and opened.config.val_split == split,
+        "images_trained_on": trained_on(ours, images, samples),
+        "images_of_groups_trained_on": None if own else shows_trained_groups(ours, images, samples),
+        "chose_checkpoint": is_own(ours, images) and opened.config.val_split == split,
         "data": {"name": images.name, "hash": images.hash, "own": own},
     }
 

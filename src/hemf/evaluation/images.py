@@ -74,16 +74,20 @@ def labels_of(samples: Sequence["Sample"], classes: Sequence[str]) -> np.ndarray
     return np.array([index[s.label] for s in samples])
 
 
-def trained_on(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
-    """How many of the samples the run was trained on; None where only its model is at hand.
+def manifest_of(opened: "OpenRun") -> "DataSet | None":
+    """The run's images and split, though their files be gone; None where only its model is at hand."""
+    from hemf.data.manifest import DataSet
+
+    return None if opened.path is None else DataSet.load(opened.path)
+
+
+def trained_on(ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
+    """How many of the samples the run with the manifest ``ours`` was trained on; None where that is None.
 
     These are the training files themselves and copies of them, byte for byte.
     """
-    from hemf.data.manifest import DataSet
-
-    if opened.path is None:
+    if ours is None:
         return None
-    ours = DataSet.load(opened.path)
     files = {ours.path(s) for s in ours.subset("train")}
     of_size = defaultdict(list)
     for file in files:
@@ -105,17 +109,16 @@ def _digest(file: Path) -> bytes:
         return hashlib.file_digest(opened, "sha256").digest()
 
 
-def shows_trained_groups(opened: "OpenRun", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
-    """How many of the samples show a patient or lesion that the run was trained on.
+def shows_trained_groups(
+    ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]
+) -> int | None:
+    """How many of the samples show a patient or lesion that the run with manifest ``ours`` was trained on.
 
     None where that cannot be known: no groups, only the model at hand, or data sets of different or nameless
     sources, where the same name may mean different patients.
     """
-    from hemf.data.manifest import DataSet
-
-    if opened.path is None:
+    if ours is None:
         return None
-    ours = DataSet.load(opened.path)
     source = images.info.get("source")
     same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
     if not same or not images.groups:
@@ -124,11 +127,9 @@ def shows_trained_groups(opened: "OpenRun", images: "DataSet", samples: Sequence
     return sum(s.group in trained for s in samples)
 
 
-def is_own(opened: "OpenRun", images: "DataSet") -> bool:
-    """Whether these are the run's own images in its own split."""
-    from hemf.data.manifest import DataSet
-
-    return opened.path is not None and DataSet.load(opened.path).hash == images.hash
+def is_own(ours: "DataSet | None", images: "DataSet") -> bool:
+    """Whether these are the images and the split of the manifest ``ours``, a run's."""
+    return ours is not None and ours.hash == images.hash
 
 
 def logits_of(

@@ -110,6 +110,12 @@ def check(
     return labels.astype(np.int64), probabilities
 
 
+def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the true class's probability, bounded as scikit-learn does; N values."""
+    smallest = np.finfo(probabilities.dtype).eps
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], smallest, 1 - smallest))
+
+
 def measure(value: float, n: int) -> dict[str, Any]:
     return {"value": float(value), "n": int(n)}
 

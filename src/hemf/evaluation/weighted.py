@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from hemf.evaluation.metrics import ranking_scores
+from hemf.evaluation.metrics import log_loss_of, ranking_scores
 
 Values = dict[str, np.ndarray]
 
@@ -44,8 +44,7 @@ class WeightedMeasures:
         cells = labels * self.k + probabilities.argmax(1)
         self.cells = sparse.csr_array((np.ones(n), (cells, np.arange(n))), shape=(self.k**2, n))
         rows = probabilities / probabilities.sum(1, keepdims=True)
-        smallest = np.finfo(np.float64).eps  # scikit-learn's bound on a probability of zero
-        self.losses = -np.log(np.clip(rows[np.arange(n), labels], smallest, 1 - smallest))
+        self.losses = log_loss_of(labels, rows)
         scores = ranking_scores(probabilities)
         self.rankings = {int(c): _ranking(labels == c, scores[:, c]) for c in self.present}
 

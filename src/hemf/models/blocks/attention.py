@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .external import StreamedExternalAttention, can_stream
+from .external import StreamedExternalAttention, can_stream, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
@@ -37,15 +37,8 @@ class MultiHeadExternalAttention(nn.Module):
         if can_stream(heads, self.memory_key, self.memory_value):
             out, _ = StreamedExternalAttention.apply(heads, self.memory_key.weight, self.memory_value.weight)
         else:
-            out = self._attend(heads)
+            out = written_out(heads, self.memory_key, self.memory_value)
         return maps(out.flatten(2).unflatten(1, x.shape[2:]))
-
-    def _attend(self, heads: Tensor) -> Tensor:
-        """Attend from tokens (B, H * W, heads, width), with all scores in memory at once."""
-        scores = self.memory_key(heads)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
-        return self.memory_value(attention.to(heads.dtype))
 
 
 class SpatialAttention(nn.Module):

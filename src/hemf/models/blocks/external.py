@@ -1,5 +1,8 @@
 """External attention on a CPU, image by image, so that the scores stay in the caches and are never kept."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,12 +31,15 @@ def can_stream(heads: Tensor, *memories: nn.Module) -> bool:
     return plain and not torch._C._are_functorch_transforms_active()
 
 
-def written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+Linear = Callable[[Tensor], Tensor]
+
+
+def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
     """External attention from tokens x (B, N, heads, width), with all scores in memory at once."""
-    scores = F.linear(x, key)
+    scores = memory_key(x)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
-    return F.linear(attention.to(x.dtype), value)
+    return memory_value(attention.to(x.dtype))
 
 
 class StreamedExternalAttention(torch.autograd.Function):
@@ -68,7 +74,8 @@ class StreamedExternalAttention(torch.autograd.Function):
         x, key, value, out, logarithms = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative
             wanted = [t for t, needed in zip((x, key, value), ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(written_out(x, key, value), wanted, grad, create_graph=True))
+            again = written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
+            found = iter(torch.autograd.grad(again, wanted, grad, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         grad_x = torch.empty_like(x)
         grad_key, grad_value = (torch.zeros_like(t, dtype=logarithms.dtype) for t in (key, value))
