@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from .external import StreamedExternalAttention, can_stream, written_out
+from ..kernels import ordinary, usable
+from ..kernels.external import external_attention
+from .external import StreamedExternalAttention, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
@@ -34,8 +36,11 @@ class MultiHeadExternalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
-        if can_stream(heads, self.memory_key, self.memory_value):
-            out, _ = StreamedExternalAttention.apply(heads, self.memory_key.weight, self.memory_value.weight)
+        memories = (self.memory_key, self.memory_value)
+        if usable(heads, *memories):
+            out = external_attention(heads, *(memory.weight for memory in memories))
+        elif ordinary(heads, *memories) and not torch.compiler.is_compiling():
+            out, _ = StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))
         else:
             out = written_out(heads, self.memory_key, self.memory_value)
         return maps(out.flatten(2).unflatten(1, x.shape[2:]))

@@ -5,30 +5,13 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import FunctionCtx
 
 from .layers import full_precision
 
 HEADROOM = 60.0  # exp(60) x 10^11 tokens fit into float32, and scores 147 below their unit's highest survive
-
-
-def can_stream(heads: Tensor, *memories: nn.Module) -> bool:
-    """Whether ``StreamedExternalAttention`` should stand for the form that is written out.
-
-    It should on a CPU; a GPU prefers few large steps, and compilers, exporters and function transforms make
-    their own of them. The memories must be plain layers that nobody has replaced or waits for with a hook.
-    """
-    if (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or heads.device.type != "cpu"
-        or not len(heads)
-    ):
-        return False
-    plain = all(type(m) is nn.Linear and not (m._forward_hooks or m._forward_pre_hooks) for m in memories)
-    return plain and not torch._C._are_functorch_transforms_active()
 
 
 Linear = Callable[[Tensor], Tensor]

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kernels import usable
+from ..kernels.manhattan import manhattan_attention
 from .layers import full_precision, head_width, maps, tokens
 
 
@@ -134,27 +136,45 @@ class ManhattanSelfAttention(nn.Module):
             q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         else:
             q, k, v = self.qkv(x).chunk(3, dim=-1)
-        return maps(self.out_proj(self._mix(position.rotate(q), position.rotate(k), v, position)))
+        return maps(self.out_proj(self.attend(q, k, v, position)))
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-        """Attention and LePE, (B, H, W, dim) of v's type.
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+        """What lies between the projections, from and to (B, H, W, dim): rotation, both attentions, LePE."""
+        if usable(v, self.lepe):
+            return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)
+        return written_out(q, k, v, position, lambda v: self.lepe(v.to(self.lepe.weight.dtype)))
 
-        In full precision on a CPU, where bfloat16 saves nothing at lines as short as these, and in the
-        backward pass takes ten times as long for the attention and three times for the convolution.
-        """
-        if v.device.type != "cpu":
-            return tokens(self.lepe(maps(v))) + self._attend(q.to(v.dtype), k.to(v.dtype), v, position)
-        with full_precision("cpu"):
-            lepe = self.lepe(maps(v.to(self.lepe.weight.dtype)))
-            # In this order the sum lies row by row, as the projection reads it; attention's columns do not.
-            return (tokens(lepe) + self._attend(q, k, v.to(q.dtype), position)).to(v.dtype)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-        """Attend along the rows, then along the columns, from and to (B, H, W, dim)."""
-        q, k, v = (t.unflatten(-1, (self.num_heads, -1)) for t in (q, k, v))
-        v = _attend_within_lines(q, k, v, position.row_bias)
-        out = _attend_within_lines(*(t.transpose(1, 2) for t in (q, k, v)), position.column_bias)
-        return out.transpose(1, 2).flatten(-2)
+def written_out(
+    q: Tensor, k: Tensor, v: Tensor, position: PositionTerms, lepe: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Attention and LePE by torch's own kernels, from and to (B, H, W, dim) of v's type.
+
+    In full precision on a CPU, where bfloat16 saves nothing at lines as short as these, and in the backward
+    pass takes ten times as long for the attention and three times for the convolution.
+
+    Args:
+        q: queries, not yet rotated.
+        k: keys, not yet rotated.
+        v: values.
+        position: terms of the maps' size.
+        lepe: the depthwise convolution of maps (B, dim, H, W).
+    """
+    q, k = position.rotate(q), position.rotate(k)
+    if v.device.type != "cpu":
+        return tokens(lepe(maps(v))) + _attend(q.to(v.dtype), k.to(v.dtype), v, position)
+    with full_precision("cpu"):
+        # In this order the sum lies row by row, as the projection reads it; attention's columns do not.
+        out = tokens(lepe(maps(v.to(q.dtype)))) + _attend(q, k, v.to(q.dtype), position)
+        return out.to(v.dtype)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+    """Attend along the rows, then along the columns, from and to (B, H, W, dim)."""
+    q, k, v = (t.unflatten(-1, (len(position.row_bias), -1)) for t in (q, k, v))
+    v = _attend_within_lines(q, k, v, position.row_bias)
+    out = _attend_within_lines(*(t.transpose(1, 2) for t in (q, k, v)), position.column_bias)
+    return out.transpose(1, 2).flatten(-2)
 
 
 def _attend_within_lines(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:

@@ -1,0 +1,26 @@
+"""Compile hemf's kernels while its wheel is built; where that fails, the wheel works too, only slower."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FOLDER = Path("src/hemf/models/kernels")
+
+
+class CompileKernels(BuildHookInterface):
+    """Hatchling's hook for a wheel, an editable one included."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile for each instruction set, and add what came out to the wheel."""
+        folder = Path(self.root) / FOLDER
+        specification = importlib.util.spec_from_file_location("build", folder / "build.py")
+        build = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(build)
+        libraries, reason = build.compile_all(folder)
+        if reason:
+            self.app.display_warning(f"hemf's compiled kernels are left out: {reason}")
+        if libraries:
+            build_data["artifacts"] += [str(FOLDER / path.name) for path in libraries]
+            build_data.update(pure_python=False, infer_tag=True)

@@ -1,0 +1,99 @@
+"""``torch.ops.hemf.external``: multi-head external attention, of ``external.c``."""
+
+import ctypes
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import LIBRARY, derive_again, operators, pointers, run
+
+
+def external_attention(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Multi-head external attention: (B, N, heads, width) of x's type, all sums in float32.
+
+    Neither scores nor the output are kept for the backward pass.
+
+    Args:
+        x: tokens (B, N, heads, width), float32 or bfloat16.
+        key: the units' keys (M, width).
+        value: the units' values, as a Linear layer keeps them (width, M).
+
+    Raises:
+        RuntimeError: there was not memory enough.
+    """
+    return torch.ops.hemf.external(x, key.float(), value.float())[0]
+
+
+class Problem(ctypes.Structure):
+    """``Problem`` of external.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_ssize_t) for name in ("batch", "tokens", "heads", "depth", "units")),
+        *((name, ctypes.c_ssize_t) for name in ("bfloat16", "threads")),
+        *((name, ctypes.c_void_p) for name in ("x", "key", "value")),
+    )
+
+
+def _problem(x: Tensor, key: Tensor, value: Tensor) -> ctypes.Structure:
+    how = (x.dtype == torch.bfloat16, torch.get_num_threads())
+    return Problem(*x.shape, len(key), *how, x.data_ptr(), key.data_ptr(), value.data_ptr())
+
+
+def _forward(x: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    x, key, value = x.contiguous(), key.contiguous(), value.T.contiguous()
+    out, logarithms = _shapes(x, key, value)
+    problem = _problem(x, key, value)
+    run("external_forward", ctypes.byref(problem), *pointers(out, logarithms))
+    return out, logarithms
+
+
+def _backward(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, logarithms: Tensor) -> tuple[Tensor, ...]:
+    grad, x, key, value = grad.contiguous(), x.contiguous(), key.contiguous(), value.T.contiguous()
+    grad_x = torch.empty_like(x)
+    parts = [torch.empty(*logarithms.shape[:2], *key.shape) for _ in range(2)]
+    problem = _problem(x, key, value)
+    run("external_backward", ctypes.byref(problem), *pointers(logarithms, grad, grad_x, *parts))
+    grad_key, grad_value = (part.sum((0, 1)) for part in parts)
+    return grad_x, grad_key, grad_value.T.contiguous()
+
+
+def _written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    from ..blocks.external import written_out
+
+    return written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*inputs, output[1])
+
+
+def _differentiate(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
+    *inputs, logarithms = ctx.saved_tensors
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return derive_again(_written_out, inputs, ctx.needs_input_grad, grad)
+    return tuple(torch.ops.hemf.external_backward(grad, *inputs, logarithms))
+
+
+def _shapes(x: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), key.new_empty(len(x), x.shape[2], len(key))
+
+
+def _gradients(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    return tuple(t.new_empty(t.shape) for t in (x, key, value))
+
+
+if LIBRARY is not None:
+    inputs = "Tensor x, Tensor key, Tensor value"
+    operators.define(f"external({inputs}) -> (Tensor, Tensor)")
+    operators.define(
+        f"external_backward(Tensor grad, {inputs}, Tensor logarithms) -> (Tensor, Tensor, Tensor)"
+    )
+    operators.impl("external", _forward, "CPU")
+    operators.impl("external_backward", _backward, "CPU")
+    torch.library.register_fake("hemf::external", _shapes, lib=operators)
+    torch.library.register_fake("hemf::external_backward", _gradients, lib=operators)
+    torch.library.register_autograd("hemf::external", _differentiate, setup_context=_keep, lib=operators)
