@@ -1,6 +1,7 @@
 """Compile hemf's kernels while its wheel is built; where that fails, the wheel works too, only slower."""
 
 import importlib.util
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -23,4 +24,6 @@ class CompileKernels(BuildHookInterface):
             self.app.display_warning(f"hemf's compiled kernels are left out: {reason}")
         if libraries:
             build_data["artifacts"] += [str(FOLDER / path.name) for path in libraries]
-            build_data.update(pure_python=False, infer_tag=True)
+            # No Python ABI is in them: any Python of this platform will do.
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data.update(pure_python=False, tag=f"py3-none-{platform}")

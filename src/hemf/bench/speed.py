@@ -11,6 +11,7 @@ from torch import nn
 
 from hemf.bench.counting import autocast, classification_loss
 from hemf.machine import cpu_name
+from hemf.models.kernels import instruction_set
 
 BASE_LR = 1e-4
 
@@ -117,11 +118,15 @@ def cuda_peak_bytes(model: nn.Module, size: tuple[int, int], setting: Setting, d
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Name of the machine: processor, its threads in use, GPU if that is the device, and torch's version."""
+    """The machine: processor, threads in use, what hemf's kernels are compiled for, GPU, torch's version.
+
+    Kernels that are not there, and a GPU that is not the device, are left out.
+    """
     described = {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "kernels": instruction_set(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "torch": torch.__version__,
     }
@@ -132,4 +137,5 @@ def machine_line(described: dict[str, Any]) -> str:
     """A machine in a sentence."""
     gpu = f"{described['gpu']}; " if "gpu" in described else ""
     cores = f"{described['threads']} of {described['cores']} cores"
-    return f"Measured on {gpu}{described['cpu']}, {cores}; torch {described['torch']}."
+    kernels = f", hemf's {described['kernels']} kernels" if "kernels" in described else ""
+    return f"Measured on {gpu}{described['cpu']}, {cores}; torch {described['torch']}{kernels}."
