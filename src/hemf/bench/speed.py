@@ -11,7 +11,7 @@ from torch import nn
 
 from hemf.bench.counting import autocast, classification_loss
 from hemf.machine import cpu_name
-from hemf.models.kernels import instruction_set
+from hemf.models.kernels import INSTRUCTION_SET
 
 BASE_LR = 1e-4
 
@@ -126,7 +126,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "kernels": instruction_set(),
+        "kernels": INSTRUCTION_SET,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "torch": torch.__version__,
     }

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .blocks.classifier import configuration
 from .blocks.fusion import HEFFusion
-from .blocks.layers import downsample, maps, patch_stem, tokens
+from .blocks.layers import convolve, downsample, maps, patch_stem, tokens
 from .blocks.manhattan import ManhattanSelfAttention, PositionTerms
 from .blocks.staged import StagedClassifier
 
@@ -49,7 +49,7 @@ class ELFBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dwconv(self.norm(self.conv(x)))
+        y = self.dwconv(self.norm(convolve(self.conv, x)))
         return x + self.drop_path(F.gelu(maps(self.pwconv(tokens(y)))))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemf.models.blocks import ManhattanSelfAttention, MultiHeadExternalAttention
-from hemf.models.kernels import LIBRARY, external, instruction_set, manhattan
+from hemf.models.kernels import INSTRUCTION_SET, LIBRARY, external, manhattan
 
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no compiled kernels here")
 
@@ -202,22 +202,124 @@ def test_a_block_uses_its_kernel_unless_somebody_watches_a_layer(block):
     handle.remove()
 
 
+@pytest.mark.parametrize(
+    "lepe",
+    [
+        torch.nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        torch.nn.Conv2d(8, 8, 5, padding=4, dilation=2, groups=8),
+        torch.nn.Conv2d(8, 8, 5, padding=2, groups=4),
+        torch.nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False),
+        torch.nn.Conv2d(8, 8, 5, padding=2, groups=8, padding_mode="reflect"),
+    ],
+)
+def test_another_convolution_in_lepes_place_is_the_one_that_runs(lepe):
+    block = ManhattanSelfAttention(8, 2)
+    block.lepe = lepe
+    q, k, v = torch.randn(3, 2, 6, 7, 8)
+    terms = block.position(6, 7)
+    expected = manhattan._written_out(q, k, v, *terms, torch.zeros(8, 1, 5, 5), torch.zeros(8))
+    expected = expected + lepe(v.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(block.attend(q, k, v, terms), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_memories_with_biases_are_used_with_them():
+    block, x = MultiHeadExternalAttention(8, 2, 6), torch.randn(2, 8, 5, 5)
+    before = block(x)
+    block.memory_value = torch.nn.Linear(6, 4)
+    torch.nn.init.zeros_(block.memory_value.weight)
+    torch.nn.init.ones_(block.memory_value.bias)
+    assert not torch.allclose(block(x), before)
+    torch.testing.assert_close(block(x), torch.ones(2, 8, 5, 5))
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_shapes_that_do_not_fit_are_refused(place):
+    inputs = [t.float() for t in manhattan_inputs(1, 3, 4, 2, 2)]
+    inputs[place] = inputs[place][:-1] if place > 2 else inputs[place].bfloat16()
+    with pytest.raises(ValueError, match="need float32 terms"):
+        manhattan.manhattan_attention(*inputs)
+
+
+def test_memories_that_do_not_fit_are_refused():
+    x, key, value = (t.float() for t in external_inputs(1, 9, 2, 4, 5))
+    for wrong in ((x, key[:, :3], value), (x, key, value[:, :3]), (x[..., :3], key, value)):
+        with pytest.raises(ValueError, match="need float32 keys"):
+            external.external_attention(*wrong)
+
+
+def test_a_stride_that_means_nothing_is_not_believed():
+    inputs = [t.float() for t in manhattan_inputs(2, 6, 1, 2, 2)]
+    odd = [torch.empty_strided(t.shape, (48, 8, 48, 1)).copy_(t) for t in inputs[:3]]
+    expected = manhattan.manhattan_attention(*inputs)
+    assert torch.equal(manhattan.manhattan_attention(*odd, *inputs[3:]), expected)
+
+
+@pytest.mark.parametrize("attention", ["manhattan", "external"])
+def test_inputs_that_depend_on_each_other_count_once_in_second_derivatives(attention):
+    x, key, value = (t.float() for t in external_inputs(1, 9, 2, 4, 5))
+    q, _, _, *others = (t.float() for t in manhattan_inputs(1, 3, 4, 2, 2))
+    leaf = (q if attention == "manhattan" else x).requires_grad_()
+    if attention == "manhattan":
+        out = manhattan.manhattan_attention(leaf, leaf, leaf * 2, *others)
+    else:
+        out = external.external_attention(external.external_attention(leaf, key, value) + leaf, key, value)
+    (expected,) = torch.autograd.grad(out.square().sum(), leaf, retain_graph=True)
+    (found,) = torch.autograd.grad(out.square().sum(), leaf, create_graph=True)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_has_second_derivatives():
+    x, key, value = (t.float().requires_grad_() for t in external_inputs(1, 9, 2, 4, 5))
+    out = external.external_attention(x.bfloat16(), key, value)
+    (first,) = torch.autograd.grad(out.float().square().sum(), key, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), value)
+    assert second.isfinite().all()
+    assert second.abs().max() > 0
+
+
+@pytest.mark.parametrize("spread", [30.0, 150.0])
+def test_large_scores_keep_their_gradients(spread):
+    torch.manual_seed(0)
+    inputs = external_inputs(1, 196, 2, 8, 64)
+    inputs[0], inputs[1] = spread * inputs[0], spread * inputs[1]
+    exact = [t.float().double() for t in inputs]
+    found, expected = (results(f, exact, (0, 1, 2), d) for f, d in zip(EXTERNAL, FULL, strict=True))
+    assert_near(found[:1], expected[:1], 0.05)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert (one - other).norm() < 0.1 * other.norm() + 1e-3
+
+
+def test_learnable_terms_get_their_gradients():
+    block = ManhattanSelfAttention(8, 2)
+    terms = block.position(4, 4)
+    bias = terms.row_bias.clone().requires_grad_()
+    block.attend(*torch.randn(3, 1, 4, 4, 8), terms._replace(row_bias=bias)).sum().backward()
+    assert bias.grad.abs().max() > 0
+
+
+def test_backward_hooks_are_called():
+    block, seen = ManhattanSelfAttention(8, 2), []
+    block.lepe.register_full_backward_hook(lambda *_: seen.append(True))
+    block(torch.randn(1, 8, 4, 4, requires_grad=True)).sum().backward()
+    assert seen
+
+
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_without_a_kernel_for_the_processor_the_numbers_are_the_same(capability, tmp_path):
     """Torch's environment variable chooses what it uses of the processor, and so what hemf does."""
     script = (
         "import sys, timm, torch, hemf.models\n"
-        "from hemf.models.kernels import instruction_set\n"
+        "from hemf.models.kernels import INSTRUCTION_SET\n"
         "torch.manual_seed(0)\n"
         "model = timm.create_model('hemf_nano', num_classes=3).eval()\n"
         "with torch.no_grad(): torch.save(model(torch.rand(2, 3, 64, 64)), sys.argv[1])\n"
-        "print(instruction_set())\n"
+        "print(INSTRUCTION_SET)\n"
     )
     order = ["default", "avx2", "avx512"]
-    if order.index(capability) > order.index(instruction_set()):
+    if order.index(capability) > order.index(INSTRUCTION_SET):
         pytest.skip("this processor has no more")
     found = []
-    for name in (capability, instruction_set()):
+    for name in (capability, INSTRUCTION_SET):
         path = tmp_path / f"{name}.pt"
         environment = {**os.environ, "ATEN_CPU_CAPABILITY": name}
         command = [sys.executable, "-c", script, str(path)]

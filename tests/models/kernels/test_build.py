@@ -1,15 +1,17 @@
 """Compiling the kernels, and what happens where that is not possible."""
 
 import ctypes
-import importlib.util
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from hemf.models import kernels
 from hemf.models.kernels import build
 
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
 SOURCES = Path(kernels.__file__).parent
 
 
@@ -21,7 +23,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+@needs_compiler
 def test_compiles_every_instruction_set_in_place_of_older_libraries(folder):
     (folder / "kernels-0123456789ab-avx2.so").write_bytes(b"old")
     libraries, reason = build.compile_all(folder)
@@ -47,19 +49,43 @@ def test_says_why_nothing_was_compiled(folder, monkeypatch):
     assert "win32" in reason
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
-def test_a_compiler_that_fails_leaves_no_half_library(folder):
+@needs_compiler
+def test_a_compiler_that_fails_leaves_what_there_was_and_nothing_half(folder):
     (folder / "manhattan.c").write_text("this is not C")
+    old = folder / "kernels-0123456789ab-avx2.so"
+    old.write_bytes(b"old")
     libraries, reason = build.compile_all(folder)
     assert not libraries
     assert "failed" in reason
-    assert not list(folder.glob("kernels-*"))
+    assert sorted(folder.iterdir()) == sorted([old, *folder.glob("*.c"), *folder.glob("*.h")])
 
 
+@needs_compiler
+def test_two_installations_at_once_do_no_harm(folder):
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(build.compile_all, [folder, folder]))
+    assert [reason for _, reason in results] == ["", ""]
+    assert len(list(folder.glob("kernels-*.so"))) == len(build.INSTRUCTION_SETS)
+
+
+def test_other_flags_make_another_library(folder, monkeypatch):
+    before = build.library_path(folder, "avx2")
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O0"))
+    assert build.library_path(folder, "avx2") != before
+
+
+@pytest.mark.skipif(kernels.LIBRARY is None, reason="no compiled kernels here")
+def test_a_damaged_library_is_passed_over_with_a_warning(folder, monkeypatch):
+    monkeypatch.setattr(kernels, "__file__", str(folder / "__init__.py"))
+    assert kernels._load() == (None, None)
+    build.library_path(folder, kernels.INSTRUCTION_SET).write_bytes(b"")
+    with pytest.warns(UserWarning, match="cannot be loaded"):
+        assert kernels._load() == (None, None)
+
+
+@needs_compiler
 def test_what_is_installed_is_compiled_from_the_sources_beside_it():
-    """Not where there is no compiler; but with one, an installation without kernels is a fault."""
-    if importlib.util.find_spec("hemf") is None or shutil.which("cc") is None:
-        pytest.skip("no C compiler here")
-    if kernels.torch.backends.cpu.get_cpu_capability().lower() not in build.INSTRUCTION_SETS:
+    """With a compiler and such a processor, an installation without kernels is a fault."""
+    if torch.backends.cpu.get_cpu_capability().lower() not in build.INSTRUCTION_SETS:
         pytest.skip("a processor without kernels")
     assert kernels.LIBRARY is not None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..kernels import ordinary, usable
+from ..kernels import unwatched, usable
 from ..kernels.external import external_attention
 from .external import StreamedExternalAttention, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
@@ -37,9 +37,10 @@ class MultiHeadExternalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
         memories = (self.memory_key, self.memory_value)
-        if usable(heads, *memories):
+        plain = unwatched(heads, *memories) and all(memory.bias is None for memory in memories)
+        if plain and usable(heads, *memories):
             out = external_attention(heads, *(memory.weight for memory in memories))
-        elif ordinary(heads, *memories) and not torch.compiler.is_compiling():
+        elif plain and not torch.compiler.is_compiling():
             out, _ = StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))
         else:
             out = written_out(heads, self.memory_key, self.memory_value)

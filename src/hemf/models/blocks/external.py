@@ -9,6 +9,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import FunctionCtx
 
+from ..kernels import derive_again
 from .layers import full_precision
 
 HEADROOM = 60.0  # exp(60) x 10^11 tokens fit into float32, and scores 147 below their unit's highest survive
@@ -23,6 +24,10 @@ def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
     return memory_value(attention.to(x.dtype))
+
+
+def _with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
 
 
 class StreamedExternalAttention(torch.autograd.Function):
@@ -56,10 +61,7 @@ class StreamedExternalAttention(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
         x, key, value, out, logarithms = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative
-            wanted = [t for t, needed in zip((x, key, value), ctx.needs_input_grad, strict=True) if needed]
-            again = written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
-            found = iter(torch.autograd.grad(again, wanted, grad, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+            return derive_again(_with_weights, (x, key, value), ctx.needs_input_grad, grad)
         grad_x = torch.empty_like(x)
         grad_key, grad_value = (torch.zeros_like(t, dtype=logarithms.dtype) for t in (key, value))
         for image in range(len(x)):

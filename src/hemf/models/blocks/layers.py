@@ -7,12 +7,16 @@ Every block takes and returns maps (B, C, H, W). They are meant to lie in memory
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
+
+from ..kernels import unwatched
 
 __all__ = [
     "ConvBN1x1",
     "LayerNorm2d",
+    "convolve",
     "downsample",
     "full_precision",
     "head_width",
@@ -37,6 +41,29 @@ def full_precision(device_type: str) -> AbstractContextManager:
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 3x3 convolution with padding 1: ``conv(x)``, computed another way where that is faster.
+
+    In bf16 on a CPU, on maps up to 4 x 4, one product of unfolded patches with the weights takes a third to
+    four fifths of the library's time, if the weights lie channels-last, and so patch by patch.
+    """
+    in_bf16 = torch.bfloat16 in (x.dtype, conv.weight.dtype) or (
+        torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
+    small = in_bf16 and max(x.shape[2:]) <= 4 and not torch.compiler.is_compiling()
+    if not small or not unwatched(x, conv) or not _is_dense_3x3(conv):
+        return conv(x)
+    patches = F.pad(tokens(x), (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1)
+    patches = patches.permute(0, 1, 2, 4, 5, 3).flatten(3)
+    return maps(F.linear(patches, tokens(conv.weight).flatten(1), conv.bias))
+
+
+def _is_dense_3x3(conv: nn.Conv2d) -> bool:
+    shape = (conv.kernel_size, conv.padding, conv.stride, conv.dilation, conv.groups, conv.padding_mode)
+    channels_last = conv.weight.is_contiguous(memory_format=torch.channels_last)
+    return channels_last and shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 def head_width(dim: int, num_heads: int) -> int:

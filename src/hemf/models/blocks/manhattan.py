@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..kernels import usable
-from ..kernels.manhattan import manhattan_attention
+from ..kernels.manhattan import is_lepe, manhattan_attention
 from .layers import full_precision, head_width, maps, tokens
 
 
@@ -140,7 +140,8 @@ class ManhattanSelfAttention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
         """What lies between the projections, from and to (B, H, W, dim): rotation, both attentions, LePE."""
-        if usable(v, self.lepe):
+        fixed = not any(term.requires_grad for term in position)
+        if fixed and usable(v, self.lepe) and is_lepe(self.lepe, v.shape[-1]):
             return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)
         return written_out(q, k, v, position, lambda v: self.lepe(v.to(self.lepe.weight.dtype)))
 

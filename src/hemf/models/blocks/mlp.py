@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvBN1x1, maps, tokens
+from .layers import ConvBN1x1, convolve, maps, tokens
 
 
 class IRMLP(nn.Module):
@@ -27,7 +27,7 @@ class IRMLP(nn.Module):
         self.project = ConvBN1x1(expansion * in_dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(x + F.gelu(self.conv(x)))
+        x = self.norm(x + F.gelu(convolve(self.conv, x)))
         return self.project(maps(F.gelu(self.expand(tokens(x)))))
 
 

@@ -6,44 +6,48 @@ use torch's own kernels: the numbers are the same up to rounding, the time is no
 """
 
 import ctypes
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from .build import INSTRUCTION_SETS, library_path
 
-__all__ = ["LIBRARY", "derive_again", "instruction_set", "ordinary", "pointers", "run", "usable"]
+__all__ = ["INSTRUCTION_SET", "LIBRARY", "derive_again", "pointers", "run", "unwatched", "usable"]
 
 
-def _load() -> ctypes.CDLL | None:
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    """The best library that torch would use on this processor, and its instruction set."""
+    sets = list(INSTRUCTION_SETS)
     capability = torch.backends.cpu.get_cpu_capability().lower()
-    path = library_path(Path(__file__).parent, capability)
-    if capability not in INSTRUCTION_SETS or not path.exists():
-        return None
-    return ctypes.CDLL(str(path))
+    for name in reversed(sets[: sets.index(capability) + 1] if capability in sets else []):
+        path = library_path(Path(__file__).parent, name)
+        try:
+            if path.exists():
+                return ctypes.CDLL(str(path)), name
+        except OSError as error:
+            warnings.warn(
+                f"hemf's compiled kernels cannot be loaded, torch's are used: {error}", stacklevel=2
+            )
+    return None, None
 
 
-LIBRARY = _load()
+LIBRARY, INSTRUCTION_SET = _load()
 operators = torch.library.Library("hemf", "FRAGMENT")
 
 
-def instruction_set() -> str | None:
-    """What the kernels in use are compiled for, "avx2" or "avx512"; None where torch's own are used."""
-    return None if LIBRARY is None else torch.backends.cpu.get_cpu_capability().lower()
-
-
 def usable(x: Tensor, *layers: nn.Module) -> bool:
-    """Whether a kernel should stand for what torch's own do with ``x`` and the weights of ``layers``.
+    """Whether there is a kernel for ``x``, float32 or bfloat16 on a CPU, and nobody watches what it replaces.
 
-    It should on a CPU, in float32 or bfloat16, where nothing is out of the ``ordinary``; ``torch.compile``
-    takes our operators as they are.
+    ``torch.compile`` takes our operators as they are.
     """
-    return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16) and ordinary(x, *layers)
+    return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16) and unwatched(x, *layers)
 
 
-def ordinary(x: Tensor, *layers: nn.Module) -> bool:
+def unwatched(x: Tensor, *layers: nn.Module) -> bool:
     """Whether ``x`` lies on a CPU, and nobody but the caller needs to see the steps from it to the result.
 
     The layers must be plain ones that nobody has replaced or waits for with a hook. Exporters and function
@@ -53,8 +57,15 @@ def ordinary(x: Tensor, *layers: nn.Module) -> bool:
         return False
     if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         return False
-    plain = (nn.Linear, nn.Conv2d)
-    return all(type(m) in plain and not (m._forward_hooks or m._forward_pre_hooks) for m in layers)
+    return not _has_any_global_hook() and all(type(m) in PLAIN and not _has_hook(m) for m in layers)
+
+
+PLAIN = (nn.Linear, nn.Conv2d)
+
+
+def _has_hook(layer: nn.Module) -> bool:
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return any(hooks)
 
 
 def run(function: str, *arguments: ctypes.Structure | ctypes.c_void_p) -> None:
@@ -76,6 +87,8 @@ def derive_again(
     written_out: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients that have gradients themselves, from the form written out in torch's own operators."""
+    # Views, for one input may depend on another: only the paths through the function count here.
+    inputs = [t.view_as(t) if here else t for t, here in zip(inputs, needed, strict=True)]
     wanted = [t for t, here in zip(inputs, needed, strict=True) if here]
     found = iter(torch.autograd.grad(written_out(*inputs), wanted, grad, create_graph=True))
     return tuple(next(found) if here else None for here in needed)

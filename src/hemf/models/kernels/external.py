@@ -1,6 +1,7 @@
 """``torch.ops.hemf.external``: multi-head external attention, of ``external.c``."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ def external_attention(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
         value: the units' values, as a Linear layer keeps them (width, M).
 
     Raises:
+        ValueError: shapes or types do not fit together.
         RuntimeError: there was not memory enough.
     """
     return torch.ops.hemf.external(x, key.float(), value.float())[0]
@@ -42,7 +44,19 @@ def _problem(x: Tensor, key: Tensor, value: Tensor) -> ctypes.Structure:
     return Problem(*x.shape, len(key), *how, x.data_ptr(), key.data_ptr(), value.data_ptr())
 
 
+def _check(tokens: Sequence[Tensor], key: Tensor, value: Tensor) -> None:
+    """C believes what it is told."""
+    alike = all(t.shape == tokens[0].shape and t.dtype == tokens[0].dtype for t in tokens)
+    floats = key.dtype == value.dtype == torch.float32
+    if not (alike and floats) or key.shape[1] != tokens[0].shape[-1] or value.shape != key.shape[::-1]:
+        raise ValueError(
+            f"tokens {[tuple(t.shape) for t in tokens]} need float32 keys (M, width) and values (width, M), "
+            f"not {tuple(key.shape)} and {tuple(value.shape)}"
+        )
+
+
 def _forward(x: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    _check([x], key, value)
     x, key, value = x.contiguous(), key.contiguous(), value.T.contiguous()
     out, logarithms = _shapes(x, key, value)
     problem = _problem(x, key, value)
@@ -51,6 +65,7 @@ def _forward(x: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _backward(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, logarithms: Tensor) -> tuple[Tensor, ...]:
+    _check([x, grad], key, value)
     grad, x, key, value = grad.contiguous(), x.contiguous(), key.contiguous(), value.T.contiguous()
     grad_x = torch.empty_like(x)
     parts = [torch.empty(*logarithms.shape[:2], *key.shape) for _ in range(2)]
@@ -63,7 +78,8 @@ def _backward(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, logarithms: T
 def _written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
     from ..blocks.external import written_out
 
-    return written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
+    layers = (partial(F.linear, weight=key), partial(F.linear, weight=value))
+    return written_out(x.to(torch.promote_types(x.dtype, torch.float32)), *layers).to(x.dtype)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:

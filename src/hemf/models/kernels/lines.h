@@ -11,14 +11,12 @@
 
 #if defined(__AVX512F__)
 #define LANES 16
-#define BLOCK 8 /* accumulators that fit into the registers beside what they are made from */
-#elif defined(__AVX__)
+#elif defined(__AVX2__)
 #define LANES 8
-#define BLOCK 8
 #else
-#define LANES 4
-#define BLOCK 8
+#error "written for AVX2 and AVX-512"
 #endif
+#define BLOCK 8 /* accumulators that fit into the registers beside what they are made from */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
@@ -131,20 +129,20 @@ static void transpose(const Line *l, const float *restrict line, float *restrict
 
 INLINE void dots_block(const int n, const Line *l, const float *columns, const float *rows, const float *start,
                        ptrdiff_t apart, float *out) {
-    vec sum[BLOCK];
-    for (int b = 0; b < n; b++) sum[b] = start ? load(start + b * apart) : (vec){};
+    vec sum[BLOCK] = {};
     for (ptrdiff_t c = 0; c < l->depth; c++) {
         vec x = load(columns + c * LANES);
         for (int b = 0; b < n; b++) sum[b] += x * rows[b * l->step + c];
     }
-    for (int b = 0; b < n; b++) store(out + b * LANES, sum[b]);
+    for (int b = 0; b < n; b++) store(out + b * LANES, start ? sum[b] + load(start + b * apart) : sum[b]);
 }
 
-/* out[j] = the products of LANES tokens, in columns, with token j of the line `rows`; from start[j * apart] on, or 0. */
+/* out[j] = the products of LANES tokens, in columns, with token j of the line `rows`; plus start[j * apart], if given.
+ * The products are the same to the bit whichever side is abreast, so that no score exceeds what it was normalised by. */
 INLINE void dots(const Line *l, const float *columns, const float *rows, const float *start, ptrdiff_t apart, float *out) {
     ptrdiff_t j = 0;
-    for (; j + 8 <= l->length; j += 8, rows += 8 * l->step, out += 8 * LANES, start += 8 * apart)
-        dots_block(8, l, columns, rows, start, apart, out);
+    for (; j + BLOCK <= l->length; j += BLOCK, rows += BLOCK * l->step, out += BLOCK * LANES, start += BLOCK * apart)
+        dots_block(BLOCK, l, columns, rows, start, apart, out);
     for (; j + 2 <= l->length; j += 2, rows += 2 * l->step, out += 2 * LANES, start += 2 * apart)
         dots_block(2, l, columns, rows, start, apart, out);
     if (j < l->length) dots_block(1, l, columns, rows, start, apart, out);
@@ -183,7 +181,7 @@ INLINE void mix_block(const int n, const Line *l, const float *weights, const fl
 static void mix(const Line *l, const float *weights, const float *rows, vec scale, ptrdiff_t here, ptrdiff_t step,
                 float *out) {
     ptrdiff_t c = 0;
-    for (; c + 8 <= l->depth; c += 8) mix_block(8, l, weights, rows + c, scale, here, step, out + c);
+    for (; c + BLOCK <= l->depth; c += BLOCK) mix_block(BLOCK, l, weights, rows + c, scale, here, step, out + c);
     for (; c + 4 <= l->depth; c += 4) mix_block(4, l, weights, rows + c, scale, here, step, out + c);
     for (; c < l->depth; c++) mix_block(1, l, weights, rows + c, scale, here, step, out + c);
 }

@@ -177,6 +177,7 @@ static void convolve_backward(const Shape *s, const float *v, const float *g, fl
         }
 }
 
+/* The maps of a desk; OUT and GRAD take the same place in different passes. */
 enum { Q, K, V, BETWEEN, OUT, GRAD = OUT, FORWARD_MAPS, GRAD_Q = FORWARD_MAPS, GRAD_K, GRAD_V, GRAD_BETWEEN, BACKWARD_MAPS };
 
 /* Everything one thread works in: `count` maps and the bench, in one piece of memory. */

@@ -2,10 +2,11 @@
 
 import ctypes
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import LIBRARY, derive_again, operators, pointers, run
 
@@ -31,12 +32,14 @@ def manhattan_attention(
         k: keys, likewise.
         v: values.
         rotation: ``PositionTerms.rotation``, float32, as the biases.
-        row_bias: ``PositionTerms.row_bias``; its first axis is the number of heads.
-        column_bias: ``PositionTerms.column_bias``.
+        row_bias: ``PositionTerms.row_bias`` (heads, W, W). Of this, and of the two others, no gradient is
+            given, and what repeats is read once: the first head's rotation, the first row of a bias.
+        column_bias: ``PositionTerms.column_bias`` (heads, H, H).
         weight: of LePE's 5x5 depthwise convolution (C, 1, 5, 5).
         bias: of the same (C,).
 
     Raises:
+        ValueError: shapes or types do not fit together.
         RuntimeError: there was not memory enough.
     """
     terms = (rotation, row_bias, column_bias)
@@ -57,40 +60,66 @@ class Problem(ctypes.Structure):
     )
 
 
-def _problem(terms: tuple[Tensor, ...], weight: Tensor, q: Tensor, k: Tensor, v: Tensor) -> ctypes.Structure:
-    batch, height, width, channels = q.shape
+def is_lepe(layer: nn.Conv2d, channels: int) -> bool:
+    """Whether a convolution is the one of the kernel: 5x5, depthwise, padded by two, with a bias."""
+    shape = (tuple(layer.weight.shape), layer.stride, layer.padding, layer.dilation, layer.padding_mode)
+    wanted = ((channels, 1, SIDE, SIDE), (1, 1), (SIDE // 2, SIDE // 2), (1, 1), "zeros")
+    return shape == wanted and layer.bias is not None
+
+
+def _check(maps: Sequence[Tensor], terms: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> None:
+    """C believes what it is told."""
+    _, height, width, channels = maps[0].shape
+    heads = len(terms[1])
+    shapes = ((height, width, channels // 2, 2), (heads, width, width), (heads, height, height))
+    alike = all(t.shape == maps[0].shape and t.dtype == maps[0].dtype for t in maps)
+    fit = all(t.shape == shape for t, shape in zip(terms, shapes, strict=True))
+    floats = all(t.dtype == torch.float32 for t in (*terms, weight))
+    lepe = weight.shape == (channels, 1, SIDE, SIDE) and (bias is None or bias.shape == weight.shape[:1])
+    if not (alike and fit and floats and lepe) or channels % (2 * heads):
+        raise ValueError(
+            f"maps {[(tuple(t.shape), t.dtype) for t in maps]} need float32 terms of shapes {shapes}, "
+            f"weights ({channels}, 1, {SIDE}, {SIDE}) and as many biases, not {[tuple(t.shape) for t in terms]}, "
+            f"{tuple(weight.shape)} and {None if bias is None else tuple(bias.shape)}"
+        )
+
+
+def _problem(maps: Sequence[Tensor], terms: Sequence[Tensor], weight: Tensor, step: int) -> ctypes.Structure:
+    batch, height, width, channels = maps[0].shape
     heads = len(terms[1])
     depth = channels // heads
-    sizes = (batch, height, width, heads, depth, q.stride(2))
-    how = (q.dtype == torch.bfloat16, torch.get_num_threads())
-    where = (t.data_ptr() for t in (*terms, weight, q, k, v))
+    sizes = (batch, height, width, heads, depth, step)
+    how = (maps[0].dtype == torch.bfloat16, torch.get_num_threads())
+    where = (t.data_ptr() for t in (*terms, weight, *maps))
     return Problem(*sizes, *how, *where, 1 / math.sqrt(depth))
 
 
-def _alike(*maps: Tensor) -> tuple[Tensor, ...]:
-    """Maps (B, H, W, C) whose tokens lie in order, equally far apart in all, as they mostly do already."""
-    _, height, width, _ = maps[0].shape
+def _alike(*maps: Tensor) -> tuple[list[Tensor], int]:
+    """Maps (B, H, W, C) whose tokens lie in order, equally far apart in all, and how far; mostly they do."""
+    _, height, width, channels = maps[0].shape
     step = maps[0].stride(2)
-    strides = (height * width * step, width * step, step, 1)
-    return maps if all(t.stride() == strides for t in maps) else tuple(t.contiguous() for t in maps)
+    if all(t.stride() == (height * width * step, width * step, step, 1) for t in maps):
+        return list(maps), step
+    return [t.contiguous() for t in maps], channels
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, *others: Tensor) -> Tensor:
-    q, k, v = _alike(q, k, v)
     *terms, weight, bias = (t.contiguous() for t in others)
+    _check((q, k, v), terms, weight, bias)
+    maps, step = _alike(q, k, v)
     out = torch.empty(v.shape, dtype=v.dtype)
-    problem = _problem(tuple(terms), weight, q, k, v)
+    problem = _problem(maps, terms, weight, step)
     run("manhattan_forward", ctypes.byref(problem), *pointers(bias, out))
     return out
 
 
 def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    q, k, v = _alike(q, k, v)
     grad, *terms, weight = (t.contiguous() for t in (grad, *others))
+    _check((q, k, v, grad), terms, weight, None)
+    maps, step = _alike(q, k, v)
     found = [torch.empty(v.shape, dtype=v.dtype) for _ in range(3)]
-    channels = v.shape[-1]
-    parts = [torch.empty(len(v), *shape) for shape in ((channels, 1, SIDE, SIDE), (channels,))]
-    problem = _problem(tuple(terms), weight, q, k, v)
+    parts = [torch.empty(len(v), *shape) for shape in (weight.shape, weight.shape[:1])]
+    problem = _problem(maps, terms, weight, step)
     run("manhattan_backward", ctypes.byref(problem), *pointers(grad, *found, *parts))
     return (*found, *(part.sum(0) for part in parts))
 
