@@ -79,8 +79,8 @@ def _check(maps: Sequence[Tensor], terms: Sequence[Tensor], weight: Tensor, bias
     if not (alike and fit and floats and lepe) or channels % (2 * heads):
         raise ValueError(
             f"maps {[(tuple(t.shape), t.dtype) for t in maps]} need float32 terms of shapes {shapes}, "
-            f"weights ({channels}, 1, {SIDE}, {SIDE}) and as many biases, not {[tuple(t.shape) for t in terms]}, "
-            f"{tuple(weight.shape)} and {None if bias is None else tuple(bias.shape)}"
+            f"weights ({channels}, 1, {SIDE}, {SIDE}) and as many biases, "
+            f"not {[tuple(t.shape) for t in (*terms, weight, bias) if t is not None]}"
         )
 
 
