@@ -53,7 +53,7 @@ def unwatched(x: Tensor, *layers: nn.Module) -> bool:
     The layers must be plain ones that nobody has replaced or waits for with a hook. Exporters and function
     transforms want operators that they know, and without images there is nothing to do.
     """
-    if x.device.type != "cpu" or not len(x) or torch.jit.is_tracing() or torch.compiler.is_exporting():
+    if x.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_exporting() or x.shape[0] == 0:
         return False
     if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         return False

@@ -95,7 +95,7 @@ def _differentiate(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]
 
 
 def _shapes(x: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape), key.new_empty(len(x), x.shape[2], len(key))
+    return x.new_empty(x.shape), key.new_empty(x.shape[0], x.shape[2], key.shape[0])
 
 
 def _gradients(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, _: Tensor) -> tuple[Tensor, ...]:

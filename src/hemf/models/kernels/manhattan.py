@@ -157,7 +157,7 @@ def _shape(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> Tensor:
 def _shapes(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     weight = others[-1]
     maps = (v.new_empty(v.shape) for _ in range(3))
-    return (*maps, weight.new_empty(weight.shape), weight.new_empty(len(weight)))
+    return (*maps, weight.new_empty(weight.shape), weight.new_empty(weight.shape[0]))
 
 
 if LIBRARY is not None:
