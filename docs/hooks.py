@@ -52,7 +52,7 @@ def speed_table() -> str:
     for now in measured:
         rows += [_speed_row(row, now, before, compiled) for row in now["rows"] if _has_a_row(row)]
     two = _result("model-speed-2-threads.json")
-    rows += ["", *(f"{_measured_on(now)}" for now in measured)]
+    rows += ["", *map(_measured_on, measured)]
     rows += [
         "",
         f"With two threads, by the clock on the wall, `hemf_base` at 224 pixels stands at {_settings(two)}.",

@@ -35,10 +35,9 @@ def external_inputs(batch, tokens, heads, depth, units, spread=1.0) -> list[torc
 
 def results(function, inputs, wanted, dtype=torch.float64) -> list[torch.Tensor]:
     """The output, and the gradients of its weighted sum for the inputs whose places are ``wanted``."""
-    maps = {3: torch.float32, 4: torch.float32, 5: torch.float32, 6: torch.float32, 7: torch.float32}
-    small = torch.float64 if dtype == torch.float64 else torch.float32
-    kinds = maps if len(inputs) > 3 else {1: small, 2: small}
-    cast = [t.to(dtype if dtype == torch.float64 else kinds.get(i, dtype)) for i, t in enumerate(inputs)]
+    maps = 3 if len(inputs) > 3 else 1  # what follows them is never less than float32
+    types = [dtype if i < maps else torch.promote_types(dtype, torch.float32) for i in range(len(inputs))]
+    cast = [t.to(kind) for t, kind in zip(inputs, types, strict=True)]
     leaves = [t.detach().requires_grad_(i in wanted) for i, t in enumerate(cast)]
     out = function(*leaves)
     weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape).cos()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..kernels import unwatched, usable
+from ..kernels import have_kernel, unwatched
 from ..kernels.external import external_attention
 from .external import StreamedExternalAttention, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
@@ -38,7 +38,7 @@ class MultiHeadExternalAttention(nn.Module):
         heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
         memories = (self.memory_key, self.memory_value)
         plain = unwatched(heads, *memories) and all(memory.bias is None for memory in memories)
-        if plain and usable(heads, *memories):
+        if plain and have_kernel(heads):
             out = external_attention(heads, *(memory.weight for memory in memories))
         elif plain and not torch.compiler.is_compiling():
             out, _ = StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))

@@ -26,8 +26,10 @@ def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
     return memory_value(attention.to(x.dtype))
 
 
-def _with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return written_out(x, partial(F.linear, weight=key), partial(F.linear, weight=value))
+def with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same from the memories' weights (M, width) and (width, M); x may be of a lesser type than they."""
+    layers = (partial(F.linear, weight=key), partial(F.linear, weight=value))
+    return written_out(x.to(torch.promote_types(x.dtype, key.dtype)), *layers).to(x.dtype)
 
 
 class StreamedExternalAttention(torch.autograd.Function):
@@ -61,7 +63,7 @@ class StreamedExternalAttention(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
         x, key, value, out, logarithms = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative
-            return derive_again(_with_weights, (x, key, value), ctx.needs_input_grad, grad)
+            return derive_again(with_weights, (x, key, value), ctx.needs_input_grad, grad)
         grad_x = torch.empty_like(x)
         grad_key, grad_value = (torch.zeros_like(t, dtype=logarithms.dtype) for t in (key, value))
         for image in range(len(x)):

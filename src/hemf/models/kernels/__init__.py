@@ -16,7 +16,16 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from .build import INSTRUCTION_SETS, library_path
 
-__all__ = ["INSTRUCTION_SET", "LIBRARY", "derive_again", "pointers", "run", "unwatched", "usable"]
+__all__ = [
+    "INSTRUCTION_SET",
+    "LIBRARY",
+    "derive_again",
+    "have_kernel",
+    "pointers",
+    "run",
+    "unwatched",
+    "usable",
+]
 
 
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
@@ -40,11 +49,16 @@ operators = torch.library.Library("hemf", "FRAGMENT")
 
 
 def usable(x: Tensor, *layers: nn.Module) -> bool:
-    """Whether there is a kernel for ``x``, float32 or bfloat16 on a CPU, and nobody watches what it replaces.
+    """Whether there is a kernel for ``x``, and it lies on a CPU and nobody watches what the kernel replaces.
 
     ``torch.compile`` takes our operators as they are.
     """
-    return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16) and unwatched(x, *layers)
+    return have_kernel(x) and unwatched(x, *layers)
+
+
+def have_kernel(x: Tensor) -> bool:
+    """Whether kernels were compiled for this processor, and take numbers of the type of ``x``."""
+    return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16)
 
 
 def unwatched(x: Tensor, *layers: nn.Module) -> bool:

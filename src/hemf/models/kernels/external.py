@@ -2,11 +2,9 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import LIBRARY, derive_again, operators, pointers, run
@@ -76,10 +74,9 @@ def _backward(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, logarithms: T
 
 
 def _written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    from ..blocks.external import written_out
+    from ..blocks.external import with_weights
 
-    layers = (partial(F.linear, weight=key), partial(F.linear, weight=value))
-    return written_out(x.to(torch.promote_types(x.dtype, torch.float32)), *layers).to(x.dtype)
+    return with_weights(x, key, value)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
