@@ -1,4 +1,4 @@
-"""The one exception hemf raises for anything a user can mend."""
+"""The exception hemf raises for anything a user can mend, and its kind for images."""
 
 
 class HemfError(ValueError):
@@ -6,3 +6,7 @@ class HemfError(ValueError):
 
     The command line prints it without a traceback and leaves with exit code 2.
     """
+
+
+class UnreadableImage(HemfError):  # noqa: N818 - it names what the user sees
+    """A file that cannot be read as an image; the message names it, the reason and the mend."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.Image import Transpose
 
-from hemf.errors import HemfError
+from hemf.errors import HemfError, UnreadableImage
 
 Image.init()  # all readers at once: Pillow's loading on demand fails when threads race for it
 
@@ -34,10 +34,6 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-
-
-class UnreadableImage(HemfError):  # noqa: N818 - it names what the user sees
-    """A file that cannot be read as an image; the message names it, the reason and the mend."""
 
 
 def read_image(
