@@ -64,7 +64,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="hemf_base")
     parser.add_argument("--sides", type=int, nargs="+", default=[64, 96, 128, 224, 384, 512, 768, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--masa_sides", type=int, nargs="+", default=[64, 96, 128, 192, 256])
+    parser.add_argument("--masa-sides", type=int, nargs="+", default=[64, 96, 128, 192, 256])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/growth.json"))

@@ -1,14 +1,16 @@
 """The command line as a user meets it: help, spelling, errors, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
-from hemf import cli
+from hemf import HemfError, cli
 from hemf.config import RunConfig
+from hemf.options import flag, is_switch, spelled_out
 
 
 @pytest.mark.parametrize("name", cli.VERBS)
@@ -70,12 +72,26 @@ def test_several_images_are_positional(called):
     [
         (["trian"], ["trian", "hemf train"]),
         (["data", "prep"], ["data prep", "data prepare"]),
-        (["train", "--learning-rate", "1"], ["learning_rate", "hemf train --help"]),
+        (["train", "--learning-rate", "1"], ["--learning-rate", "--lr", "hemf train --help"]),
         (["train", "--epochs", "many"], ["epochs", "many"]),
         (["predict"], ["run"]),
         (["train", "--data", "no-such-folder"], ["no-such-folder"]),
         (["train", "--data", ".", "--recipe", "nope"], ["nope", "paper"]),
         (["evaluate", "no-such-run"], ["no-such-run"]),
+        (["train", "--epoch", "3"], ["no flag --epoch ", "did you mean --epochs?"]),
+        (["train", "--dev", "cuda"], ["no flag --dev ", "--device or --devices"]),
+        (["predict", "run", "x.png", "--batch", "2"], ["no flag --batch ", "--batch-size"]),
+        (["train", "--image-size", "wide"], ["--image-size is wide", "a whole number", "two whole numbers"]),
+        (["train", "--image_size", "1,2,3"], ["--image-size is [1, 2, 3]", "two whole numbers"]),
+        (["train", "--batch-size"], ["--batch-size needs a value", "a whole number"]),
+        (["train", "--no-cache=true"], ["--no-cache takes no value", "--cache"]),
+        (["train", "--cache=maybe"], ["--cache is maybe", "true or false"]),
+        (["train", "--no-epochs"], ["no flag --no-epochs"]),
+        (["train", "--val-split", "some"], ["--val-split is some", "val, test, none"]),
+        (["train", "--data", ".", "--device", "gpu"], ["--device is gpu", "cuda:1"]),
+        (["train", "--data", ".", "--device", "cpu", "--devices", "2"], ["--device names one", "--devices"]),
+        (["calibrate", "run", "--sensitivity", "high"], ["--sensitivity is high", "a number", "{NAME: 0.9}"]),
+        (["profile", "--precisions", "fp8"], ["--precisions is", "fp32, bf16, fp16"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):
@@ -85,6 +101,88 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert error.startswith("hemf")
     for word in words:
         assert word in error
+    assert not re.search(r"<class|typing|NoneType|Union|--[a-z]+_", error)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["--image-size", "32,48"], {"image_size": (32, 48)}),
+        (["--image-size", "[32,48]"], {"image_size": (32, 48)}),
+        (["--image-size=(32, 48)"], {"image_size": (32, 48)}),
+        (["--image_size", "32x48"], {"image_size": (32, 48)}),
+        (["--image-size", "64"], {"image_size": 64}),
+        (["--crop-scale", "0.5,1"], {"crop_scale": (0.5, 1.0)}),
+        (["--mean", "0.5"], {"mean": (0.5,)}),
+        (["--std", "0.1,0.2,0.3"], {"std": (0.1, 0.2, 0.3)}),
+        (["--pretrained"], {"pretrained": True}),
+        (["--pretrained", "--cache"], {"pretrained": True, "cache": True}),
+        (["--pretrained", "true"], {"pretrained": True}),
+        (["--pretrained=false"], {"pretrained": False}),
+        (["--no-pretrained", "--no_cache"], {"pretrained": False, "cache": False}),
+        (["--compile", "False"], {"compile": False}),
+        (["--model-args", "{img_size: 32}"], {"model_args": {"img_size": 32}}),
+        (["--model-args.drop_path_rate", "0.1"], {"model_args": {"drop_path_rate": 0.1}}),
+        (["--val_split", "none"], {"val_split": "none"}),
+        (["--device", "cuda:1"], {"device": "cuda:1"}),
+    ],
+)
+def test_values_are_read_as_people_write_them(called, written, read):
+    assert cli.main(["train", *written]) == 0
+    assert called == [("train", read)]
+
+
+@pytest.mark.parametrize(
+    ("verb", "written", "read"),
+    [
+        ("convert", ["x.pth", "--classes", "MEL,NV"], {"classes": ["MEL", "NV"]}),
+        ("convert", ["x.pth", "--classes", "[0, yes, null]"], {"classes": ["0", "yes", "null"]}),
+        ("convert", ["x.pth", "--classes", "['a, b', c]"], {"classes": ["a, b", "c"]}),
+        ("calibrate", ["run", "--sensitivity", "0.9,0.95"], {"sensitivity": [0.9, 0.95]}),
+        ("calibrate", ["run", "--sensitivity", "0.9"], {"sensitivity": 0.9}),
+        ("calibrate", ["run", "--sensitivity", "null", "--apart"], {"sensitivity": None, "apart": True}),
+        (
+            "calibrate",
+            ["run", "--sensitivity", "{MEL: 0.9, NV: 0.8}"],
+            {"sensitivity": {"MEL": 0.9, "NV": 0.8}},
+        ),
+        ("profile", ["--batch-sizes", "1,32", "--speed"], {"batch_sizes": [1, 32], "speed": True}),
+        ("profile", ["--precisions", "fp32,bf16"], {"precisions": ["fp32", "bf16"]}),
+        ("data prepare", ["folder", "--no-check-counts"], {"check_counts": False}),
+        ("data prepare", ["folder", "--check-counts"], {"check_counts": True}),
+        ("explain", ["run", "--stages", "a.png"], {"stages": True, "images": ["a.png"]}),
+    ],
+)
+def test_lists_and_switches_of_every_verb(called, verb, written, read):
+    assert cli.main([*verb.split(), *written]) == 0
+    assert called[0][1].items() >= read.items()
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_switch_works_bare_negated_and_with_a_value(name):
+    parser = cli.build_parser(name)
+    for action in filter(is_switch, parser._actions):
+        switch = flag(action.dest)
+        for words, value in (
+            ([switch], "true"),
+            ([f"--no-{switch[2:]}"], "false"),
+            ([switch, "true"], "true"),
+            ([f"{switch}=false"], "false"),
+        ):
+            assert spelled_out(parser, words) == [f"--{action.dest}={value}"]
+        assert re.search(rf"{switch}, --no-{switch[2:]}\b", parser.format_help())
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_no_abbreviation_of_any_flag_is_taken(name):
+    """Unless what is left is another flag, such as --fold of --folds."""
+    parser = cli.build_parser(name)
+    flags = {flag(action.dest) for action in parser._actions if action.option_strings}
+    for one in flags:
+        for short in {one[:length] for length in range(3, len(one))} - flags:
+            with pytest.raises(HemfError, match=re.escape(f"no flag {short.rstrip('-')}")) as caught:
+                spelled_out(parser, [short, "1"])
+            assert "did you mean" in str(caught.value)
 
 
 def test_debug_shows_where_the_error_comes_from(capsys):

@@ -138,12 +138,11 @@ def _run(name: str, arguments: list[str]) -> Any:
     """Parse the verb's arguments and call its function with those that were given."""
     from jsonargparse import ArgumentError
 
-    from hemf.config import plain_error
-    from hemf.flags import spelled_out
+    from hemf.options import plain_error, spelled_out
 
     parser = build_parser(name)
     try:
         given = parser.parse_args(spelled_out(parser, arguments), defaults=False)
     except ArgumentError as error:
-        raise HemfError(f"{plain_error(error)}; see hemf {name} --help") from error
+        raise HemfError(f"{plain_error(error, parser)}; see hemf {name} --help") from error
     return load_verb(name)(**{key: value for key, value in given.as_dict().items() if key != "config"})

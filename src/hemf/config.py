@@ -8,7 +8,6 @@ shows. The defaults are the paper's recipe (He et al. 2025, Table 5 and the publ
 import dataclasses
 import difflib
 import math
-import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from hemf.errors import HemfError
 from hemf.files import write_text
+from hemf.options import flag, plain_error, shown
 
 Window = Literal["auto", "lung", "mediastinum", "bone", "brain", "abdomen", "liver"]
 
@@ -178,10 +178,21 @@ class HardwareOptions:
     compile: bool = False
 
 
+ABOVE_0 = math.ulp(0.0)
 RANGES = {
     "seed": (0, math.inf),
     "fold": (0, math.inf),
     "image_size": (1, math.inf),
+    "crop_pct": (ABOVE_0, 1),
+    "crop_scale": (ABOVE_0, 1),
+    "crop_ratio": (ABOVE_0, math.inf),
+    "hflip": (0, 1),
+    "vflip": (0, 1),
+    "rotate": (0, 180),
+    "color_jitter": (0, 1),
+    "random_erasing": (0, 1),
+    "mixup": (0, math.inf),
+    "cutmix": (0, math.inf),
     "epochs": (1, math.inf),
     "batch_size": (1, math.inf),
     "lr": (0, math.inf),
@@ -206,33 +217,35 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
     """All options of a run."""
 
     @classmethod
-    def of(cls, recipe: str = "paper", **options: Any) -> Self:
+    def of(cls, recipe: str = "paper", device: str | None = None, **options: Any) -> Self:
         """The recipe's values, then ``options`` over them.
 
         Args:
             recipe: name of a recipe of the package, or path of a YAML file.
+            device: the one device to train on, instead of an accelerator and devices; see ``one_device``.
             options: any field of ``RunConfig``.
 
         Raises:
-            HemfError: no such recipe, or an option that does not exist.
+            HemfError: no such recipe or device, or an option that does not exist.
         """
-        values = read_recipe(recipe) | options
+        values = read_recipe(recipe) | options | ({} if device is None else one_device(device))
         known = [f.name for f in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else "see hemf train --help"
                 raise HemfError(f"no option {name!r} in a run; {hint}")
+        parser = run_parser()
         try:
-            checked = run_parser().parse_object(values)
+            checked = parser.parse_object(values)
         except ArgumentError as error:
-            raise HemfError(f"bad option in a run: {plain_error(error)}") from error
+            raise HemfError(f"bad option in a run: {plain_error(error, parser)}") from error
         config = cls(**{name: checked[name] for name in known})
         config.check()
         return config
 
     def check(self) -> None:
-        """Check that the numbers are in their ranges.
+        """Check that the numbers are in their ranges, and ranges the right way round.
 
         Raises:
             HemfError: one is not.
@@ -241,8 +254,13 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value,)
             if any(number is not None and not low <= number <= high for number in numbers):
-                bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-                raise HemfError(f"option {name} is {value}; give {bounds}")
+                least = "above 0" if low == ABOVE_0 else f"at least {low}"
+                bounds = least if high == math.inf else f"{least} and at most {high}"
+                raise HemfError(f"{flag(name)} is {shown(value)}; give {bounds}")
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise HemfError(f"{flag(name)} is {low:g},{high:g}; give the smaller number first")
 
     def save(self, path: str | Path) -> None:
         """Write every option as YAML, in the order and the groups of this file."""
@@ -257,26 +275,36 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
         height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
         return (self.in_chans, height, width)
 
+    @property
+    def device(self) -> str:
+        """The run's first device, as the verbs that use one call it; ``auto`` where it is left open."""
+        if self.accelerator == "cpu":
+            return "cpu"
+        number = str(self.devices).partition(",")
+        return f"cuda:{number[0]}" if number[1] and self.accelerator in ("cuda", "gpu") else "auto"
+
+
+def one_device(device: str) -> dict[str, Any]:
+    """Lightning's accelerator and devices for one device as the other verbs call it.
+
+    Args:
+        device: cpu, cuda, cuda:1 ..., mps; or auto, which leaves the choice to Lightning.
+
+    Raises:
+        HemfError: it is called otherwise.
+    """
+    kind, colon, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise HemfError(f"--device is {device}; give cpu, cuda, cuda:1 ..., mps or auto")
+    return {"accelerator": kind, "devices": f"{number}," if colon else "auto" if kind == "auto" else 1}
+
 
 def run_parser(**kwargs: Any) -> ArgumentParser:
     """A parser whose flags are the options of a run, in their groups; ``kwargs`` go to ``ArgumentParser``."""
-    parser = ArgumentParser(exit_on_error=False, **kwargs)
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **kwargs)
     for group in GROUPS:
         parser.add_class_arguments(group)
     return parser
-
-
-def plain_error(error: ArgumentError) -> str:
-    """The parser's complaint in a line, in the words of flags instead of Python's types."""
-    text = " ".join(str(error).split())
-    key = re.search(r'key "(\w+)"', text)
-    value = re.search(r"(?:Got value|Given value): (.*)$", text)
-    if not key or not value:
-        return text
-    choices = re.findall(r"'([^']+)'", "".join(re.findall(r"Expected an? typing.Literal\[(.*?)\]", text)))
-    kinds = [kind for kind in re.findall(r"Expected an? <class '(\w+)'>", text) if kind != "NoneType"]
-    mend = f"give one of {', '.join(choices)}" if choices else f"it must be {' or '.join(kinds) or 'another'}"
-    return f"{key[1]} is {value[1]}; {mend}"
 
 
 def recipe_names() -> list[str]:

@@ -1,7 +1,6 @@
-"""A verb's flags, made from its function: what ``hemf VERB --help`` shows and how its words are read."""
+"""A verb's flags, made from its function, and what ``hemf VERB --help`` shows of them."""
 
 import inspect
-import re
 import shutil
 from argparse import Action
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from docstring_parser import parse
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from hemf.config import RunConfig, run_parser
+from hemf.options import alternatives, flag, is_switch, option_type, shown
 
 
 def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
@@ -35,7 +35,7 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
         skip |= {p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD}
         skip |= set(RunConfig.__dataclass_fields__)
     else:
-        parser = ArgumentParser(exit_on_error=False, **settings)
+        parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **settings)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skip)
     defaults = {key: p.default for key, p in parameters.items() if key in skip - {p.name for p in lists}}
     parser.set_defaults(
@@ -49,20 +49,6 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     return parser
 
 
-def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
-    """Flags with dashes as flags with underscores, and a bare switch as the switch set to true."""
-    switches = {f"--{key}" for key, value in parser.get_defaults().as_dict().items() if value is False}
-    spelled = []
-    for i, argument in enumerate(arguments):
-        if argument.startswith("--"):
-            flag, equals, value = argument.partition("=")
-            argument = flag.replace("-", "_").replace("__", "--", 1) + equals + value
-            if argument in switches and arguments[i + 1 : i + 2] not in (["true"], ["false"]):
-                argument += "=true"
-        spelled.append(argument)
-    return spelled
-
-
 class Formatter(DefaultHelpFormatter):
     """As wide as the terminal up to 100 columns; defaults that tell something, choices instead of types."""
 
@@ -74,29 +60,35 @@ class Formatter(DefaultHelpFormatter):
         words = [_usage_word(action) for action in actions if not action.option_strings]
         super().add_usage(" ".join(["%(prog)s", *words, "[options]"]), actions, groups, prefix)
 
-    def _get_help_string(self, action: Action) -> str:
-        text = action.help or ""
-        if not action.option_strings or action.dest in ("help", "config") or action.default in (None, "", {}):
-            return text
-        return f"{text} (default: %(default)s)"
+    def add_text(self, text: str | None) -> None:
+        """Add a paragraph; the marks of code are for the Python reference."""
+        super().add_text(text and text.replace("`", ""))
 
-    def _get_default_metavar_for_optional(self, action: Action) -> str:
-        choices = _choices(getattr(action, "_typehint", None))
-        if choices:
-            return f"{{{','.join(map(str, choices))}}}"
-        return super()._get_default_metavar_for_optional(action)
+    def _get_help_string(self, action: Action) -> str:
+        text = (action.help or "").replace("`", "")
+        if not action.option_strings or action.dest in ("help", "config"):
+            return text
+        if action.default in (None, "", {}) or action.default is False:
+            return text
+        default = "on" if action.default is True else shown(action.default)
+        return f"{text} (default: {default})"
 
     def _format_action_invocation(self, action: Action) -> str:
-        written = super()._format_action_invocation(action)
-        return re.sub(r"--\w+", lambda flag: flag[0].replace("_", "-"), written)
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        name = flag(action.option_strings[0])
+        if is_switch(action):
+            return f"{name}, --no-{name.removeprefix('--')}"
+        return f"{name} {_value_word(action)}"
 
 
-def _choices(hint: Any) -> tuple:
-    """The words of a ``Literal``, also of an optional one."""
-    if get_origin(hint) is Literal:
-        return get_args(hint)
-    found = [_choices(part) for part in get_args(hint) if get_origin(part) is Literal]
-    return found[0] if found and set(get_args(hint)) - {type(None)} == {Literal[found[0]]} else ()
+def _value_word(action: Action) -> str:
+    """What stands for an option's value: its choices, or its name, maybe several times."""
+    kinds = alternatives(option_type(action))
+    if choices := [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]:
+        return f"{{{','.join(choices)}}}"
+    word = action.dest.upper()
+    return f"{word},..." if kinds and all(get_origin(kind) in (list, tuple) for kind in kinds) else word
 
 
 def _is_word_list(parameter: inspect.Parameter) -> bool:

@@ -30,7 +30,7 @@ def model_speed(monkeypatch):
 
 def test_ratios_are_written_for_every_setting(model_speed, tmp_path):
     out = tmp_path / "speed.json"
-    words = ["test_vit", "--sides", "160", "--rounds", "2", "--batch_size", "2"]
+    words = ["test_vit", "--sides", "160", "--rounds", "2", "--batch-size", "2"]
     model_speed.main([*words, "--out", str(out)])
     report = json.loads(out.read_text())
     settings = {(r["model"], r["form"], r["precision"], r["mode"]) for r in report["rows"]}
@@ -71,7 +71,7 @@ def test_a_gpu_is_timed_on_the_wall(monkeypatch):
 
 def test_growth_is_measured_and_drawn(tmp_path):
     out = tmp_path / "growth.json"
-    words = ["--sides", "32", "64", "--batches", "1", "2", "--masa_sides", "8", "16", "--rounds", "1"]
+    words = ["--sides", "32", "64", "--batches", "1", "2", "--masa-sides", "8", "16", "--rounds", "1"]
     command("growth").main(["--model", "hemf_nano", *words, "--out", str(out)])
     report = json.loads(out.read_text())
     assert [row["side"] for row in report["sides"]] == [32, 64]
@@ -86,7 +86,7 @@ def test_the_exponent_is_the_power_of_the_side():
 @pytest.mark.slow
 def test_hemf_has_not_lost_half_its_speed(tmp_path):
     """Against convnext_base in one run, by the processor's time; loose, for a noisy machine."""
-    words = "hemf_base --rounds 3 --batch_size 2 --forms eager --modes inference --no_activations --out"
+    words = "hemf_base --rounds 3 --batch-size 2 --forms eager --modes inference --no-activations --out"
     threads = torch.get_num_threads()
     try:
         report = command("model_speed").main([*words.split(), str(tmp_path / "speed.json")])

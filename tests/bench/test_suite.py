@@ -266,7 +266,7 @@ def test_the_same_command_again_skips_what_is_done_and_tries_again_what_failed(b
 
 def test_runs_made_otherwise_are_not_mixed_in(benched, noise, tmp_path):
     out, suite, _ = benched
-    with pytest.raises(HemfError, match="was made with epochs 1, not 2"):
+    with pytest.raises(HemfError, match="was made with --epochs 1, not 2"):
         bench(suite, out=str(out), epochs=2)
     rows = noise.read_text().splitlines()
     other = noise.with_name("other.csv")

@@ -233,5 +233,5 @@ def test_where_it_lies(data, tmp_path):
     assert cache_folder(RunConfig.of(data=prepared)) is None
     assert cache_folder(RunConfig.of(data=prepared, cache=True)) == tmp_path / "prepared" / "cache"
     assert cache_folder(RunConfig.of(data="x", cache_dir=str(tmp_path / "other"))) == tmp_path / "other"
-    with pytest.raises(HemfError, match="--cache_dir"):
+    with pytest.raises(HemfError, match="--cache-dir"):
         cache_folder(RunConfig.of(data=str(data.root), cache=True))

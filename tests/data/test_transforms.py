@@ -128,17 +128,17 @@ def test_one_value_serves_all_channels():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"crop_pct": 0}, "crop_pct"),
-        ({"crop_pct": 1.5}, "crop_pct"),
+        ({"crop_pct": 0}, "--crop-pct"),
+        ({"crop_pct": 1.5}, "--crop-pct"),
         ({"mean": [0.5, 0.5]}, "mean"),
         ({"std": [0.5, 0.0, 0.5]}, "std"),
-        ({"image_size": 0}, "image_size"),
-        ({"hflip": 1.5}, "hflip"),
-        ({"rotate": -5}, "rotate"),
-        ({"color_jitter": 2}, "color_jitter"),
-        ({"crop_scale": [0.9, 0.1]}, "crop_scale"),
-        ({"crop_scale": [0.0, 1.0]}, "crop_scale"),
-        ({"random_erasing": -0.1}, "random_erasing"),
+        ({"image_size": 0}, "--image-size"),
+        ({"hflip": 1.5}, "--hflip"),
+        ({"rotate": -5}, "--rotate"),
+        ({"color_jitter": 2}, "--color-jitter"),
+        ({"crop_scale": [0.9, 0.1]}, "--crop-scale"),
+        ({"crop_scale": [0.0, 1.0]}, "--crop-scale"),
+        ({"random_erasing": -0.1}, "--random-erasing"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_by_name(change, words):

@@ -108,7 +108,7 @@ def test_names_as_long_as_a_file_system_takes_them(made_run, tmp_path):
     [
         (["--target", "d"], "no class 'd'; its classes are a, b, c"),
         (["--layer", "layer5"], "no layer 'layer5'; near names: layer"),
-        (["--batch-size", "0"], "batch_size 0"),
+        (["--batch-size", "0"], "--batch-size is 0"),
     ],
 )
 def test_bad_options_are_bad_input(made_run, tmp_path, capsys, arguments, words):

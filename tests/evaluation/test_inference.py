@@ -126,8 +126,8 @@ def test_outputs_that_are_not_finite_name_the_image(paths) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"workers": -1}, "workers -1"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"workers": -1}, "--workers -1"),
         ({"device": "nonsense"}, "no device 'nonsense'"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
     ],

@@ -268,5 +268,5 @@ def test_too_large_a_batch_is_an_error_that_says_so(monkeypatch):
 
     model = timm.create_model("test_resnet", num_classes=3)
     monkeypatch.setattr(model, "forward", too_large)
-    with pytest.raises(HemfError, match=r"heat maps of 2 images do not fit .* --batch_size"):
+    with pytest.raises(HemfError, match=r"heat maps of 2 images do not fit .* --batch-size"):
         heat_maps(model, torch.zeros(2, 3, 32, 32))

@@ -23,6 +23,6 @@ def test_the_cache_changes_no_weight_and_is_found_again(train, tmp_path, monkeyp
 
 
 def test_a_folder_of_images_has_no_place_for_a_cache(train, tmp_path):
-    with pytest.raises(HemfError, match="--cache_dir"):
+    with pytest.raises(HemfError, match="--cache-dir"):
         train(cache=True)
     assert not (tmp_path / "runs" / "run").exists()

@@ -146,7 +146,7 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
 
 def test_resume_refuses_other_folds(train, patients):
     run = train(data=str(patients), folds=2, epochs=1)
-    with pytest.raises(HemfError, match="keeps its own folds"):
+    with pytest.raises(HemfError, match="keeps its own --folds"):
         hemf.train(resume=str(run.path), folds=2)
     manifest = run.path / "manifest.csv"
     manifest.write_text(

@@ -187,8 +187,8 @@ def test_a_run_is_never_overwritten(train):
         ({"loss": "hinge"}, "no loss 'hinge'"),
         ({"optimizer": "addam"}, "no optimizer 'addam'"),
         ({"strategy": "telepathy"}, "Lightning cannot use .*telepathy"),
-        ({"devices": 0}, "Lightning cannot use .*devices 0"),
-        ({"hflip": 2.0}, "hflip 2.0 is no probability"),
+        ({"devices": 0}, "Lightning cannot use .*--devices 0"),
+        ({"hflip": 2.0}, "--hflip is 2; give at least 0 and at most 1"),
         ({"val_split": "none", "patience": 3}, "early stopping needs validation images"),
         ({"colour": 1}, "no option 'colour' in a run"),
         ({"epochs": 0}, "epochs"),
@@ -215,7 +215,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path, monkeypatch):
     message = str(caught.value)
     assert message.count(".png") == 8
     assert "lower --lr" in message
-    assert "--clip_grad" in message
+    assert "--clip-grad" in message
     assert "\n" not in message
     checkpoints = tmp_path / "runs" / "run" / "checkpoints"
     assert read_checkpoint(checkpoints / "last.ckpt")["hemf"]["epochs"] == 1
@@ -227,7 +227,7 @@ def test_a_batch_too_large_for_the_memory_says_what_to_change(train, monkeypatch
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 GiB")
 
     monkeypatch.setattr(ImageClassifier, "training_step", fails)
-    with pytest.raises(HemfError, match=r"a batch of 8 images does not fit .* smaller --batch_size"):
+    with pytest.raises(HemfError, match=r"a batch of 8 images does not fit .* smaller --batch-size"):
         train()
 
 
@@ -316,7 +316,7 @@ def _killed(*_):
 
 
 def test_resume_refuses_what_would_make_it_another_run(train, tmp_path):
-    with pytest.raises(HemfError, match="keeps its own lr, data"):
+    with pytest.raises(HemfError, match="keeps its own --lr, --data"):
         hemf.train("elsewhere", resume="runs/x", lr=1.0)
     with pytest.raises(HemfError, match="no run to resume at"):
         hemf.train(resume=str(tmp_path))

@@ -22,6 +22,7 @@ def bench(
     out: str = "bench",
     cluster: Literal["slurm", "local", "debug"] | None = None,
     cluster_args: dict[str, Any] | None = None,
+    device: str | None = None,
     **options: Any,
 ) -> int:
     """Train and measure a matrix of models on one protocol, and put them in one table.
@@ -41,6 +42,7 @@ def bench(
         cluster: send the runs as jobs to slurm, or start them as processes here (local), by the extra
             hemf[cluster]; debug runs such jobs in this process.
         cluster_args: parameters of submitit's executor, such as {timeout_min: 600, gpus_per_node: 1}.
+        device: train on this device: cpu, cuda, cuda:1 ..., mps or auto.
         options: options of every run, over those of the suite, see `hemf train --help`.
 
     Returns:
@@ -53,7 +55,7 @@ def bench(
     from hemf.bench.suite import chosen_rows, read_suite, suite_path
 
     if cluster_args and not cluster:
-        raise HemfError("--cluster_args goes with --cluster; give that too, such as --cluster slurm")
+        raise HemfError("--cluster-args goes with --cluster; give that too, such as --cluster slurm")
     read, name = read_suite(suite), suite_path(suite).stem
     read = replace(
         read,
@@ -61,6 +63,7 @@ def bench(
         folds=_whole_numbers("folds", folds) or read.folds,
     )
     read.check()
+    options |= {} if device is None else {"device": device}
     rows, folder = chosen_rows(read, _words(only)), Path(out) / name
     runs = plan(read, folder, Path(root), options)
     chosen = [run for run in runs if run.row in rows]
@@ -121,8 +124,8 @@ def _conclude(suite: "Suite", name: str, runs: Sequence["PlannedRun"], folder: P
 
 
 def _words(value: str | None) -> list[str]:
-    """The words between commas."""
-    return [word.strip() for word in (value or "").split(",") if word.strip()]
+    """The words between commas, which may stand in brackets."""
+    return [word.strip() for word in (value or "").strip("[]()").split(",") if word.strip()]
 
 
 def _whole_numbers(name: str, value: str | None) -> list[int]:

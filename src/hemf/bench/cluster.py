@@ -50,7 +50,7 @@ def finish_on(
     try:
         jobs = executor.map_array(Job(), runs)
     except Exception as error:  # whatever the scheduler says
-        raise HemfError(f"{cluster} takes no jobs: {_line(error)}; change --cluster_args") from error
+        raise HemfError(f"{cluster} takes no jobs: {_line(error)}; change --cluster-args") from error
     print(f"{len(jobs)} jobs on {cluster}; their logs are in {folder}")
     try:
         for run, job in zip(runs, jobs, strict=True):
@@ -73,7 +73,7 @@ def _executor(cluster: Cluster, folder: Path, parameters: dict[str, Any]) -> Any
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         executor.update_parameters(**{"name": "hemf-bench", "timeout_min": 24 * 60} | parameters)
     except (RuntimeError, TypeError, NameError, ValueError, AssertionError) as error:
-        raise HemfError(f"submitit cannot use {cluster} so: {_line(error)}; change --cluster_args") from error
+        raise HemfError(f"submitit cannot use {cluster} so: {_line(error)}; change --cluster-args") from error
     return executor
 
 

@@ -126,7 +126,7 @@ def count(name: str, task: Task, variant: Variant | None = None) -> Counts:
         height, width = task.size
         line = " ".join(str(error).split())
         raise HemfError(
-            f"cannot profile {name} on images of {height} x {width}: {line}; change --image_size or the model"
+            f"cannot profile {name} on images of {height} x {width}: {line}; change --image-size or the model"
         ) from error
 
 
@@ -151,7 +151,7 @@ def profile_models(names: Sequence[str], task: Task) -> tuple[dict[str, Any], li
         HemfError: no such model or device, or a model does not work at that size.
     """
     if min(*task.batch_sizes, *task.size, task.num_classes, task.rounds) < 1:
-        raise HemfError("--batch_sizes, --image_size, --num_classes and --rounds must be at least 1")
+        raise HemfError("--batch-sizes, --image-size, --num-classes and --rounds must be at least 1")
     device = _device(task.device)
     for precision in task.precisions:
         resolve_precision(precision, device.type)
@@ -348,7 +348,7 @@ def profile_blocks(size: tuple[int, int]) -> tuple[dict[str, Any], list[Table]]:
         HemfError: sides that 32 does not divide.
     """
     if any(side % 32 for side in size):
-        raise HemfError(f"--image_size {size[0]} {size[1]}: HEMF's four stages need sides divisible by 32")
+        raise HemfError(f"--image-size {size[0]},{size[1]}: HEMF's four stages need sides divisible by 32")
     blocks = {"SIRMLP": SIRMLP, "IRMLP": IRMLP}
     rows = [_count_block(name, block, layer, size) for name, block in blocks.items() for layer in range(1, 5)]
     columns = [

@@ -8,6 +8,7 @@ from typing import Any
 from hemf.bench.suite import FIXED, Row, Source, Suite
 from hemf.config import HardwareOptions, RunConfig
 from hemf.errors import HemfError
+from hemf.options import flag, shown
 
 NOT_COMPARED = {"data", "out", "name", *HardwareOptions.__dataclass_fields__} - {"precision"}
 
@@ -139,7 +140,9 @@ def check_same(run: PlannedRun) -> None:
     mend = "give another --out, or remove that run"
     for name, value in asked.items():
         if name not in NOT_COMPARED and there[name] != value:
-            raise HemfError(f"{run.path} was made with {name} {there[name]}, not {value}; {mend}")
+            raise HemfError(
+                f"{run.path} was made with {flag(name)} {shown(there[name])}, not {shown(value)}; {mend}"
+            )
     if DataSet.load(run.path).hash != run.images:
         raise HemfError(
             f"{run.path} was made on other images or another split than {run.config.data}; {mend}"

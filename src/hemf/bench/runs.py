@@ -67,7 +67,7 @@ def _evaluate(run: PlannedRun) -> None:
             batch_size=config.batch_size,
             precision=config.precision,
             workers=config.workers,
-            device="cpu" if config.accelerator == "cpu" else "auto",
+            device=config.device,
         )
     print(found)
 

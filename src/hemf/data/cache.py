@@ -100,7 +100,7 @@ def cache_folder(config: RunConfig) -> Path | None:
     if (Path(config.data) / "dataset.json").is_file():
         return Path(config.data).absolute() / "cache"
     raise HemfError(
-        f"there is no place for a cache in {config.data}; give --cache_dir, or use hemf data prepare first"
+        f"there is no place for a cache in {config.data}; give --cache-dir, or use hemf data prepare first"
     )
 
 
@@ -132,7 +132,7 @@ def decoded_images(
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder / f"{name}.lock", console)
     except OSError as error:
-        raise HemfError(f"cannot write into {folder}: {error.strerror}; give another --cache_dir") from error
+        raise HemfError(f"cannot write into {folder}: {error.strerror}; give another --cache-dir") from error
     with lock:
         if (found := _open(stem, console)) is None:  # else another process has just built it
             _clear(folder, name)
@@ -207,7 +207,7 @@ def _build(stem: Path, data: DataSet, paths: list[str], mode: str, window: str, 
     if needed > free:
         raise HemfError(
             f"the cache of {data.name} needs {needed / 1e9:.2f} GB and {stem.parent} has {free / 1e9:.2f} GB "
-            "free; free the disk, give --cache_dir on another one, or train without --cache"
+            "free; free the disk, give --cache-dir on another one, or train without --cache"
         )
     sizes: list[tuple[int, int]] = []
     hashed = hashlib.sha256()

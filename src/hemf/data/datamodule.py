@@ -225,7 +225,7 @@ class ImageData(LightningDataModule):
         if self.val_split and not self.samples(self.val_split):
             raise HemfError(
                 f"{self.data.name} has no {self.val_split} images to choose a checkpoint by; "
-                "prepare it with some, or train with --val_split none"
+                "prepare it with some, or train with --val-split none"
             )
 
     def train_dataloader(self) -> ImageLoader:

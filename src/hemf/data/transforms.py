@@ -166,7 +166,7 @@ def train_transform(config: RunConfig) -> PixelTransform:
         HemfError: an option out of its range.
     """
     spec = InputSpec.from_config(config)
-    _check(config)
+    config.check()
     if tuple(config.crop_scale) == (1, 1):
         steps: list[Any] = [v2.ToPILImage(), eval_pixels(spec)]
     else:
@@ -237,21 +237,3 @@ def centred(spec: InputSpec) -> list[Any]:
     if height == width:
         return [v2.Resize(resized[:1], interpolation), v2.CenterCrop([height, width])]
     return [ResizeKeepRatio(resized, interpolation=spec.interpolation), v2.CenterCrop([height, width])]
-
-
-def _check(config: RunConfig) -> None:
-    """Augmentation options that torchvision would refuse in its own words, or take in silence."""
-    for name in ("hflip", "vflip", "random_erasing"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise HemfError(f"{name} {getattr(config, name)} is no probability; give a number from 0 to 1")
-    for name, top in (("rotate", 180), ("color_jitter", 1)):
-        if not 0 <= getattr(config, name) <= top:
-            raise HemfError(f"{name} {getattr(config, name)} is out of range; give a number from 0 to {top}")
-    for name, top in (("crop_scale", 1), ("crop_ratio", math.inf)):
-        low, high = getattr(config, name)
-        if not 0 < low <= high <= top:
-            raise HemfError(
-                f"{name} {low}, {high} is no range above 0"
-                + (" and up to 1" if top == 1 else "")
-                + "; give least and greatest"
-            )

@@ -60,7 +60,7 @@ def explain_images(
     if Path(out).exists() and not Path(out).is_dir():
         raise HemfError(f"--out {out} is a file; give the name of a folder")
     if batch_size < 1:
-        raise HemfError(f"batch_size {batch_size} must be at least 1")
+        raise HemfError(f"--batch-size is {batch_size}; give at least 1")
     classifier, failed = load(run, "fp32", device), []
     explained = explanations(classifier, images, target, layer, method, stages, batch_size, failed)
     count = write_explanations(explained, Path(out))

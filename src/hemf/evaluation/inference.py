@@ -82,7 +82,7 @@ def stream_logits(
             reading process that the system stopped.
     """
     if batch_size < 1 or (workers is not None and workers < 0):
-        raise HemfError(f"batch_size {batch_size} must be at least 1 and workers {workers} at least 0")
+        raise HemfError(f"--batch-size is {batch_size}, --workers {workers}; give at least 1 and at least 0")
     device = pick_device(device)
     precision = resolve_precision(precision, device.type)
     model, normalise = _moved(model, device), normaliser(spec)
@@ -196,5 +196,5 @@ def _logits(
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"a batch of {len(pixels)} images does not fit into the memory of {device}; "
-            "give a smaller --batch_size"
+            "give a smaller --batch-size"
         ) from error

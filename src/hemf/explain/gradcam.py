@@ -89,7 +89,7 @@ def layer_heat_maps(
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"the heat maps of {len(images)} images do not fit into the device's memory; "
-            "give a smaller --batch_size"
+            "give a smaller --batch-size"
         ) from error
 
 

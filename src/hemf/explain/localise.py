@@ -68,7 +68,7 @@ def localise(
     from hemf.training.folder import environment, open_run
 
     if batch_size < 1 or perturb < 0 or (limit is not None and limit < 1):
-        raise HemfError("batch_size and limit must be at least 1, perturb at least 0; correct them")
+        raise HemfError("--batch-size and --limit must be at least 1, --perturb at least 0; correct them")
     if masks is None and not perturb:
         raise HemfError("nothing to measure: give --masks, or --perturb above 0")
     opened, rng = open_run(run), np.random.default_rng(seed)

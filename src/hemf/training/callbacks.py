@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hemf.errors import HemfError
 from hemf.files import whole_file, write_text
-from hemf.training.metrics import DIRECTIONS
+from hemf.names import MONITORED
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -98,7 +98,7 @@ class MetricsTable(Callback):
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
     """Training loss, validation metrics and learning rate of the epoch that has just ended."""
     logged = trainer.callback_metrics
-    names = ["train_loss", *(f"val_{name}" for name in DIRECTIONS)]
+    names = ["train_loss", *(f"val_{name}" for name in MONITORED)]
     values = {name: logged[name].item() for name in names if name in logged}
     return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
 

@@ -14,7 +14,16 @@ from hemf.data.cache import cache_folder
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.splits import split_data
 from hemf.errors import HemfError
-from hemf.training.fit import begin, build, build_trainer, picked_precision, run_console, set_aside, take_up
+from hemf.training.fit import (
+    begin,
+    build,
+    build_trainer,
+    check_hardware,
+    picked_precision,
+    run_console,
+    set_aside,
+    take_up,
+)
 from hemf.training.folder import make_run, run_path
 from hemf.training.run import CHANGEABLE, Run
 
@@ -27,6 +36,7 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     """
     if config.fold is not None:
         raise HemfError("--fold trains one fold and --folds all of them; give one of the two")
+    check_hardware(config)
     data = in_folds(load_data(config.data), folds)
     if (cache := cache_folder(config)) is not None:  # one for all folds, beside the prepared images
         config = replace(config, cache_dir=str(cache))

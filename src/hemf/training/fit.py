@@ -45,6 +45,7 @@ def start(config: RunConfig) -> Run:
     Raises:
         HemfError: see ``hemf.train``.
     """
+    check_hardware(config)
     data = load_data(config.data)
     return begin(config, data if config.fold is None else data.for_fold(config.fold))
 
@@ -161,6 +162,10 @@ def _accelerator(config: RunConfig) -> str:
     return config.accelerator
 
 
+def _first_device(config: RunConfig) -> torch.device:
+    return torch.device(_accelerator(config) if config.device == "auto" else config.device)
+
+
 def run_console() -> Console:
     """Where the first process speaks; the others are silent."""
     return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
@@ -227,7 +232,7 @@ def _fit(
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"a batch of {config.batch_size} images does not fit into the memory of "
-            f"{trainer.strategy.root_device}; give a smaller --batch_size and more --accumulate"
+            f"{trainer.strategy.root_device}; give a smaller --batch-size and more --accumulate"
         ) from error
     except ValueError as error:
         if "Expected more than 1 value per channel" not in str(error):
@@ -255,7 +260,7 @@ def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console:
     if config.patience is not None:
         if monitor is None:
             raise HemfError(
-                "early stopping needs validation images; leave out --patience or give --val_split val"
+                "early stopping needs validation images; leave out --patience or give --val-split val"
             )
         callbacks.append(
             EarlyStopping(monitor, patience=config.patience, mode=direction(config), check_finite=False)
@@ -271,7 +276,36 @@ def build_trainer(
     Raises:
         HemfError: Lightning refuses the hardware options, or there is nothing to stop early by.
     """
-    callbacks = _callbacks(config, images, path, console)
+    return _trainer(
+        config,
+        precision,
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip_grad,
+        callbacks=_callbacks(config, images, path, console),
+        logger=TensorBoardLogger(path, name="", version="tensorboard", default_hp_metric=False)
+        if path
+        else False,
+        plugins=[WholeCheckpointIO()],
+        default_root_dir=path,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def check_hardware(config: RunConfig) -> None:
+    """Check that the devices are there and take the precision, which needs no image.
+
+    Raises:
+        HemfError: they are not, or do not.
+    """
+    precision = picked_precision(config)
+    _trainer(config, precision, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+
+
+def _trainer(config: RunConfig, precision: str, **settings: Any) -> Trainer:
     try:
         with _quiet():
             return Trainer(
@@ -280,19 +314,7 @@ def build_trainer(
                 num_nodes=config.num_nodes,
                 strategy=config.strategy,
                 precision=LIGHTNING[precision],
-                max_epochs=config.epochs,
-                accumulate_grad_batches=config.accumulate,
-                gradient_clip_val=config.clip_grad,
-                callbacks=callbacks,
-                logger=TensorBoardLogger(path, name="", version="tensorboard", default_hp_metric=False)
-                if path
-                else False,
-                plugins=[WholeCheckpointIO()],
-                default_root_dir=path,
-                num_sanity_val_steps=0,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
+                **settings,
             )
     except (  # Lightning's words for bad flags
         MisconfigurationException,
@@ -302,7 +324,7 @@ def build_trainer(
         ImportError,
     ) as error:
         raise HemfError(
-            f"Lightning cannot use accelerator {config.accelerator}, devices {config.devices}, strategy "
+            f"Lightning cannot use --accelerator {config.accelerator} --devices {config.devices} --strategy "
             f"{config.strategy}: {' '.join(str(error).split())}; change them"
         ) from error
 
@@ -342,7 +364,7 @@ def _calibrated(
         console.print(f"calibrating on the {n} validation images")
     precision = json.loads((path / "environment.json").read_text(encoding="utf-8"))["precision"]
     try:
-        found = calibrate_on_validation(config, data, model, precision, torch.device(_accelerator(config)))
+        found = calibrate_on_validation(config, data, model, precision, _first_device(config))
     except Exception as error:
         reason = " ".join(str(error).split())
         console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")

@@ -8,9 +8,7 @@ from torchmetrics.functional.classification import multiclass_auroc, multiclass_
 from torchmetrics.utilities.data import dim_zero_cat
 
 from hemf.config import RunConfig
-from hemf.errors import HemfError
-
-DIRECTIONS = {"loss": "min", "accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max"}
+from hemf.names import MONITORED, check_monitor
 
 
 def direction(config: RunConfig) -> str:
@@ -19,9 +17,8 @@ def direction(config: RunConfig) -> str:
     Raises:
         HemfError: no metric of that name.
     """
-    if config.monitor not in DIRECTIONS:
-        raise HemfError(f"no metric {config.monitor!r} to monitor; give one of {', '.join(DIRECTIONS)}")
-    return DIRECTIONS[config.monitor]
+    check_monitor(config.monitor)
+    return MONITORED[config.monitor]
 
 
 class ValidationMetrics(Metric):

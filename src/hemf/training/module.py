@@ -82,7 +82,7 @@ class ImageClassifier(LightningModule):
     def _remedy(self) -> str:
         tries = [f"a lower --lr (now {self.config.lr:g})"]
         if self.config.clip_grad is None:
-            tries.append("--clip_grad 1")
+            tries.append("--clip-grad 1")
         if self.trainer.precision != "32-true":
             tries.append("--precision fp32")
         return f"try {' or '.join(tries)}, and look at these images; the last good checkpoint stays"
@@ -171,7 +171,7 @@ def build_model(config: RunConfig, num_classes: int) -> nn.Module:
         what = " with pretrained weights" if config.pretrained else ""
         raise HemfError(
             f"cannot build {config.model}{what} with {arguments or 'no arguments'}: {_line(error)}; "
-            "change --model_args, --image_size or --pretrained"
+            "change --model-args, --image-size or --pretrained"
         ) from error
     _try_out(model, config, num_classes)
     return model
@@ -185,12 +185,12 @@ def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
     except (ValueError, RuntimeError, AssertionError) as error:
         raise HemfError(
             f"{config.model} does not work on images of {height} x {width}: {_line(error)}; "
-            "change --image_size"
+            "change --image-size"
         ) from error
     if logits.shape != (1, num_classes):
         raise HemfError(
             f"{config.model} gives outputs of shape {tuple(logits.shape)} instead of (1, {num_classes}); "
-            "choose a model that classifies, and check --model_args"
+            "choose a model that classifies, and check --model-args"
         )
     model.train()
 

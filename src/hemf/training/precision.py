@@ -13,6 +13,21 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32
 CPU_BF16 = ("amx_bf16", "avx512_bf16")
 
 
+def check_accelerator(name: str) -> None:
+    """Check that an accelerator is there, which torch tells without Lightning.
+
+    Args:
+        name: one of Lightning's accelerators.
+
+    Raises:
+        HemfError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there["gpu"] = any(there.values())
+    if not there.get(name, True):
+        raise HemfError(f"torch finds no {name} device here; give --device cpu, or leave the device out")
+
+
 def pick_precision(accelerator: str) -> Precision:
     """Format for ``precision: auto``.
 

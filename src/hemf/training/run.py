@@ -7,6 +7,8 @@ from typing import Any
 
 from hemf.config import RunConfig
 from hemf.errors import HemfError
+from hemf.names import check_names
+from hemf.options import flags
 from hemf.training.folder import OpenRun, fold_paths, open_run
 
 __all__ = ["OpenRun", "Run", "open_run", "train"]
@@ -35,6 +37,7 @@ def train(
     recipe: str = "paper",
     resume: str | None = None,
     folds: int | None = None,
+    device: str | None = None,
     **options: Any,
 ) -> Run:
     """Train a model, or resume a run.
@@ -46,19 +49,26 @@ def train(
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
-        recipe: name of a recipe of the package, or path of a YAML file, whose values the options override.
-        resume: folder of a run to take up; only what changes no weight may be given with it: epochs,
-            workers, cache, cache_dir and devices.
+        recipe: name of a recipe of the package, or path of a YAML file; other options override its values.
+        resume: folder of a run to take up; only what changes no weight may be given with it: --epochs,
+            --workers, --cache, --cache-dir and --devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
+        device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give accelerator and
+            devices instead.
         options: any option of a run, see `hemf.RunConfig`.
 
     Raises:
         HemfError: options, data or model do not fit together, the loss is not finite, or the disk is full.
     """
+    own = {"folds": folds, "device": device}
     if resume is not None:
-        return _resume(Path(resume), data, recipe, options | ({} if folds is None else {"folds": folds}))
-    config = RunConfig.of(recipe, **options | ({"data": os.fspath(data)} if data else {}))
+        given = {name: value for name, value in own.items() if value is not None}
+        return _resume(Path(resume), data, recipe, options | given)
+    if device is not None and (twice := options.keys() & {"accelerator", "devices"}):
+        raise HemfError(f"--device names one device; leave it out, or {flags(sorted(twice))}")
+    config = RunConfig.of(recipe, device, **options | ({"data": os.fspath(data)} if data else {}))
+    check_names(config)
     if not config.data:
         raise HemfError(
             "no data to train on; give --data, such as a prepared data set or a folder of class folders"
@@ -67,6 +77,9 @@ def train(
         raise HemfError(
             f"no data at {config.data}; give a prepared data set, a folder of class folders or a CSV"
         )
+    from hemf.training.precision import check_accelerator
+
+    check_accelerator(config.accelerator)
     if folds is not None:
         from hemf.training.cross_validation import start_folds
 
@@ -80,7 +93,7 @@ def _resume(path: Path, data: str, recipe: str, options: dict[str, Any]) -> Run:
     given = [*options, *(["data"] if data else []), *(["recipe"] if recipe != "paper" else [])]
     if fixed := [name for name in given if name not in CHANGEABLE]:
         raise HemfError(
-            f"a resumed run keeps its own {', '.join(fixed)}; leave that out (only {', '.join(CHANGEABLE)} "
+            f"a resumed run keeps its own {flags(fixed)}; leave that out (only {flags(CHANGEABLE)} "
             "may be given with --resume), or start a new run"
         )
     if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():

@@ -43,7 +43,7 @@ class Source:
             differ = ", ".join(f"{label} {found[label]} for {self.counts.get(label, 0)}" for label in wrong)
             raise HemfError(
                 f"{data.root} is not the published {self.name}: found {len(data.samples)} images, expected "
-                f"{sum(self.counts.values())} ({differ}); fetch it again, or give --check_counts false"
+                f"{sum(self.counts.values())} ({differ}); fetch it again, or give --no-check-counts"
             )
 
 
