@@ -220,3 +220,47 @@ def test_covid_ct_prepared_small(real_data, tmp_path):
     assert data.info["skipped"] == []
     assert [len(data.subset(name)) for name in ("train", "val", "test")] == [425, 118, 203]
     assert max(min(read_image(data.path(s)).size) for s in data.samples[::20]) == 64
+
+
+def whose(tree: Path) -> Path:
+    """A CSV of the tree's images whose patients stand in a column of no usual name, two images each."""
+    rows = [f"{label}/{i}.{'jpg' if i % 2 else 'png'},{label},P{i // 2}" for label in "ab" for i in range(10)]
+    (tree / "all.csv").write_text("path,label,who\n" + "\n".join(rows) + "\n")
+    return tree / "all.csv"
+
+
+def test_the_column_of_the_patients_may_be_named(tree, tmp_path, capsys):
+    file = whose(tree)
+    with pytest.raises(HemfError, match=r"column 'who' .* looks like patients .*--group-column 'who'"):
+        prepare("csv", str(file), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    data = prepare("csv", str(file), str(tmp_path / "out"), group_column="who")
+    assert data.groups == 5
+    assert not data.leaking_groups()
+    assert "rows read: 20; groups: column who; columns not used: none" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["rows"] == 20
+    data = prepare("csv", str(file), str(tmp_path / "none"), group_column="none")
+    assert data.groups == 0
+    assert "rows read: 20; no column names groups; columns not used: who" in capsys.readouterr().out
+    with pytest.raises(HemfError, match="no column 'whom' for --group-column; it has who"):
+        prepare("csv", str(file), str(tmp_path / "out2"), group_column="whom")
+    with pytest.raises(HemfError, match="source folder is none"):
+        prepare("folder", str(tree), str(tmp_path / "out2"), group_column="who")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("tree", "folder"), ("tree/all.csv", "csv")])
+def test_data_where_its_kind_goes_leads_to_the_command(tree, tmp_path, monkeypatch, name, kind):
+    whose(tree)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HemfError, match=f"own images: hemf data prepare {kind} --root {name}"):
+        prepare(name)
+
+
+def test_likely_slips_are_named(tree, tmp_path, capsys):
+    (tree / "A").mkdir()
+    for i in range(10):
+        Image.new("L", (8, 8), i).save(tree / "A" / f"{i}.png")
+    prepare("folder", str(tree), str(tmp_path / "out"))
+    assert "warning: likely a slip, classes that differ only in how they are written: 'A' and 'a'" in (
+        capsys.readouterr().out
+    )

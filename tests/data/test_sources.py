@@ -78,7 +78,7 @@ def test_isic_faults_are_named(isic):
     with pytest.raises(HemfError, match="row of ISIC_3 has no single 1"):
         SOURCES["isic2018"].read(isic)
     truth.write_text("image,MEL,NV\nISIC_3,1.0\n")
-    with pytest.raises(HemfError, match="row of ISIC_3 has no single 1"):
+    with pytest.raises(HemfError, match="line 2: 2 values for 3 columns"):
         SOURCES["isic2018"].read(isic)
     truth.write_text("")
     with pytest.raises(HemfError, match=r"GroundTruth\.csv is empty"):

@@ -34,7 +34,7 @@ def info(data: str, *, out: str | None = None) -> int:
 
     from hemf.data.manifest import load_data
     from hemf.data.sheet import contact_sheet
-    from hemf.data.summary import counts_table, group_lines, split_line
+    from hemf.data.summary import counts_table, group_lines, notes, split_line
     from hemf.files import whole_file
 
     dataset = load_data(data)
@@ -43,7 +43,7 @@ def info(data: str, *, out: str | None = None) -> int:
     console = Console(highlight=False)
     console.print(counts_table(dataset))
     words = {"markup": False, "soft_wrap": True}
-    console.print(split_line(dataset), *group_lines(dataset), "", sep="\n", **words)
+    console.print(split_line(dataset), *group_lines(dataset), *notes(dataset), "", sep="\n", **words)
     console.print(_files_table(found))
     if found.unreadable:
         console.print(

@@ -240,7 +240,7 @@ class DataSet:
         data = cls(
             name=about.get("name", folder.name),
             classes=about.get("classes") or [],
-            samples=read_rows(folder / "manifest.csv", exact=True),
+            samples=read_rows(folder / "manifest.csv"),
             root=(folder / about.get("root", ".")).resolve(),
             info={key: value for key, value in about.items() if key not in WORKED_OUT},
         )

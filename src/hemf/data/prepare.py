@@ -26,6 +26,7 @@ def prepare(
     test: float | None = None,
     folds: int = 5,
     seed: int | None = None,
+    group_column: str | None = None,
     resize: int | None = None,
     window: Window = "auto",
     download: bool = False,
@@ -48,6 +49,8 @@ def prepare(
         test: share of all images to test on; by default 0.2, or as the paper has it.
         folds: number of folds of kfold and grouped-kfold.
         seed: chooses the split; by default 0, and 123 for paper.
+        group_column: column of a CSV whose values keep images together, such as the patient's; none for no
+            such column; by default the one with a usual name.
         resize: write images whose short side is at most this many pixels into the prepared folder.
         window: of DICOM images, for the copies that resize writes: auto is the file's own, the others are
             those of CT, see hemf train.
@@ -70,7 +73,7 @@ def prepare(
     place, fetched = _place(kind, root, download)
     target = Path(out) if out else Path("prepared") / (source if kind.counts else place.stem)
     _check_target(target, place, overwrite, inside=source == "folder")
-    data = kind.read(place)
+    data = _read(kind, place, group_column)
     if check_counts:
         kind.check_counts(data)
     if kind.group and not data.groups and split is None:
@@ -102,8 +105,14 @@ def _source(name: str) -> "Source":
     from hemf.data.sources import SOURCES
 
     if name not in SOURCES:
-        raise HemfError(f"no source {name!r}; give one of {', '.join(SOURCES)}")
+        raise HemfError(f"no source {name!r}; {_meant(Path(name)) or 'give one of ' + ', '.join(SOURCES)}")
     return SOURCES[name]
+
+
+def _meant(path: Path) -> str:
+    """The command for who gives data where the kind of data goes; empty where it is none."""
+    kind = "folder" if path.is_dir() else "csv" if path.suffix.lower() in (".csv", ".tsv") else ""
+    return f"for your own images: hemf data prepare {kind} --root {path}" if kind and path.exists() else ""
 
 
 def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list[dict[str, str]]]:
@@ -121,6 +130,18 @@ def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list
 
     place = Path(root or f"{kind.name}-release")
     return place, fetch(kind.downloads, place)
+
+
+def _read(kind: "Source", place: Path, group_column: str | None) -> "DataSet":
+    if group_column is None:
+        return kind.read(place)
+    if kind.name != "csv":
+        raise HemfError(
+            f"--group-column names a column of a CSV, and source {kind.name} is none; leave it out"
+        )
+    from hemf.data.sources.csv import read_csv
+
+    return read_csv(place, group_column)
 
 
 def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> None:
@@ -202,11 +223,11 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     """Print counts, groups, leakage, what was left out, and what to do next."""
     from rich.console import Console
 
-    from hemf.data.summary import counts_table, group_lines, split_line
+    from hemf.data.summary import counts_table, group_lines, notes, split_line
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(data))
-    console.print(split_line(data), *group_lines(data, kind.group or "groups"), sep="\n")
+    console.print(split_line(data), *group_lines(data, kind.group or "groups"), *notes(data), sep="\n")
     skipped = data.info["skipped"]
     for left_out in skipped:
         console.print(f"left out: {left_out['reason']}")

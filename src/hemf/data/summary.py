@@ -5,10 +5,40 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
+from hemf.data.slips import likely_slips
+from hemf.text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hemf.data.manifest import DataSet
+
+
+def notes(data: "DataSet") -> list[str]:
+    """What a reader should know of how the data set was read: a line each, without line breaks.
+
+    The columns of a CSV that were used and that were not, what was left out of a folder, and names of classes
+    or groups that are probably one name written twice.
+    """
+    lines = [*_columns(data.info.get("columns"), data.info.get("rows"))]
+    lines += [f"left out: {what}" for what in data.info.get("left_out", [])]
+    for what, names in (("classes", data.classes), ("groups", {s.group for s in data.samples if s.group})):
+        lines += _slips(what, likely_slips(names))
+    return [printable(line) for line in lines]
+
+
+def _columns(columns: dict | None, rows: int | None) -> Iterator[str]:
+    if columns:
+        group, unused = columns["group"], ", ".join(columns["unused"])
+        used = f"groups: column {group}" if group else "no column names groups"
+        yield f"rows read: {rows:,}; {used}; columns not used: {unused or 'none'}"
+
+
+def _slips(what: str, slips: list[list[str]]) -> Iterator[str]:
+    if slips:
+        alike = "; ".join(" and ".join(map(ascii, found)) for found in slips[:5])
+        more = f"; {len(slips) - 5} more" if len(slips) > 5 else ""
+        yield f"warning: likely a slip, {what} that differ only in how they are written: {alike}{more}"
 
 
 def counts_table(data: "DataSet") -> "Table":

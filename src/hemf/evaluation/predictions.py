@@ -1,12 +1,12 @@
 """What a run said of the images of a split, read back from its evaluation."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hemf.errors import HemfError
+from hemf.strict_csv import read_csv_table
 
 HEAD = ["path", "label", "prediction"]
 
@@ -43,8 +43,10 @@ def read_predictions(file: Path) -> Predictions:
     """
     file = Path(file)
     try:
-        with open(file, encoding="utf-8", errors="surrogateescape", newline="") as text:
-            head, *rows = csv.reader(text)
+        if not file.exists():
+            raise FileNotFoundError(file)
+        table = read_csv_table(file, ",", errors="surrogateescape", mend="evaluate again")
+        head, rows = table.head, table.rows
         classes = head[len(HEAD) :]
         index = {name: k for k, name in enumerate(classes)}
         probabilities = np.array([row[len(HEAD) :] for row in rows], dtype=np.float64)
@@ -65,6 +67,6 @@ def _groups(file: Path) -> dict[str, str]:
 
     beside, manifest = file.with_name("groups.csv"), file.parents[2] / "manifest.csv"
     if beside.is_file():
-        with open(beside, encoding="utf-8", errors="surrogateescape", newline="") as text:
-            return {row["path"]: row["group"] for row in csv.DictReader(text)}
-    return {s.path: s.group for s in read_rows(manifest, exact=True)} if manifest.is_file() else {}
+        table = read_csv_table(beside, ",", errors="surrogateescape", mend="evaluate again")
+        return {row["path"]: row["group"] for row in table.records()}
+    return {s.path: s.group for s in read_rows(manifest)} if manifest.is_file() else {}

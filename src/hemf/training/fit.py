@@ -24,6 +24,7 @@ from hemf.config import RunConfig
 from hemf.data.cache import cache_folder, decoded_images
 from hemf.data.datamodule import ImageData
 from hemf.data.manifest import DataSet, load_data
+from hemf.data.summary import group_lines, notes
 from hemf.data.transforms import InputSpec, mixup_cutmix
 from hemf.data.workers import killed_workers_explained
 from hemf.errors import HemfError
@@ -207,6 +208,7 @@ def _announce(
         f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
         f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
     )
+    console.print(*group_lines(images.data)[:1], *notes(images.data), sep="\n", markup=False, soft_wrap=True)
 
 
 def _fit(

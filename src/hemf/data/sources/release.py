@@ -1,12 +1,12 @@
 """Finding the parts of a release, zipped or not, in the folder that a user gives."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from hemf.data.download import unpack
 from hemf.data.manifest import DataSet, Sample
 from hemf.errors import HemfError
+from hemf.strict_csv import read_csv_table
 
 
 class Release:
@@ -55,16 +55,12 @@ def table(file: Path) -> list[list[str]]:
     """Rows of a release's CSV file, its head first; empty rows are left out.
 
     Raises:
-        HemfError: it is empty, or no text in UTF-8.
+        HemfError: it is empty, no CSV in UTF-8, or a row is longer or shorter than its head.
     """
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as text:
-            rows = [row for row in csv.reader(text) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise HemfError(f"{file} is no table ({error}); fetch the release again") from error
-    if not rows:
+    read = read_csv_table(file, ",", mend="fetch the release again")
+    if not read.head:
         raise HemfError(f"{file} is empty; fetch the release again")
-    return rows
+    return [read.head, *read.rows]
 
 
 def column(file: Path, head: list[str], names: Iterable[str]) -> int:

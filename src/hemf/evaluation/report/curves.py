@@ -1,6 +1,5 @@
 """How training went, from a run's ``metrics.csv``: a figure, and the same as a table."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hemf.evaluation.figures import COLOURS, DASHES, GREY, STYLE
+from hemf.strict_csv import read_csv_table
 from hemf.tables import Column, Table
 
 Epochs = Sequence[dict[str, float | None]]
@@ -20,8 +20,8 @@ def read_epochs(file: Path) -> Epochs:
     """The rows of ``metrics.csv``, None for an empty cell; no rows where there is no such file."""
     if not file.is_file():
         return []
-    with open(file, encoding="utf-8", newline="") as text:
-        return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(text)]
+    table = read_csv_table(file, ",", mend="resume the run, which writes it anew")
+    return [{k: float(v) if v else None for k, v in row.items()} for row in table.records()]
 
 
 def epochs_table(epochs: Epochs) -> Table:
