@@ -51,7 +51,7 @@ def test_csv_keeps_numbers_in_full_and_leaves_missing_cells_empty():
 
 def test_the_terminal_shows_markup_as_it_is():
     console = Console(width=60, record=True, file=io.StringIO())
-    console.print(Table("t", [Column("a", "[bold]")], [{"a": "[red]x[/red]"}]).terminal())
+    console.print(Table("t", [Column("a", "[bold]")], [{"a": "[red]x[/red]"}]))
     text = console.export_text()
     assert "[bold]" in text
     assert "[red]x[/red]" in text

@@ -6,16 +6,17 @@ Titles, headings, cells and notes are plain text: whatever they hold is shown, n
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hemf.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
-NUMBER = re.compile(r"[-+]?[\d.]+%?( ?(±|\[).*)?$")
+NUMBER = re.compile(r"(< )?[-+]?[\d.,]+( ?%)?( of [\d,]+)?( ?[±[].*| \([\d.,]+ ?%\))?$")
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -69,12 +70,16 @@ class Table:
         columns: from left to right.
         rows: each a mapping that holds the columns' keys; what no column asks for is not shown.
         notes: sentences below the table.
+        bold: key of what makes a row stand out in the terminal.
+        last_apart: whether the last row sums up the others, and is set apart in the terminal.
     """
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = ()
+    bold: str = ""
+    last_apart: bool = False
 
     def cells(self) -> list[list[str]]:
         """The rows as text."""
@@ -85,23 +90,19 @@ class Table:
         values = [row[column.key] for row in self.rows if row.get(column.key) is not None]
         return bool(values) and all(_is_number(v) or NUMBER.match(str(v)) for v in values)
 
-    def terminal(self) -> "RichTable":
-        """The table without its notes, to print with rich."""
-        from rich import box
-        from rich.table import Table as RichTable
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
+        """The title and the table, as wide as the terminal or narrower; for rich to print."""
         from rich.text import Text
 
-        table = RichTable(
-            title=Text(self.title, style="bold"),
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-        )
-        for column in self.columns:
-            table.add_column(Text(column.head), justify="right" if self.numeric(column) else "left")
-        for cells in self.cells():
-            table.add_row(*map(Text, cells))
-        return table
+        from hemf.terminal import Grid
+
+        if self.title:
+            yield Text(_one_line(self.title), style="bold")
+        numeric = [self.numeric(column) for column in self.columns]
+        bold = [bool(row.get(self.bold)) for row in self.rows]
+        grid = Grid([_one_line(c.head) for c in self.columns], numeric, self.cells(), bold, self.last_apart)
+        yield from grid.lines(options.max_width, "-" if options.ascii_only else "─")
+        yield Text("")
 
     def show(self) -> None:
         """Print the table and its notes."""
@@ -109,9 +110,9 @@ class Table:
         from rich.text import Text
 
         console = Console()
-        console.print(self.terminal())
+        console.print(self)
         for note in self.notes:
-            console.print(Text(note))
+            console.print(Text(_one_line(note)))
 
     def markdown(self) -> str:
         """A pipe table (GitHub's Markdown) under its title in bold, notes below."""

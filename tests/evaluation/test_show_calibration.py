@@ -36,7 +36,7 @@ def test_everything_with_intervals_and_n() -> None:
     assert lines[0] == "confidence as trained at temperature 2.000 n"
     assert "coverage of 0.75 hold the true class in 0.750 [0.301, 0.954] of 4 images" in text
     assert "its accuracy is 0.750 [0.301, 0.954] (n = 4)" in text
-    assert "[b]\N{REPLACEMENT CHARACTER} 0.4 sens. 1.000 1.000 1.000 1.000" in lines
-    assert "n = 2 0.95 0.342–1.000 0.342–1.000 0.342–1.000 0.342–1.000" in lines
+    assert "[b]\N{REPLACEMENT CHARACTER} 2 0.4 sens. 0.95 1.000 1.000 1.000 1.000" in lines
+    assert "0.342–1.000 0.342–1.000 [0.342–1.000] 0.342–1.000" in lines
     assert "never" in text
     assert lines[-1] == "no threshold for c"

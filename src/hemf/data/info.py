@@ -8,10 +8,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from hemf.errors import HemfError
+from hemf.tables import Column, Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hemf.data.manifest import DataSet
 
 SHEET = "contact-sheet.png"
@@ -115,14 +114,15 @@ def _sheet_path(data: Path, out: str | None) -> Path:
     return path
 
 
-def _files_table(found: Survey) -> "Table":
-    from rich.table import Table
-
+def _files_table(found: Survey) -> Table:
     modes = ", ".join(f"{mode} {number:,}" for mode, number in found.modes.most_common())
-    table = Table(title=f"image files: {modes}", title_justify="left")
-    table.add_column("pixels")
-    for name in ("least", "median", "greatest"):
-        table.add_column(name, justify="right")
-    for name, values in (("width", found.widths), ("height", found.heights)):
-        table.add_row(name, *(f"{round(of(values)):,}" for of in (min, median, max)) if values else ())
-    return table
+    columns = [
+        Column("pixels", "pixels"),
+        *(Column(name, name, ",") for name in ("least", "median", "greatest")),
+    ]
+    rows = [
+        {"pixels": side, "least": min(values), "median": round(median(values)), "greatest": max(values)}
+        for side, values in (("width", found.widths), ("height", found.heights))
+        if values
+    ]
+    return Table(f"image files: {modes}", columns, rows)

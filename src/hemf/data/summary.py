@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hemf.data.slips import likely_slips
+from hemf.tables import Column, Table
 from hemf.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hemf.data.manifest import DataSet
 
 
@@ -41,24 +40,25 @@ def _slips(what: str, slips: list[list[str]]) -> Iterator[str]:
         yield f"warning: likely a slip, {what} that differ only in how they are written: {alike}{more}"
 
 
-def counts_table(data: "DataSet") -> "Table":
+def counts_table(data: "DataSet") -> Table:
     """Images by class and side of the split, with totals and shares."""
-    from rich.markup import escape
-    from rich.table import Table
-
     counts, total = data.counts(), len(data.samples)
-    title = f"{escape(data.name)}: {total:,} images"
-    table = Table(title=title, title_justify="left", show_footer=True)
-    table.add_column("class", "all classes")
-    for side, row in counts.items():
-        table.add_column(side or "no split", f"{sum(row.values()):,}", justify="right")
-    table.add_column("all", f"{total:,}", justify="right")
-    table.add_column("share", "100.0 %", justify="right")
-    for name in data.classes:
-        row = [counts[side][name] for side in counts]
-        share = f"{sum(row) / total:.1%}".replace("%", " %")
-        table.add_row(escape(name), *(f"{n:,}" for n in row), f"{sum(row):,}", share)
-    return table
+    columns = [Column("class", "class")]
+    columns += [Column(f"side {side}", side or "no split", ",") for side in counts]
+    columns += [Column("all", "all", ","), Column("share", "share")]
+    rows = [
+        {"class": name} | _counts_row({side: counts[side][name] for side in counts}, total)
+        for name in data.classes
+    ]
+    sums = {side: sum(row.values()) for side, row in counts.items()}
+    rows.append({"class": "all classes"} | _counts_row(sums, total))
+    return Table(f"{data.name}: {total:,} images", columns, rows, last_apart=True)
+
+
+def _counts_row(sides: dict[str, int], total: int) -> dict[str, Any]:
+    images = sum(sides.values())
+    share = f"{images / total:.1%}".replace("%", " %")
+    return {f"side {side}": n for side, n in sides.items()} | {"all": images, "share": share}
 
 
 def split_line(data: "DataSet") -> str:

@@ -4,12 +4,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hemf.evaluation.show_calibration import show_calibration
+from hemf.tables import Column, Table
 from hemf.text import printable
 
 HEADLINE = {
@@ -117,40 +116,50 @@ def interval_lines(intervals: dict[str, Any]) -> list[str]:
 
 
 def _headline(metrics: dict[str, Any]) -> Table:
-    table = Table("measure", "value", "95% interval", "n", box=box.SIMPLE_HEAD)
-    for name, words in HEADLINE.items():
-        one = metrics[name]
-        why = one.get("reason") or one.get("no_interval", "")
-        table.add_row(words, _number(one), _interval(one) or why, str(one["n"]))
-    return table
+    heads = {"measure": "measure", "value": "value", "interval": "95% interval", "n": "n"}
+    rows = [
+        {"measure": words, "value": _number(metrics[name]), "n": metrics[name]["n"]}
+        | {"interval": _interval(metrics[name]) or _why_not(metrics[name])}
+        for name, words in HEADLINE.items()
+    ]
+    return Table("", [Column(key, head) for key, head in heads.items()], rows)
+
+
+def _why_not(measure: dict[str, Any]) -> str:
+    return measure.get("reason") or measure.get("no_interval", "")
 
 
 def _classes(per_class: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("class", overflow="fold")
-    for head in ("n", *OF_CLASS.values()):
-        table.add_column(head, no_wrap=True)  # where the terminal is narrow, the names give way
-    for name, of_class in per_class.items():
-        n = "0, absent" if of_class["absent"] else str(of_class["n"])
-        cells = [of_class[measure] for measure in OF_CLASS]
-        intervals = [_interval(one, 2, "–").replace("0.", ".") for one in cells]
-        table.add_row(Text(printable(name)), n, *map("{}\n{}".format, map(_number, cells), intervals))
-    return table
+    columns = [Column("class", "class"), Column("n", "n")]
+    columns += [Column(measure, head) for measure, head in OF_CLASS.items()]
+    rows = [
+        {"class": name, "n": of_class["n"]} | {measure: _compact(of_class[measure]) for measure in OF_CLASS}
+        for name, of_class in per_class.items()
+    ]
+    return Table("", columns, rows)
+
+
+def _compact(measure: dict[str, Any]) -> str | None:
+    """Value and interval in few characters: 0.899 [.86–.93]."""
+    if measure["value"] is None:
+        return None
+    interval = _interval(measure, 2, "–").replace("0.", ".")
+    return _number(measure) + (f" [{interval}]" if interval else "")
 
 
 def _folds(report: dict[str, Any]) -> Table:
     """The headline measures of each fold, and their mean and standard deviation."""
-    table = Table("fold", "n", *OF_FOLD.values(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for one in report["folds"]:
-        table.add_row(str(one["fold"]), str(one["n"]), *(_number({"value": one[name]}) for name in OF_FOLD))
-    table.add_section()
-    spreads = [report["across_folds"][name] for name in OF_FOLD]
-    cells = [
-        _number({"value": one["mean"]}) + ("" if one["std"] is None else f" ± {one['std']:.3f}")
-        for one in spreads
+    columns = [Column("fold", "fold"), Column("n", "n"), *(Column(*item) for item in OF_FOLD.items())]
+    rows = [
+        {"fold": str(one["fold"]), "n": one["n"]} | {name: _number({"value": one[name]}) for name in OF_FOLD}
+        for one in report["folds"]
     ]
-    table.add_row("mean ± std", "", *cells)
-    return table
+    spreads = {name: report["across_folds"][name] for name in OF_FOLD}
+    means = {
+        name: _number({"value": one["mean"]}) + ("" if one["std"] is None else f" ± {one['std']:.3f}")
+        for name, one in spreads.items()
+    }
+    return Table("", columns, [*rows, {"fold": "mean ± std", "n": ""} | means], last_apart=True)
 
 
 def _interval(measure: dict[str, Any], digits: int = 3, between: str = " to ") -> str:

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hemf.evaluation.words import measure_text
+from hemf.tables import Column, Table
 from hemf.text import printable
 
 CONFIDENCE = {"ece": "expected calibration error", "brier": "Brier score", "log_loss": "log-loss"}
-RATES = ("sensitivity", "specificity", "ppv", "npv")
+RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
 
 
 def show_calibration(console: Console, report: dict[str, Any]) -> None:
@@ -33,11 +32,15 @@ def show_calibration(console: Console, report: dict[str, Any]) -> None:
 def _confidence(found: dict[str, Any]) -> Table:
     before, temperature = found["uncalibrated"], found["temperature"]
     ours = "value" if before is None else f"at temperature {temperature:.3f}"
-    table = Table("confidence", *(["as trained"] if before else []), ours, "n", box=box.SIMPLE_HEAD)
-    for name, words in CONFIDENCE.items():
-        values = [measure_text(one[name]) for one in ([before] if before else []) + [found]]
-        table.add_row(words, *values, str(found[name]["n"]))
-    return table
+    columns = [Column("confidence", "confidence")]
+    columns += [] if before is None else [Column("before", "as trained")]
+    columns += [Column("value", ours), Column("n", "n")]
+    rows = [
+        {"confidence": words, "value": measure_text(found[name]), "n": found[name]["n"]}
+        | ({} if before is None else {"before": measure_text(before[name])})
+        for name, words in CONFIDENCE.items()
+    ]
+    return Table("", columns, rows)
 
 
 def _refusal(found: dict[str, Any]) -> str:
@@ -52,19 +55,20 @@ def _refusal(found: dict[str, Any]) -> str:
 
 
 def _operating_points(points: list[dict[str, Any]]) -> Table:
-    """A row for each threshold, with the interval below each rate."""
-    head = ("class", "from", "aim", "sensitivity", "specificity", "PPV", "NPV")
-    title = {"title": "A class is called from this probability on:", "title_justify": "left"}
-    table = Table(*head, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), **title)
-    for point in points:
-        name = Text(f"{printable(point['class'])}\nn = {point['sensitivity']['n']}")
-        target = f"{point['target'][:4]}.\n{point['at']:g}"
-        rates = [_over_interval(point[rate]) for rate in RATES]
-        table.add_row(name, f"{point['threshold']:.3g}", target, *rates)
-    return table
+    """A row for each threshold."""
+    columns = [Column("class", "class"), Column("n", "n"), Column("threshold", "from", ".3g")]
+    columns += [Column("aim", "aim"), *(Column(*rate) for rate in RATES.items())]
+    rows = [
+        {"class": point["class"], "n": point["sensitivity"]["n"], "threshold": point["threshold"]}
+        | {"aim": f"{point['target'][:4]}. {point['at']:g}"}
+        | {rate: _rate(point[rate]) for rate in RATES}
+        for point in points
+    ]
+    return Table("A class is called from this probability on:", columns, rows)
 
 
-def _over_interval(measure: dict[str, Any]) -> str:
+def _rate(measure: dict[str, Any]) -> str:
     if measure["value"] is None:
-        return f"–\n{measure['reason']}"
-    return f"{measure['value']:.3f}\n{'–'.join(f'{bound:.3f}' for bound in measure.get('ci95', ()))}"
+        return f"– ({measure['reason']})"
+    interval = "–".join(f"{bound:.3f}" for bound in measure.get("ci95", ()))
+    return f"{measure['value']:.3f}" + (f" [{interval}]" if interval else "")

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hemf.evaluation.words import measure_text
+from hemf.tables import Column, Table
 from hemf.text import printable
 
 
@@ -38,18 +37,18 @@ def show(report: dict[str, Any], file: Path) -> None:
 
 
 def _inside(inside: dict[str, Any]) -> Table:
-    table = Table("heat map", "share inside the lesion", "hottest pixel inside", "blank", box=box.SIMPLE_HEAD)
-    rows = {"even": inside["even"], "centre of the image": inside["centre"], **inside["layers"]}
-    for name, one in rows.items():
-        blank = str(one.get("blank", ""))
-        table.add_row(Text(name), measure_text(one["energy"]), measure_text(one["pointing"]), blank)
-    return table
+    found = {"even": inside["even"], "centre of the image": inside["centre"], **inside["layers"]}
+    rows = [
+        {"map": name, "energy": measure_text(one["energy"]), "pointing": measure_text(one["pointing"])}
+        | {"blank": one.get("blank")}
+        for name, one in found.items()
+    ]
+    heads = {"map": "heat map", "energy": "share inside the lesion", "pointing": "hottest pixel inside"}
+    columns = [Column(key, head) for key, head in heads.items()]
+    return Table("", [*columns, Column("blank", "blank", missing="")], rows)
 
 
 def _curves(faithful: dict[str, Any]) -> Table:
-    table = Table(
-        "pixels in order of", "deletion (low is good)", "insertion (high is good)", box=box.SIMPLE_HEAD
-    )
     words = {
         "model": "the model's heat",
         "centre": "nearness to the centre",
@@ -57,14 +56,24 @@ def _curves(faithful: dict[str, Any]) -> Table:
         "model_beyond_centre": "model less centre",
         "model_beyond_random": "model less random",
     }
-    for name, text in words.items():
-        table.add_row(text, *(measure_text(faithful[curve][name]) for curve in ("deletion", "insertion")))
-    return table
+    curves = ("deletion", "insertion")
+    rows = [
+        {"order": text} | {curve: measure_text(faithful[curve][name]) for curve in curves}
+        for name, text in words.items()
+    ]
+    heads = {
+        "order": "pixels in order of",
+        "deletion": "deletion (low is good)",
+        "insertion": "insertion (high is good)",
+    }
+    return Table("", [Column(key, head) for key, head in heads.items()], rows)
 
 
 def _weights(parts: list[dict[str, Any]]) -> Table:
-    table = Table("weights drawn anew down to", "rank correlation", "SSIM", box=box.SIMPLE_HEAD)
-    for one in parts:
-        name = "none, but of another image" if one["part"] == "another image" else one["part"]
-        table.add_row(Text(name), measure_text(one["spearman"]), measure_text(one["ssim"]))
-    return table
+    rows = [
+        {"part": "none, but of another image" if one["part"] == "another image" else one["part"]}
+        | {"spearman": measure_text(one["spearman"]), "ssim": measure_text(one["ssim"])}
+        for one in parts
+    ]
+    heads = {"part": "weights drawn anew down to", "spearman": "rank correlation", "ssim": "SSIM"}
+    return Table("", [Column(key, head) for key, head in heads.items()], rows)

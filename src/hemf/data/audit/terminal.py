@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemf.tables import Column, Table
 from hemf.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hemf.data.manifest import DataSet
 
 FEW = 5
@@ -97,18 +96,16 @@ def _pair(pair: dict[str, Any]) -> str:
     return f"{words}, {pair['turn']}, similarity {pair['similarity']:.2f}"
 
 
-def _group_table(groups: dict[str, Any]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="images whose group is also on another side", title_justify="left", show_footer=True)
-    table.add_column("class", "all classes")
+def _group_table(groups: dict[str, Any]) -> Table:
     sides = groups["sides"]
-    for side, row in sides.items():
-        table.add_column(escape(side), share(row), justify="right")
-    for name in next(iter(sides.values()))["by_class"]:
-        table.add_row(escape(printable(name)), *(share(row["by_class"][name]) for row in sides.values()))
-    return table
+    columns = [Column("class", "class"), *(Column(f"side {side}", side) for side in sides)]
+    rows = [
+        {"class": name} | {f"side {side}": share(row["by_class"][name]) for side, row in sides.items()}
+        for name in next(iter(sides.values()))["by_class"]
+    ]
+    all_classes = {"class": "all classes"} | {f"side {side}": share(row) for side, row in sides.items()}
+    title = "images whose group is also on another side"
+    return Table(title, columns, [*rows, all_classes], last_apart=True)
 
 
 def share(row: dict[str, int]) -> str:
@@ -120,15 +117,11 @@ def share(row: dict[str, int]) -> str:
     )
 
 
-def _teller_table(title: str, rows: list[dict[str, Any]]) -> "Table":
-    from rich.table import Table
-
-    table = Table(title=f"what {title} by itself", title_justify="left")
-    for name in ("property", "of the", "balanced accuracy", "by chance", "p"):
-        table.add_column(name, justify="left" if name in ("property", "of the") else "right")
-    for row in rows:
-        if row["level"]:
-            numbers = (f"{row['balanced_accuracy']:.3f}", f"{row['chance']:.3f}", f"{row['p']:.3f}")
-            style = "bold" if row["level"] == "strong" and row["kind"] == "file" else None
-            table.add_row(row["property"], row["kind"], *numbers, style=style)
-    return table
+def _teller_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    columns = [Column("property", "property"), Column("kind", "of the")]
+    columns += [Column("balanced_accuracy", "balanced accuracy", ".3f")]
+    columns += [Column("chance", "by chance", ".3f"), Column("p", "p", ".3f")]
+    told = [
+        row | {"bold": row["level"] == "strong" and row["kind"] == "file"} for row in rows if row["level"]
+    ]
+    return Table(f"what {title} by itself", columns, told, bold="bold")
