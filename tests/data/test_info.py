@@ -38,8 +38,9 @@ def words(text: str) -> str:
 
 
 def test_tables_of_counts_and_sizes(tree, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert info(str(tree)) == 0
+    monkeypatch.chdir(tree)
+    before = sorted(tree.rglob("*"))
+    assert info(".") == 0
     shown = words(capsys.readouterr().out)
     assert "red [a] 2 2 2 6 50.0 %" in shown
     assert "all classes 4 4 4 12 100.0 %" in shown
@@ -47,8 +48,8 @@ def test_tables_of_counts_and_sizes(tree, tmp_path, capsys, monkeypatch):
     assert "height 16 16 16" in shown
     assert "RGB 12" in shown
     assert "groups: none known" in shown
-    assert "contact sheet: contact-sheet.png" in shown
-    assert Image.open(tmp_path / "contact-sheet.png").format == "PNG"
+    assert "contact sheet: none; give --out FILE.png for one" in shown
+    assert sorted(tree.rglob("*")) == before, "nothing is written among the user's images unasked"
 
 
 def test_groups_and_those_on_two_sides(tree, tmp_path, capsys):
@@ -77,7 +78,7 @@ def test_unreadable_files_are_named_counted_and_change_the_exit_code(tree, tmp_p
 
 def test_where_the_contact_sheet_goes(tree, tmp_path):
     info(str(tree), out=str(tmp_path))
-    assert (tmp_path / "contact-sheet.png").is_file()
+    assert Image.open(tmp_path / "contact-sheet.png").format == "PNG"
     with pytest.raises(HemfError, match=r"sheet\.png instead"):
         info(str(tree), out=str(tmp_path / "sheet.jpg"))
 

@@ -22,6 +22,7 @@ from torchvision.transforms import v2
 from hemf.config import RunConfig
 from hemf.data.cache import DecodedImages
 from hemf.data.decode import read_pixels
+from hemf.data.gaps import all_in_training
 from hemf.data.image import UnreadableImage
 from hemf.data.manifest import DataSet, Sample
 from hemf.data.transforms import InputSpec, PixelTransform, eval_pixels, normaliser, train_transform
@@ -224,7 +225,8 @@ class ImageData(LightningDataModule):
             )
         if self.val_split and not self.samples(self.val_split):
             raise HemfError(
-                f"{self.data.name} has no {self.val_split} images to choose a checkpoint by; "
+                all_in_training(self.data)
+                or f"{self.data.name} has no {self.val_split} images to choose a checkpoint by; "
                 "prepare it with some, or train with --val-split none"
             )
 

@@ -23,8 +23,8 @@ def info(data: str, *, out: str | None = None) -> int:
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
-        out: PNG file of the contact sheet; by default contact-sheet.png inside a prepared data set, else in
-            the current folder.
+        out: PNG file of the contact sheet, or folder for it; by default contact-sheet.png inside a prepared
+            data set, and no sheet of other data.
 
     Raises:
         HemfError: there is no data set, or the contact sheet cannot be written.
@@ -49,9 +49,12 @@ def info(data: str, *, out: str | None = None) -> int:
             f"{len(found.unreadable)} of {len(dataset.samples)} images cannot be read:", style="red"
         )
         console.print("\n".join(found.unreadable), **words)
-    with whole_file(sheet) as temporary:
-        contact_sheet(dataset).save(temporary)
-    console.print(f"contact sheet: {sheet}", **words)
+    if sheet is None:
+        console.print("contact sheet: none; give --out FILE.png for one", **words)
+    else:
+        with whole_file(sheet) as temporary:
+            contact_sheet(dataset).save(temporary)
+        console.print(f"contact sheet: {sheet}", **words)
     return 1 if found.unreadable else 0
 
 
@@ -103,11 +106,11 @@ def _look(path: Path) -> tuple[tuple[int, int], str] | str:
         return str(error)
 
 
-def _sheet_path(data: Path, out: str | None) -> Path:
-    """Where the contact sheet goes."""
+def _sheet_path(data: Path, out: str | None) -> Path | None:
+    """Where the contact sheet goes: never unasked among a user's own files, of which it would become one."""
     if out is None:
         prepared = (data / "dataset.json").is_file() and os.access(data, os.W_OK)
-        return data / SHEET if prepared else Path(SHEET)
+        return data / SHEET if prepared else None
     path = Path(out) / SHEET if Path(out).is_dir() else Path(out)
     if path.suffix.lower() != ".png":
         raise HemfError(f"the contact sheet is a PNG; give {path.with_suffix('.png')} instead of {path}")

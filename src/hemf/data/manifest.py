@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hemf.data import splits
+from hemf.data.same_files import same_files
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
 
@@ -157,7 +158,7 @@ class DataSet:
 
         Raises:
             HemfError: no image, a single class, a class without images or with a reserved name, an image
-                listed twice or missing.
+                listed twice, missing, or one file with another.
         """
         if not self.samples:
             raise HemfError(f"{self.name} has no images; check {self.root}")
@@ -181,6 +182,22 @@ class DataSet:
             raise HemfError(
                 f"{len(missing)} of the {len(self.samples)} images of {self.name} are missing, first "
                 f"{self.root / missing[0]}; put them back, or correct the root in dataset.json"
+            )
+        if files:
+            self._check_same_files()
+
+    def _check_same_files(self) -> None:
+        """Refuse one file under two names, which would be two images, of two classes or on two sides."""
+        if pairs := same_files(self.root, (s.path for s in self.samples)):
+            label = {s.path: s.label for s in self.samples}
+            one, other = next(((a, b) for a, b in pairs if label[a] != label[b]), pairs[0])
+            classes = (
+                f" under two labels, {label[one]} and {label[other]}" if label[one] != label[other] else ""
+            )
+            more = f" ({len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+            raise HemfError(
+                f"{one} and {other} in {self.root} are one file, by a link or by spelling{classes}; keep "
+                f"one{more}"
             )
 
     def _missing(self) -> list[str]:

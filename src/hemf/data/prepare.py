@@ -64,8 +64,10 @@ def prepare(
         The prepared data set.
 
     Raises:
-        HemfError: the release is not there or not whole, an image is unreadable, or out cannot be written.
+        HemfError: the release is not there or not whole, an image is unreadable, a split by shares would
+            leave all in training, or out cannot be written.
     """
+    from hemf.data.gaps import all_in_training
     from hemf.data.manifest import WRITTEN
     from hemf.data.splits import split_data
 
@@ -90,7 +92,8 @@ def prepare(
     divide = partial(
         split_data, method=split, val=val, test=test, folds=folds, seed=seed, published=kind.paper
     )
-    divide(data)  # what cannot be split is better known before the images are read
+    if useless := all_in_training(divide(data)):  # which is better known before the images are read
+        raise HemfError(useless)
     with whole_folder(target, WRITTEN) as staging:
         data = _decode(data, staging, resize, window, skip_unreadable, workers)
         data = divide(data)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from hemf.data.gaps import gaps
 from hemf.data.slips import likely_slips
 from hemf.tables import Column, Table
 from hemf.text import printable
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 def notes(data: "DataSet") -> list[str]:
     """What a reader should know of how the data set was read: a line each, without line breaks.
 
-    The columns of a CSV that were used and that were not, what was left out of a folder, and names of classes
-    or groups that are probably one name written twice.
+    The columns of a CSV that were used and that were not, what was left out of a folder, what in it is in
+    doubt, what the split lacks, and names of classes or groups that are probably one name written twice.
     """
     lines = [*_columns(data.info.get("columns"), data.info.get("rows"))]
     lines += [f"left out: {what}" for what in data.info.get("left_out", [])]
+    lines += [f"warning: {what}" for what in (*data.info.get("doubts", []), *gaps(data))]
     for what, names in (("classes", data.classes), ("groups", {s.group for s in data.samples if s.group})):
         lines += _slips(what, likely_slips(names))
     return [printable(line) for line in lines]
