@@ -70,13 +70,11 @@ def test_the_mend_works(table, tmp_path, capsys):
 
 
 def test_a_side_without_images_is_a_warning(table, tmp_path, capsys):
-    """Two patients a class: one trains, one tests, and none is left to validate on."""
-    prepare(
-        "csv", table("label,patient", lambda i: "ab"[i % 2], lambda i: f"p{i // 12}"), str(tmp_path / "o")
-    )
+    """Of three patients two train and one tests, and none is left to validate on."""
+    file = table("label,patient", lambda i: "ab"[i % 2], lambda i: f"p{i % 3}")
+    prepare("csv", file, str(tmp_path / "out"))
     said = capsys.readouterr().out
-    assert "warning: no image of list is left for " in said
-    assert "2 patients or the like are too few to part" in said
+    assert "warning: no image of list is left for val: 3 patients or the like are too few to part" in said
 
 
 def test_a_class_that_a_side_lacks_is_a_warning(table, tmp_path, capsys):
