@@ -19,9 +19,10 @@ class CompileKernels(BuildHookInterface):
         specification = importlib.util.spec_from_file_location("build", folder / "build.py")
         build = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(build)
-        libraries, reason = build.compile_all(folder)
+        libraries, reason = build.build(folder)
         if reason:
             self.app.display_warning(f"hemf's compiled kernels are left out: {reason}")
+            build_data["artifacts"].append(str(FOLDER / build.LEFT_OUT))
         if libraries:
             build_data["artifacts"] += [str(FOLDER / path.name) for path in libraries]
             # No Python ABI is in them: any Python of this platform will do.

@@ -9,6 +9,10 @@ import importlib
 from importlib.metadata import version
 from typing import Any
 
+from hemf.machine import wait_passively
+
+wait_passively()
+
 __version__ = version("hemf")
 
 _WHERE = {

@@ -1,7 +1,9 @@
 """Files and folders appear whole or not at all: written under a name beside the target, then renamed."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Container, Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hemf.errors import HemfError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -34,14 +38,33 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         open_to_others(temporary, 0o666)
         temporary.replace(path)
-    except OSError as error:
-        where = error.filename or path
+    except Exception as error:
+        reason = error if isinstance(error, OSError) else full_disk(error)
+        if reason is None or isinstance(error, HemfError):
+            raise
+        where = reason.filename or path
         raise HemfError(
-            f"cannot write {path}: {error.strerror or error} ({where}); free the disk or choose another place"
+            f"cannot write {path}: {reason.strerror or reason} ({where}); "
+            "free the disk or choose another place"
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def full_disk(error: BaseException) -> OSError | None:
+    """The full disk, quota or limit behind an error, which libraries hide behind ones of their own."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if isinstance(link, OSError) and link.errno in FULL:
+            return link
+        if found := re.search(r"\(os error (\d+)\)", str(link)):  # as libraries written in Rust put it
+            number = int(found[1])
+            return OSError(number, os.strerror(number)) if number in FULL else None
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def open_to_others(path: Path, mode: int) -> None:
@@ -88,8 +111,11 @@ def whole_folder(path: str | os.PathLike, written: Container[str]) -> Iterator[P
                 copy(other, staging / other.name)
             target.rename(old)
         staging.rename(target)
-    except OSError as error:
-        why = f"{error.strerror or error} ({error.filename or target})"
+    except Exception as error:
+        reason = error if isinstance(error, OSError) else full_disk(error)
+        if reason is None or isinstance(error, HemfError):
+            raise
+        why = f"{reason.strerror or reason} ({reason.filename or target})"
         raise HemfError(f"cannot write {target}: {why}; give another --out") from error
     finally:
         _clear_up(target, staging, old)

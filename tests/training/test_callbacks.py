@@ -59,3 +59,26 @@ def test_an_epoch_that_could_not_be_measured_is_never_the_best(tmp_path, mode, s
     assert kept._is_better({"val_f1": second})
     kept.best = {"val_f1": second}
     assert not kept._is_better({"val_f1": math.nan})
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        ([1.0, 1.0, 1.0], [0.063, 0.012, 0.012], 2),  # the lower loss, then the earlier epoch
+        ([0.9, 1.0, 0.9], [0.1, 0.2, 0.01], 2),  # a tie alone is broken
+        ([1.0, 1.0], [0.1, math.nan], 1),
+    ],
+)
+def test_ties_are_broken_by_the_validation_loss(tmp_path, scores, losses, best):
+    kept = Checkpoints(tmp_path, "val_accuracy", "max")
+    for epoch, (score, loss) in enumerate(zip(scores, losses, strict=True), 1):
+        values = {"epoch": epoch, "val_accuracy": score, "val_loss": loss}
+        if kept._is_better(values):
+            kept.best = values
+    assert kept.best["epoch"] == best
+
+
+def test_a_monitored_loss_that_ties_keeps_the_earlier_epoch(tmp_path):
+    kept = Checkpoints(tmp_path, "val_loss", "min")
+    kept.best = {"val_loss": 0.5}
+    assert not kept._is_better({"val_loss": 0.5})

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from hemf import HemfError, RunConfig, load_data
-from hemf.training.folder import environment, make_run, run_path
+from hemf.training.folder import make_run, run_path
 from hemf.training.run import open_run
 
 
@@ -12,7 +12,7 @@ def run(colours, tmp_path):
     config = RunConfig(data=str(colours), out=str(tmp_path / "runs"), model="local-dir:some/where")
     data = load_data(colours)
     path = run_path(config, data)
-    make_run(path, config, data, "bf16")
+    make_run(path, config, data, "bf16", 1)
     return path
 
 
@@ -54,19 +54,5 @@ def test_a_failed_start_leaves_nothing(colours, tmp_path, monkeypatch):
 
     monkeypatch.setattr("hemf.training.folder.write_json", full)
     with pytest.raises(HemfError, match="disk full"):
-        make_run(tmp_path / "runs" / "x", RunConfig(), load_data(colours), "fp32")
+        make_run(tmp_path / "runs" / "x", RunConfig(), load_data(colours), "fp32", 1)
     assert list((tmp_path / "runs").iterdir()) == []
-
-
-def test_the_environment_names_versions_and_hardware():
-    found = environment("fp32")
-    assert found["packages"]["torch"]
-    assert found["cores"] >= 1
-    assert found["command"]
-    assert found["precision"] == "fp32"
-
-
-@pytest.mark.parametrize("program", ["/usr/bin/hemf", "/somewhere/hemf/__main__.py"])
-def test_the_environment_has_the_command_to_type(monkeypatch, program):
-    monkeypatch.setattr("sys.argv", [program, "train", "--data", "my images"])
-    assert environment("fp32")["command"] == "hemf train --data 'my images'"

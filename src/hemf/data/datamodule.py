@@ -273,7 +273,9 @@ class ImageData(LightningDataModule):
         )
         if trainer:  # Lightning starts the workers of a resumed run before it sets the epoch, or counts it
             sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
-        workers = worker_count(config.workers, len(dataset), trainer.num_devices if trainer else 1)
+        on_cpu = trainer is not None and trainer.strategy.root_device.type == "cpu"
+        devices = trainer.num_devices if trainer else 1
+        workers = worker_count(config.workers, len(dataset), devices, on_cpu=on_cpu)
         return ImageLoader(
             dataset,
             config.batch_size,

@@ -1,31 +1,46 @@
 """The processes that read images while the model computes: how many, and what to say when one is killed."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hemf.errors import HemfError
+from hemf.machine import reading_cores
 
+ENDS = {  # of a reading process, by the signal that ended it
+    "Killed": (
+        "the system stopped a process that reads images, as it does where memory runs out",
+        "give fewer --workers (0 for none) or free memory, in a container shared memory too (--shm-size)",
+    ),
+    "Bus error": (
+        "a process that reads images ran out of shared memory",
+        "give fewer --workers (0 for none) or more shared memory (--shm-size of a container)",
+    ),
+    "Terminated": (
+        "a process that reads images was told to end (SIGTERM)",
+        "if that was not meant, run the command again, or resume the run",
+    ),
+    "Segmentation fault": (
+        "a process that reads images crashed in a decoder",
+        "hemf data audit finds damaged images; --workers 0 shows at which one it happens",
+    ),
+}
 FEW_IMAGES = 64  # not worth starting processes for
-MOST_WORKERS = 8
 
 
-def worker_count(asked: int | None, images: int, devices: int = 1) -> int:
+def worker_count(asked: int | None, images: int, devices: int = 1, *, on_cpu: bool = False) -> int:
     """Processes that read, for each device.
 
     Args:
         asked: what the user wants; None for one a core shared among the machine's devices, at most
-            ``MOST_WORKERS``, and none for few images.
+            eight, and none for few images.
         images: to read.
         devices: of this machine that are read for.
+        on_cpu: whether a model computes on the same cores; then a quarter of them reads.
     """
     if asked is not None:
         return asked
-    if images <= FEW_IMAGES:
-        return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, max(1, cores // devices))
+    return 0 if images <= FEW_IMAGES else reading_cores(devices, on_cpu=on_cpu)
 
 
 @contextmanager
@@ -33,14 +48,15 @@ def killed_workers_explained() -> Iterator[None]:
     """Inside the block the death of a reading process becomes an error that says what to do.
 
     Raises:
-        HemfError: the system stopped one, as it does where memory runs out.
+        HemfError: the system stopped one, as it does where memory runs out, or somebody else did.
     """
     try:
         yield
     except RuntimeError as error:  # from torch's handler of a child's death, wherever the program is
-        if not re.search(r"DataLoader worker .*(killed|exited unexpectedly)", str(error)):
+        died = re.search(
+            r"DataLoader worker .*?(?:killed by signal: (.+?)\.|exited unexpectedly)", str(error)
+        )
+        if not died:
             raise
-        raise HemfError(
-            "the system stopped a process that reads images, as it does where memory runs out; give fewer "
-            "--workers (0 for none) or free memory, in a container shared memory too (--shm-size)"
-        ) from error
+        how, mend = ENDS.get(died[1], ENDS["Killed"])
+        raise HemfError(f"{how}; {mend}") from error

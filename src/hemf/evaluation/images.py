@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hemf.errors import HemfError
 from hemf.evaluation.inference import TrainedModel, pick_device, stream_logits, watched
-from hemf.training.folder import environment
+from hemf.training.environment import environment
 from hemf.training.precision import resolve_precision
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from hemf.data.pixels import Normalise
 from hemf.data.transforms import InputSpec, eval_pixels, normaliser
 from hemf.data.workers import killed_workers_explained, worker_count
 from hemf.errors import HemfError
+from hemf.machine import computing_on, model_threads
 from hemf.models.hub import load_model
 from hemf.training.calibration import UNCALIBRATED, Calibration
 from hemf.training.precision import AUTOCAST, float32_logits, resolve_precision
@@ -68,7 +69,8 @@ def stream_logits(
         paths: image files, or whatever ``read`` takes.
         spec: the model's input.
         batch_size: images that go through the model at once.
-        workers: processes that read images; by default one a core, at most 8, and none for few images.
+        workers: processes that read images; by default one a core, at most 8, a quarter of the cores where
+            the model computes on them too, and none for few images.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         device: torch's name of a device, or ``auto`` for a GPU where there is one.
         read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
@@ -86,16 +88,18 @@ def stream_logits(
     device = pick_device(device)
     precision = resolve_precision(precision, device.type)
     model, normalise = _moved(model, device), normaliser(spec)
+    on_cpu = device.type == "cpu"
+    workers, threads = worker_count(workers, len(paths), on_cpu=on_cpu), model_threads(on_cpu=on_cpu)
     loader = DataLoader(
         _Images(paths, spec, read),
         batch_size,
-        num_workers=worker_count(workers, len(paths)),
+        num_workers=workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # the loader draws a number; not from the caller's stream
     )
     left = iter(paths)
-    with killed_workers_explained():
+    with killed_workers_explained(), computing_on(threads):
         for images, errors in loader:
             logits = _logits(model, images, normalise, precision, device)
             for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):

@@ -65,7 +65,8 @@ def localise(
     from hemf.explain.layers import default_layer, find_layer
     from hemf.explain.localise_show import show
     from hemf.explain.means import about_intervals
-    from hemf.training.folder import environment, open_run
+    from hemf.training.environment import environment
+    from hemf.training.folder import open_run
 
     if batch_size < 1 or perturb < 0 or (limit is not None and limit < 1):
         raise HemfError("--batch-size and --limit must be at least 1, --perturb at least 0; correct them")

@@ -67,6 +67,16 @@ class EMA(WeightAveraging):
         super().__init__(multi_avg_fn=average)
 
 
+class Threads(Callback):
+    """Sets the number of threads, on which the weights depend, where Lightning sets its own for DDP."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        torch.set_num_threads(self.threads)
+
+
 class MetricsTable(Callback):
     """``metrics.csv``, one row an epoch; an undefined value is an empty cell.
 
@@ -109,6 +119,9 @@ def _cell(value: float) -> str:
 
 class Checkpoints(Checkpoint):
     """``best.ckpt`` and ``last.ckpt``, after every epoch.
+
+    Of epochs that the monitored metric ties, the one with the lowest validation loss is the best, then the
+    earliest.
 
     ``last.ckpt`` is written at the very end of an epoch and holds all that the next one depends on; a run
     that is killed before goes back to where the epoch began and repeats it, number for number.
@@ -155,5 +168,7 @@ class Checkpoints(Checkpoint):
         if not self.best:
             return True
         new, old = values[self.monitor], self.best[self.monitor]
+        if new == old:  # few validation images: accuracy moves in steps, the loss does not
+            return values["val_loss"] < self.best["val_loss"]
         better = new > old if self.mode == "max" else new < old
         return better or (math.isnan(old) and not math.isnan(new))

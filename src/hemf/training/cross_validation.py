@@ -14,6 +14,7 @@ from hemf.data.cache import cache_folder
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.splits import split_data
 from hemf.errors import HemfError
+from hemf.machine import model_threads
 from hemf.training.fit import (
     begin,
     build,
@@ -44,10 +45,11 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     for fold in data.folds:  # what cannot be trained is better known before the first fold is
         one = replace(config, fold=fold)
         images, _ = build(one, data.for_fold(fold))
-    build_trainer(one, images, precision, None, run_console())
+    trainer = build_trainer(one, images, precision, None, run_console())
     path = run_path(config, data) if rank_zero_only.rank == 0 else None
     if path is not None:
-        make_run(path, config, data, precision)
+        threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
+        make_run(path, config, data, precision, threads)
         run_console().print(f"cross-validation: {len(data.folds)} folds in {path}")
     return _train_folds(path, config, data)
 

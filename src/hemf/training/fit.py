@@ -3,8 +3,6 @@
 import json
 import logging
 import shutil
-import signal
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,15 +27,25 @@ from hemf.data.transforms import InputSpec, mixup_cutmix
 from hemf.data.workers import killed_workers_explained
 from hemf.errors import HemfError
 from hemf.files import write_json
+from hemf.machine import computing_on, model_threads, usable_cores
 from hemf.models.hub import save_model
-from hemf.training.callbacks import EMA, Checkpoints, MetricsTable, WholeCheckpointIO, read_checkpoint
+from hemf.training.callbacks import (
+    EMA,
+    Checkpoints,
+    MetricsTable,
+    Threads,
+    WholeCheckpointIO,
+    read_checkpoint,
+)
+from hemf.training.environment import differences, environment, threads_of
 from hemf.training.fit_calibration import calibrate_on_validation
-from hemf.training.folder import environment, is_model, make_run, run_path
+from hemf.training.folder import is_model, make_run, run_path
 from hemf.training.metrics import direction
 from hemf.training.module import ImageClassifier, architecture, model_args
 from hemf.training.precision import LIGHTNING, resolve_precision
 from hemf.training.progress import RunProgress
 from hemf.training.run import Run
+from hemf.training.stopping import resumable
 
 
 def start(config: RunConfig) -> Run:
@@ -65,10 +73,12 @@ def begin(config: RunConfig, data: DataSet) -> Run:
     _warn(console, config, data, classifier)
     _announce(console, config, images, classifier, precision)
     config = _decode_once(config, images, console)
+    threads = model_threads(trainer.num_devices, on_cpu=_accelerator(config) == "cpu")
     if path is not None:
-        make_run(path, config, data, precision)
+        make_run(path, config, data, precision, threads)
         console.print(f"run folder: {path}")
-    return _fit(trainer, console, config, images, classifier, checkpoint=None)
+    with resumable(path, console), computing_on(threads):
+        return _fit(trainer, console, config, images, classifier, checkpoint=None)
 
 
 def take_up(path: Path, config: RunConfig) -> Run:
@@ -87,7 +97,19 @@ def take_up(path: Path, config: RunConfig) -> Run:
             f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
             "put the file back as it was, or start a new run"
         )
-    images, classifier = build(fresh, data)
+    with resumable(path, console), computing_on(threads_of(_environment(path))):
+        return _go_on(console, path, config, state, *build(fresh, data))
+
+
+def _go_on(
+    console: Console,
+    path: Path,
+    config: RunConfig,
+    state: dict[str, Any] | None,
+    images: ImageData,
+    classifier: ImageClassifier,
+) -> Run:
+    """Train the epochs that are left, or only write the model of a run that has them all."""
     if state is not None and (state["stopped_early"] or state["epochs"] >= config.epochs):
         if is_model(path / "model"):
             more = (
@@ -98,19 +120,41 @@ def take_up(path: Path, config: RunConfig) -> Run:
             console.print(f"the run {path} is finished after {state['epochs']} epochs; {more}")
             return Run(path, state["best"])
         return _finish(console, path, config, images, classifier)
-    about = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+    about = _environment(path)
     trainer = build_trainer(config, images, about["precision"], path, console)
     config = _decode_once(config, images, console)
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
             set_aside(path, state["epochs"])
-        resumed = [*about.get("resumed", []), environment(about["precision"])]
-        write_json(path / "environment.json", about | {"resumed": resumed})
+        now = environment(about["precision"])
+        write_json(path / "environment.json", about | {"resumed": [*about.get("resumed", []), now]})
         for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
             leftover.unlink()
     console.print(f"resuming {path} after epoch {state['epochs'] if state else 0} of {config.epochs}")
-    return _fit(trainer, console, config, images, classifier, checkpoint=last if state else None)
+    _warn_of_other_numbers(console, config, about)
+    checkpoint = path / "checkpoints" / "last.ckpt" if state else None
+    return _fit(trainer, console, config, images, classifier, checkpoint)
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    return json.loads((path / "environment.json").read_text(encoding="utf-8"))
+
+
+def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str, Any]) -> None:
+    """Say what keeps a resumed run from the very weights of one that was never stopped, and what it costs."""
+    if changed := differences(about, environment(about["precision"])):
+        console.print(
+            f"warning: resumed with {', '.join(changed)}: the weights will not be, bit for bit, those of a "
+            "run that was never stopped",
+            style="bold red",
+        )
+    if _accelerator(config) == "cpu" and about["threads"] > usable_cores():
+        console.print(
+            f"warning: the run began on {about['threads']} threads and keeps them, for the same weights; the "
+            f"{usable_cores()} cores here make that slow",
+            style="bold red",
+        )
 
 
 def set_aside(path: Path, epochs: int) -> None:
@@ -219,18 +263,12 @@ def _fit(
     classifier: ImageClassifier,
     checkpoint: Path | None,
 ) -> Run:
-    """Train; on Ctrl-C and SIGTERM say how to go on, and leave as such programs do."""
+    """Train, then write the model."""
     checkpoints = trainer.checkpoint_callback
-    handler = signal.getsignal(signal.SIGINT)
+    trainer.callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
         with _quiet(), killed_workers_explained():
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of a signal
-        again = f"hemf train --resume {checkpoints.run}"
-        console.print(f"stopped; continue with: {again}")
-        if trainer.received_sigterm:
-            sys.exit(143)
-        raise KeyboardInterrupt from error
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"a batch of {config.batch_size} images does not fit into the memory of "
@@ -243,8 +281,6 @@ def _fit(
             f"the batch normalisation of {config.model} cannot train on batches of one image at this "
             "--image-size; give --batch-size 2 or more"
         ) from error
-    finally:
-        signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
     if trainer.is_global_zero:
         return _finish(console, checkpoints.run, config, images, classifier)
     return Run(checkpoints.run, checkpoints.best)

@@ -1,27 +1,20 @@
 """A run's folder: how it is made, what it says about itself, and how later verbs find their way in it."""
 
 import os
-import platform
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.files import open_to_others, write_json
-from hemf.machine import cpu_name
+from hemf.training.environment import environment
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
-
-PACKAGES = ("hemf", "torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ def run_path(config: RunConfig, data: "DataSet") -> Path:
     return run
 
 
-def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> None:
+def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, threads: int) -> None:
     """Make the folder ``run``, whole or not at all.
 
     It holds ``config.yaml`` (what was asked), ``manifest.csv`` and ``dataset.json`` (on which images, in
@@ -142,7 +135,7 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> N
         temporary = Path(tempfile.mkdtemp(prefix=f".{run.name}-", dir=run.parent))
         config.save(temporary / "config.yaml")
         data.save(temporary)
-        write_json(temporary / "environment.json", environment(precision))
+        write_json(temporary / "environment.json", environment(precision, threads))
         open_to_others(temporary, 0o777)
         temporary.rename(run)
     except OSError as error:
@@ -152,50 +145,3 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str) -> N
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary)
-
-
-def environment(precision: str) -> dict[str, Any]:
-    """With what a run is made: command, versions, commit, hardware."""
-    import torch
-
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([_program(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "precision": precision,
-    }
-
-
-def _program() -> str:
-    """Name of the program that runs; of ``python -m hemf`` it is ``hemf``."""
-    program = Path(sys.argv[0])
-    return program.parent.name if program.name == "__main__.py" else program.name
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of the hemf that runs, with ``+changes`` where files differ from it; None outside a checkout."""
-    try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is the commit of something else
-        return _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

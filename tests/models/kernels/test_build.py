@@ -2,6 +2,7 @@
 
 import ctypes
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,3 +90,32 @@ def test_what_is_installed_is_compiled_from_the_sources_beside_it():
     if torch.backends.cpu.get_cpu_capability().lower() not in build.INSTRUCTION_SETS:
         pytest.skip("a processor without kernels")
     assert kernels.LIBRARY is not None
+
+
+def test_why_kernels_were_left_out_is_kept_for_their_first_use_and_goes_when_they_are_made(
+    folder, monkeypatch
+):
+    if torch.backends.cpu.get_cpu_capability().lower() not in build.INSTRUCTION_SETS:
+        pytest.skip("a processor without kernels")
+    monkeypatch.setattr(kernels, "__file__", str(folder / "__init__.py"))
+    monkeypatch.setattr(kernels, "LIBRARY", None)
+    assert "not compiled" in kernels.left_out()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    build.build(folder)
+    assert "no C compiler" in kernels.left_out()
+    kernels._say_what_is_missing.cache_clear()
+    image = torch.zeros(1, 2, 2, 4)
+    with pytest.warns(UserWarning, match=rf"no C compiler.*python {folder / 'build.py'}"):
+        assert not kernels.have_kernel(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once
+        assert not kernels.have_kernel(image)
+    if shutil.which("cc"):
+        monkeypatch.delenv("CC")
+        assert build.build(folder)[1] == ""
+        assert not (folder / build.LEFT_OUT).exists()
+
+
+@pytest.mark.skipif(kernels.LIBRARY is None, reason="no compiled kernels here")
+def test_nothing_is_said_where_there_are_kernels():
+    assert kernels.left_out() is None

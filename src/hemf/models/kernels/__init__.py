@@ -2,10 +2,11 @@
 
 ``lines.h``, ``manhattan.c`` and ``external.c`` are compiled once for each instruction set (``build.py``).
 Where there was no compiler, or the processor has neither AVX2 nor AVX-512, ``LIBRARY`` is None and the blocks
-use torch's own kernels: the numbers are the same up to rounding, the time is not.
+use torch's own kernels: the numbers are the same up to rounding, the time is not. ``left_out`` says why.
 """
 
 import ctypes
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from .build import INSTRUCTION_SETS, library_path
+from .build import INSTRUCTION_SETS, LEFT_OUT, library_path
 
 __all__ = [
     "INSTRUCTION_SET",
     "LIBRARY",
     "derive_again",
     "have_kernel",
+    "left_out",
     "pointers",
     "run",
     "unwatched",
@@ -48,6 +50,30 @@ LIBRARY, INSTRUCTION_SET = _load()
 operators = torch.library.Library("hemf", "FRAGMENT")
 
 
+def left_out() -> str | None:
+    """Why there are no kernels for this processor; None where there are some."""
+    if LIBRARY is not None:
+        return None
+    note = Path(__file__).with_name(LEFT_OUT)
+    if note.is_file():
+        return " ".join(note.read_text(encoding="utf-8").split())
+    if torch.backends.cpu.get_cpu_capability().lower() not in INSTRUCTION_SETS:
+        return "they are written for AVX2 and AVX-512, which torch does not use here"
+    return "they were not compiled from these sources"
+
+
+@functools.cache
+def _say_what_is_missing() -> None:
+    """Warn once where a compiler would mend it; a processor cannot be mended."""
+    if torch.backends.cpu.get_cpu_capability().lower() in INSTRUCTION_SETS:
+        build = Path(__file__).with_name("build.py")
+        warnings.warn(
+            f"hemf's compiled kernels are left out, so its models are slower on this CPU: {left_out()}; "
+            f"with a C compiler at hand, python {build} makes them",
+            stacklevel=4,
+        )
+
+
 def usable(x: Tensor, *layers: nn.Module) -> bool:
     """Whether there is a kernel for ``x``, and it lies on a CPU and nobody watches what the kernel replaces.
 
@@ -58,6 +84,8 @@ def usable(x: Tensor, *layers: nn.Module) -> bool:
 
 def have_kernel(x: Tensor) -> bool:
     """Whether kernels were compiled for this processor, and take numbers of the type of ``x``."""
+    if LIBRARY is None and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        _say_what_is_missing()
     return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16)
 
 

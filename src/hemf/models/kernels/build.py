@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 INSTRUCTION_SETS = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # as torch and as compilers name them
+LEFT_OUT = "left-out.txt"  # why there are no libraries
 FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fopenmp", "-Wno-psabi")
 
 
@@ -23,6 +24,16 @@ def library_path(folder: Path, instruction_set: str) -> Path:
     for source in sorted([*folder.glob("*.h"), *folder.glob("*.c")]):
         digest.update(source.read_bytes())
     return folder / f"kernels-{digest.hexdigest()[:12]}-{instruction_set}.so"
+
+
+def build(folder: Path) -> tuple[list[Path], str]:
+    """``compile_all``, whose reason is left in ``LEFT_OUT``, for pip does not show it."""
+    made, reason = compile_all(folder)
+    if reason:
+        (folder / LEFT_OUT).write_text(f"{reason}\n", encoding="utf-8")
+    else:
+        (folder / LEFT_OUT).unlink(missing_ok=True)
+    return made, reason
 
 
 def compile_all(folder: Path) -> tuple[list[Path], str]:
@@ -62,6 +73,6 @@ def _compile(compiler: list[str], folder: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    libraries, reason = compile_all(Path(__file__).parent)
+    libraries, reason = build(Path(__file__).parent)
     print(*(path.name for path in libraries), sep="\n")
     sys.exit(f"kernels left out: {reason}" if reason else 0)
