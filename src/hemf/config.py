@@ -19,6 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from hemf.errors import HemfError
 from hemf.files import write_text
 from hemf.options import flag, plain_error, shown
+from hemf.untrusted import read_yaml
 
 Window = Literal["auto", "lung", "mediastinum", "bone", "brain", "abdomen", "liver"]
 
@@ -182,7 +183,7 @@ ABOVE_0 = math.ulp(0.0)
 RANGES = {
     "seed": (0, math.inf),
     "fold": (0, math.inf),
-    "image_size": (1, math.inf),
+    "image_size": (1, 8192),
     "crop_pct": (ABOVE_0, 1),
     "crop_scale": (ABOVE_0, 1),
     "crop_ratio": (ABOVE_0, math.inf),
@@ -194,7 +195,7 @@ RANGES = {
     "mixup": (0, math.inf),
     "cutmix": (0, math.inf),
     "epochs": (1, math.inf),
-    "batch_size": (1, math.inf),
+    "batch_size": (1, 1_000_000),
     "lr": (0, math.inf),
     "weight_decay": (0, math.inf),
     "warmup_epochs": (0, math.inf),
@@ -206,7 +207,7 @@ RANGES = {
     "ema": (0, 1),
     "patience": (1, math.inf),
     "num_nodes": (1, math.inf),
-    "workers": (0, math.inf),
+    "workers": (0, 256),
 }
 
 GROUPS = (RunOptions, InputOptions, AugmentationOptions, OptimisationOptions, HardwareOptions)
@@ -228,7 +229,19 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
         Raises:
             HemfError: no such recipe or device, or an option that does not exist.
         """
-        values = read_recipe(recipe) | options | ({} if device is None else one_device(device))
+        return cls._checked(read_recipe(recipe) | options | ({} if device is None else one_device(device)))
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """The options in a run's ``config.yaml``, with ``options`` over them.
+
+        Raises:
+            HemfError: it cannot be read, or holds what is no option.
+        """
+        return cls._checked(_mapping(path) | options)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any]) -> Self:
         known = [f.name for f in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
@@ -337,11 +350,11 @@ def read_recipe(recipe: str) -> dict[str, Any]:
     Raises:
         HemfError: there is no such recipe, or it is not a YAML mapping.
     """
-    path = recipe_path(recipe)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HemfError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise HemfError(f"recipe {path} holds no 'option: value' pairs")
+    return _mapping(recipe_path(recipe))
+
+
+def _mapping(path: str | Path) -> dict[str, Any]:
+    values = read_yaml(path) or {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise HemfError(f"{path} holds no 'option: value' pairs; correct it")
     return values

@@ -127,3 +127,28 @@ def test_a_file_in_the_place_of_the_folder_is_bad_input(made_run, tmp_path):
 
 def test_the_package_of_heat_maps_is_at_hand():
     assert hemf.explain.heat_maps.__name__ == "heat_maps"
+
+
+@pytest.mark.parametrize("stages", [[], ["--stages"]])
+def test_the_images_and_what_is_not_hemf_s_are_never_replaced(made_run, tmp_path, capsys, stages):
+    folder = tmp_path / "images"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    assert explain(made_run, folder, "--out", folder, *stages) == 2
+    assert "one of the files to read" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    one = folder / "03 50%.png"
+    for name in ("03 50%.npy", "explain.csv", *(["03 50%-stages.png"] if stages else [])):
+        out = tmp_path / "maps" / name
+        out.parent.mkdir(exist_ok=True)
+        out.write_text("mine")
+        assert explain(made_run, one, "--out", out.parent, *stages) == 2
+        assert "was not written by hemf" in capsys.readouterr().err
+        assert [out.read_text(), *out.parent.iterdir()] == ["mine", out]
+        out.unlink()
+
+
+def test_the_same_command_writes_over_its_own_files(made_run, tmp_path):
+    one, out = tmp_path / "images" / "03 50%.png", tmp_path / "maps"
+    for _ in range(2):
+        assert explain(made_run, one, "--out", out, "--stages") == 0
+    assert explain(made_run, out / "03 50%.png", "--out", out) == 2  # an overlay is an image like any other

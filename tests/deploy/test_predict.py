@@ -73,9 +73,25 @@ def test_file_names_are_data(made_run: Path, tmp_path: Path, capsys) -> None:
 
 def test_an_existing_csv_stays_when_prediction_fails(made_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "predictions.csv"
-    out.write_text("old")
+    out.write_text("path,prediction,probability\nold")
     with pytest.raises(HemfError, match="no image at"):
         hemf.predict(str(made_run), [str(tmp_path / "none")], out=str(out))
-    assert out.read_text() == "old"
+    assert out.read_text() == "path,prediction,probability\nold"
     with pytest.raises(HemfError, match="is a folder"):
         hemf.predict(str(made_run), [str(tmp_path / "images")], out=str(tmp_path))
+
+
+def test_only_an_earlier_csv_of_predictions_is_replaced(made_run: Path, tmp_path: Path, capsys) -> None:
+    images = sorted((tmp_path / "images").iterdir())
+    before = images[0].read_bytes()
+    assert main(["predict", str(made_run), "--out", *map(str, images[:3]), *PLAIN]) == 2
+    assert "was not written by hemf" in capsys.readouterr().err
+    assert images[0].read_bytes() == before
+    out = tmp_path / "patients.csv"
+    out.write_text("name,born\n")
+    assert main(["predict", str(made_run), str(images[0]), "--out", str(out), *PLAIN]) == 2
+    assert out.read_text() == "name,born\n"
+    out.unlink()
+    for image in images[:2]:
+        assert main(["predict", str(made_run), str(image), "--out", str(out), *PLAIN]) == 0
+        assert [row["path"] for row in read_rows(out)] == [str(image)]

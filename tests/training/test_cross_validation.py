@@ -66,7 +66,7 @@ def test_stopped_it_goes_on_where_it_was(train, patients, monkeypatch, capsys):
     whole = train(data=str(patients), folds=3, name="whole")
     begin, begun = cross_validation.begin, []
 
-    def stops(config, data):
+    def stops(config, data, *more):
         begun.append(config.fold)
         if config.fold == 1:
             steps = iter(range(9))  # into the second epoch
@@ -79,8 +79,8 @@ def test_stopped_it_goes_on_where_it_was(train, patients, monkeypatch, capsys):
 
             with monkeypatch.context() as patch:
                 patch.setattr(ImageClassifier, "training_step", step)
-                return begin(config, data)
-        return begin(config, data)
+                return begin(config, data, *more)
+        return begin(config, data, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(cross_validation, "begin", stops)
@@ -103,10 +103,10 @@ def test_more_epochs_reach_every_fold_though_stopped_between_them(train, patient
     (run.path / "evaluation").mkdir()
     original = cross_validation.take_up
 
-    def second_fails(path, config):
+    def second_fails(path, config, *more):
         if path.name == "fold1":
             raise OSError("power cut")
-        return original(path, config)
+        return original(path, config, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(cross_validation, "take_up", second_fails)

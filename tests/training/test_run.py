@@ -316,8 +316,10 @@ def _killed(*_):
 
 
 def test_resume_refuses_what_would_make_it_another_run(train, tmp_path):
+    run = train(epochs=1)
     with pytest.raises(HemfError, match="keeps its own --lr, --data"):
-        hemf.train("elsewhere", resume="runs/x", lr=1.0)
+        hemf.train("elsewhere", resume=str(run.path), lr=1.0)
+    hemf.train(resume=str(run.path), lr=RunConfig.load(run.path / "config.yaml").lr)  # the same is no change
     with pytest.raises(HemfError, match="no run to resume at"):
         hemf.train(resume=str(tmp_path))
 

@@ -23,6 +23,7 @@ def bench(
     cluster: Literal["slurm", "local", "debug"] | None = None,
     cluster_args: dict[str, Any] | None = None,
     device: str | None = None,
+    trust: bool = False,
     **options: Any,
 ) -> int:
     """Train and measure a matrix of models on one protocol, and put them in one table.
@@ -43,6 +44,8 @@ def bench(
             hemf[cluster]; debug runs such jobs in this process.
         cluster_args: parameters of submitit's executor, such as {timeout_min: 600, gpus_per_node: 1}.
         device: train on this device: cpu, cuda, cuda:1 ..., mps or auto.
+        trust: the suite's file is your own, so it may also fetch weights, compile, and say where to write;
+            without it such a file is refused, as it may come from a stranger.
         options: options of every run, over those of the suite, see `hemf train --help`.
 
     Returns:
@@ -53,10 +56,11 @@ def bench(
     """
     from hemf.bench.plan import plan
     from hemf.bench.suite import chosen_rows, read_suite, suite_path
+    from hemf.outputs import beside, check_output, check_report, is_report
 
     if cluster_args and not cluster:
         raise HemfError("--cluster-args goes with --cluster; give that too, such as --cluster slurm")
-    read, name = read_suite(suite), suite_path(suite).stem
+    read, name = read_suite(suite, trust), suite_path(suite).stem
     read = replace(
         read,
         seeds=_whole_numbers("seeds", seeds) or read.seeds,
@@ -65,6 +69,9 @@ def bench(
     read.check()
     options |= {} if device is None else {"device": device}
     rows, folder = chosen_rows(read, _words(only)), Path(out) / name
+    check_report(folder / "results.json", ["suite", "rows"], [])
+    for table in ("table.md", "table.tex", "table.csv"):
+        check_output(folder / table, beside(folder / "results.json", is_report("suite", "rows")))
     runs = plan(read, folder, Path(root), options)
     chosen = [run for run in runs if run.row in rows]
     failed = _run_all(read, name, runs, chosen, folder, cluster, cluster_args or {})

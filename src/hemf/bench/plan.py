@@ -136,7 +136,7 @@ def check_same(run: PlannedRun) -> None:
 
     if not (run.path / "config.yaml").is_file():
         return
-    there, asked = asdict(RunConfig.of(str(run.path / "config.yaml"))), asdict(run.config)
+    there, asked = asdict(RunConfig.load(run.path / "config.yaml")), asdict(run.config)
     mend = "give another --out, or remove that run"
     for name, value in asked.items():
         if name not in NOT_COMPARED and there[name] != value:

@@ -66,8 +66,10 @@ def _write(out: str, stem: str, report: dict[str, Any], tables: list) -> None:
     from pathlib import Path
 
     from hemf.files import write_json, write_text
+    from hemf.outputs import check_report
 
     folder = Path(out)
+    check_report(folder / f"{stem}.json", ["settings"], [".md", ".tex"])
     write_json(folder / f"{stem}.json", report)
     write_text(folder / f"{stem}.md", "\n".join(table.markdown() for table in tables))
     write_text(folder / f"{stem}.tex", "\n".join(table.latex() for table in tables))

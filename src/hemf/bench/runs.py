@@ -44,15 +44,18 @@ def record_failure(run: PlannedRun, error: Exception) -> str:
 
 
 def _train(run: PlannedRun) -> None:
+    from hemf.data.cache import cache_folder
     from hemf.training.folder import is_model
     from hemf.training.run import train
 
     if is_model(run.path / "model"):
         return
-    if run.path.exists():
-        train(resume=str(run.path))
-    else:
+    if not run.path.exists():
         train(**asdict(run.config))
+        return
+    cache = cache_folder(run.config)
+    asked = {name: getattr(run.config, name) for name in ("model", "model_args", "pretrained", "compile")}
+    train(resume=str(run.path), **asked, cache_dir=None if cache is None else str(cache))
 
 
 def _evaluate(run: PlannedRun) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-import yaml
-
 from hemf.bench.published import PRINTED_NAMES
 from hemf.config import RunConfig
 from hemf.errors import HemfError
+from hemf.training.consent import check_options, check_recipe
+from hemf.untrusted import read_yaml
 
 FIXED = {
     "model": "the rows name the models; choose among them with --only",
@@ -158,22 +158,37 @@ def suite_path(suite: str) -> Path:
     raise HemfError(f"no suite {suite!r}; give one of {', '.join(suite_names())}, or the path of a YAML file")
 
 
-def read_suite(suite: str) -> Suite:
+def read_suite(suite: str, trust: bool = False) -> Suite:
     """The suite of that name, or of that YAML file.
 
+    Args:
+        suite: name or path.
+        trust: whether a file may ask for anything; without it, not for what a stranger's may not.
+
     Raises:
-        HemfError: there is none, or it does not say what a suite says.
+        HemfError: there is none, it does not say what a suite says, or it asks for what a file may not.
     """
     path = suite_path(suite)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        read = parse_suite(values)
+        read = parse_suite(read_yaml(path))
         read.check()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HemfError(f"suite {path} is not YAML: {' '.join(str(error).split())}") from error
+        if suite not in suite_names() and not trust:
+            _check_requests(read)
     except HemfError as error:
         raise HemfError(f"suite {path}: {error}") from error
     return read
+
+
+def _check_requests(suite: Suite) -> None:
+    """Check what a stranger's suite asks for.
+
+    Raises:
+        HemfError: it is for a person to ask.
+    """
+    for row in suite.rows:
+        check_recipe(row.recipe or suite.recipe, {"model": row.model, "model_args": {}})
+        asked = suite.options | row.options | {"model": row.model, "model_args": row.model_args}
+        check_options(asked, f"row {row.name}")
 
 
 def parse_suite(values: Any) -> Suite:

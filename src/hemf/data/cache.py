@@ -31,6 +31,7 @@ from hemf.data.manifest import DataSet
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
 from hemf.files import whole_file, write_json
+from hemf.untrusted import inside, read_json
 
 VERSION = 1  # of the files' layout and of how hemf reads images; another number makes all caches anew
 DECODERS = ("pillow", "simplejpeg", "pydicom")
@@ -91,14 +92,15 @@ def cache_folder(config: RunConfig) -> Path | None:
     """Where the run's options want the cache, as an absolute path; None for no cache.
 
     Raises:
-        HemfError: no ``cache_dir`` is given, and the data is no prepared data set, which has a place for it.
+        HemfError: no ``cache_dir`` is given, and the data is no prepared data set, which has a
+            place for it, or that place is a link that leads out of it.
     """
     if config.cache_dir is not None:
         return Path(config.cache_dir).absolute()
     if not config.cache:
         return None
     if (Path(config.data) / "dataset.json").is_file():
-        return Path(config.data).absolute() / "cache"
+        return inside(Path(config.data).absolute(), "cache")
     raise HemfError(
         f"there is no place for a cache in {config.data}; give --cache-dir, or use hemf data prepare first"
     )
@@ -123,11 +125,9 @@ def decoded_images(
     Raises:
         HemfError: the disk is too small, or the folder cannot be written.
     """
-    paths = sorted(sample.path for sample in data.samples)
-    name = _images_name(data, paths, mode, window)
-    stem = folder / f"{name}-{_state(data, paths)}"
-    if (found := _open(stem, console)) is not None:
+    if (found := find_cache(data, mode, folder, console, window)) is not None:
         return found
+    paths, name, stem = _place(data, mode, folder, window)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder / f"{name}.lock", console)
@@ -141,6 +141,20 @@ def decoded_images(
     if found is None:
         raise HemfError(f"the cache {stem}.pixels is not what was written; check the disk")
     return found
+
+
+def find_cache(
+    data: DataSet, mode: str, folder: Path, console: Console, window: str = "auto"
+) -> DecodedImages | None:
+    """The cache of a data set where there is a whole one; arguments as for ``decoded_images``."""
+    return _open(_place(data, mode, folder, window)[2], console)
+
+
+def _place(data: DataSet, mode: str, folder: Path, window: str) -> tuple[list[str], str, Path]:
+    """The images in the cache's order, the name of their caches, and the path of this one without suffix."""
+    paths = sorted(sample.path for sample in data.samples)
+    name = _images_name(data, paths, mode, window)
+    return paths, name, folder / f"{name}-{_state(data, paths)}"
 
 
 def _images_name(data: DataSet, paths: list[str], mode: str, window: str) -> str:
@@ -171,14 +185,14 @@ def _open(stem: Path, console: Console) -> DecodedImages | None:
     """The cache of that name; None where there is none, or one that is damaged."""
     index, pixels = _with_suffix(stem, ".json"), _with_suffix(stem, ".pixels")
     try:
-        about = json.loads(index.read_text(encoding="utf-8"))
+        about = read_json(index)
         with open(pixels, "rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
                 console.print(f"the cache {pixels} is damaged; building it again")
                 return None
-    except (OSError, ValueError):
+        found = DecodedImages(pixels, about["paths"], about["sizes"], about["channels"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    found = DecodedImages(pixels, about["paths"], about["sizes"], about["channels"])
     found.hold()
     return found
 

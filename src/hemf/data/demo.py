@@ -39,6 +39,10 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
 
     if lesions < 5:
         raise HemfError(f"{lesions} lesions a class cannot be split; give --lesions 5 or more")
+    if lesions > 20_000 or size > 2_048:
+        raise HemfError(
+            f"{lesions} lesions of {size} pixels are too many; give up to 20000, and --size up to 2048"
+        )
     if size < 32:
         raise HemfError(f"pictures of {size} pixels hold no texture; give --size 32 or more")
     if seed < 0:

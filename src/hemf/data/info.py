@@ -35,9 +35,12 @@ def info(data: str, *, out: str | None = None) -> int:
     from hemf.data.sheet import contact_sheet
     from hemf.data.summary import counts_table, group_lines, notes, split_line
     from hemf.files import whole_file
+    from hemf.outputs import check_output, is_picture, png_mark
 
     dataset = load_data(data)
     sheet = _sheet_path(Path(data), out)
+    if sheet is not None:
+        check_output(sheet, is_picture, map(dataset.path, dataset.samples))
     found = survey(dataset)
     console = Console(highlight=False)
     console.print(counts_table(dataset))
@@ -53,7 +56,7 @@ def info(data: str, *, out: str | None = None) -> int:
         console.print("contact sheet: none; give --out FILE.png for one", **words)
     else:
         with whole_file(sheet) as temporary:
-            contact_sheet(dataset).save(temporary)
+            contact_sheet(dataset).save(temporary, pnginfo=png_mark())
         console.print(f"contact sheet: {sheet}", **words)
     return 1 if found.unreadable else 0
 

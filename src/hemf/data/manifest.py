@@ -21,12 +21,16 @@ from hemf.data import splits
 from hemf.data.same_files import same_files
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
+from hemf.untrusted import read_json
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
 WRITTEN = ("manifest.csv", "dataset.json", "images")  # what a prepared data set consists of
 RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
 WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash")
+KIND_NAMES = {str: "text", list: "list", dict: "mapping"}
+KINDS = {"name": str, "classes": list, "root": str, "split": dict}
+"""Types of entries of ``dataset.json``."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,14 @@ class DataSet:
         from hemf.data.sources.csv import read_rows
 
         folder = Path(folder)
-        about = _read_json(folder / "dataset.json")
+        about = read_json(folder / "dataset.json", "prepare the data set again")
+        for key, kind in KINDS.items():
+            if not isinstance(about.get(key, kind()), kind):
+                raise HemfError(
+                    f"{key} in {folder / 'dataset.json'} is no {KIND_NAMES[kind]}; prepare the data set again"
+                )
+        if not all(isinstance(name, str) for name in about.get("classes", [])):
+            raise HemfError(f"a class in {folder / 'dataset.json'} is no name; prepare the data set again")
         data = cls(
             name=about.get("name", folder.name),
             classes=about.get("classes") or [],
@@ -327,13 +338,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HemfError(f"cannot read {path}: {error}; prepare the data set again") from error
-    if not isinstance(value, dict):
-        raise HemfError(f"{path} holds no JSON object; prepare the data set again")
-    return value

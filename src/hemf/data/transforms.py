@@ -23,6 +23,33 @@ from hemf.errors import HemfError
 CROP_MODES = ("center", "border", "squash")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
+LARGEST_SIDE = 4096
+"""Of the input that a model's folder may ask for, in pixels."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_size(value: Any) -> bool:
+    whole = isinstance(value, list | tuple) and all(type(side) is int for side in value)
+    return whole and len(value) == 3 and all(1 <= side <= LARGEST_SIDE for side in value)
+
+
+def _is_levels(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) in (1, 3) and all(map(_is_number, value))
+
+
+_ENTRIES: Mapping[str, Callable[[Any], bool]] = {
+    "input_size": _is_size,
+    "crop_pct": _is_number,
+    "crop_mode": lambda value: isinstance(value, str),
+    "interpolation": lambda value: isinstance(value, str),
+    "mean": _is_levels,
+    "std": _is_levels,
+}
+"""What timm's ``pretrained_cfg`` is read for, and what each entry must be."""
+
 Transform = Callable[[Image.Image], Tensor]
 PixelTransform = Callable[[Tensor], Tensor]
 
@@ -59,8 +86,8 @@ class InputSpec:
             raise HemfError(
                 f"input_size {self.input_size} is not (1 or 3 channels, height, width); correct it"
             )
-        if not 0 < self.crop_pct <= 1:
-            raise HemfError(f"crop_pct {self.crop_pct} is not in (0, 1]; 0.875 is usual")
+        if not 0.1 <= self.crop_pct <= 1:
+            raise HemfError(f"crop_pct {self.crop_pct} is not from 0.1 to 1; 0.875 is usual")
         if self.crop_mode not in CROP_MODES:
             raise HemfError(f"no crop_mode {self.crop_mode!r}; give one of {', '.join(CROP_MODES)}")
         if self.interpolation not in INTERPOLATIONS:
@@ -92,8 +119,18 @@ class InputSpec:
         """The input that timm's ``pretrained_cfg`` describes, with timm's defaults for what it leaves out.
 
         timm allows no entries of others there, so the window stands elsewhere in a model's ``config.json``.
+
+        Raises:
+            HemfError: an entry is not of its type, or a size is beyond what a stranger's model may ask for.
         """
-        known = resolve_data_config(pretrained_cfg=dict(cfg) or {"input_size": (3, 224, 224)})
+        for name, fits in _ENTRIES.items():
+            if name in cfg and not fits(cfg[name]):
+                raise HemfError(
+                    f"{name} of the model's input is {str(cfg[name])[:100]}; correct its config.json"
+                )
+        known = resolve_data_config(
+            pretrained_cfg={k: cfg[k] for k in _ENTRIES if k in cfg} or {"input_size": (3, 224, 224)}
+        )
         channels, height, width = known["input_size"]
         return cls(
             input_size=(channels, height, width),

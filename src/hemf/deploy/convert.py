@@ -31,7 +31,7 @@ def convert_checkpoint(
     """
     from hemf.models.convert import convert, left_out
 
-    if (Path(out) / "config.json").exists():
+    if any((Path(out) / name).exists() for name in ("config.json", "model.safetensors")):
         raise HemfError(f"{out} already holds a model: choose another --out, or remove it first")
     theirs = _read_checkpoint(Path(checkpoint))
     try:

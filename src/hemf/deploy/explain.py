@@ -54,15 +54,17 @@ def explain_images(
     Raises:
         HemfError: no such run, class or layer, no image at all, or the folder cannot be written.
     """
-    from hemf.deploy.classifier import load
-    from hemf.deploy.explained import write_explanations
+    from hemf.deploy.classifier import collect, load
+    from hemf.deploy.explained import check_free, write_explanations
 
     if Path(out).exists() and not Path(out).is_dir():
         raise HemfError(f"--out {out} is a file; give the name of a folder")
     if batch_size < 1:
         raise HemfError(f"--batch-size is {batch_size}; give at least 1")
-    classifier, failed = load(run, "fp32", device), []
-    explained = explanations(classifier, images, target, layer, method, stages, batch_size, failed)
+    files, failed = collect(images)
+    check_free(Path(out), files, stages)
+    classifier = load(run, "fp32", device)
+    explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed)
     count = write_explanations(explained, Path(out))
     print(f"{count} images explained in {out}")
     return report_failed(failed, f"{count} explained")
@@ -70,7 +72,7 @@ def explain_images(
 
 def explanations(
     classifier: "Classifier",
-    images: Sequence[str],
+    files: Sequence[Path],
     target: str | None,
     layer: str | None,
     method: "Method",
@@ -81,15 +83,11 @@ def explanations(
     """Images explained in their order; a message for each that cannot be read is added to ``failed``.
 
     Raises:
-        HemfError: no such class or layer, or no image at all.
+        HemfError: no such class or layer.
     """
-    from hemf.deploy.classifier import collect
-
     if target is not None and target not in classifier.classes:
         have = ", ".join(classifier.classes)
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
-    files, missing = collect(images)
-    failed += missing
     readable = _readable(files, classifier.input, failed)
     while batch := list(islice(readable, batch_size)):
         yield from _explained(classifier, batch, target, layer, method, stages)
@@ -97,21 +95,23 @@ def explanations(
 
 def _readable(
     files: Sequence[Path], spec: "InputSpec", failed: list[str]
-) -> Iterator[tuple[Path, "Image.Image"]]:
+) -> Iterator[tuple[Path, str, "Image.Image"]]:
+    """Each file that can be read, the name of what is written of it, and the image."""
     from hemf.deploy.classifier import read
+    from hemf.deploy.explained import free_names
 
-    for file in files:
+    for file, name in zip(files, free_names(files), strict=True):
         try:
             image = read(file, spec.image_mode, spec.window)
         except HemfError as error:
             failed.append(str(error))
         else:
-            yield file, image
+            yield file, name, image
 
 
 def _explained(
     classifier: "Classifier",
-    batch: Sequence[tuple[Path, "Image.Image"]],
+    batch: Sequence[tuple[Path, str, "Image.Image"]],
     target: str | None,
     layer: str | None,
     method: "Method",
@@ -125,15 +125,16 @@ def _explained(
 
     spec, model = classifier.input, classifier.trained.model
     transform, (resize, crop) = eval_transform(spec), centred(spec)
-    predictions = classifier.predict([image for _, image in batch], batch_size=len(batch))
+    predictions = classifier.predict([image for *_, image in batch], batch_size=len(batch))
     targets = [target or one.label for one in predictions]
     indices = [classifier.classes.index(name) for name in targets]
-    inputs = torch.stack([transform(image) for _, image in batch])
+    inputs = torch.stack([transform(image) for *_, image in batch])
     heats = heat_maps(model, inputs, indices, layer, method)
     by_stage = stage_heat_maps(model, inputs, indices, method) if stages else None
-    for i, (file, image) in enumerate(batch):
+    for i, (file, name, image) in enumerate(batch):
         yield Explained(
             path=str(file),
+            name=name,
             image=image,
             prediction=predictions[i],
             target=targets[i],

@@ -1,7 +1,7 @@
 """What ``hemf explain`` leaves on the disk: overlays, raw maps, figures of the stages, and a table."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from PIL import Image
 from hemf.deploy.classifier import Prediction
 from hemf.explain.drawing import overlay, stage_figure
 from hemf.files import whole_file
+from hemf.outputs import SOFTWARE, beside, check_output, is_picture, is_table, png_mark
 
 LONGEST_STEM = 50
 """Characters of a name that are kept: a file system takes 255 bytes, of up to four a character, in all."""
@@ -23,6 +24,7 @@ class Explained:
 
     Args:
         path: the image's file.
+        name: of the files that are written of it, without suffix.
         image: the image, RGB or grey.
         prediction: the model's.
         target: the class that the heat speaks for.
@@ -32,12 +34,36 @@ class Explained:
     """
 
     path: str
+    name: str
     image: Image.Image
     prediction: Prediction
     target: str
     heat: np.ndarray
     seen: Image.Image
     stages: dict[str, list[np.ndarray]] | None
+
+
+def free_names(files: Iterable[Path]) -> list[str]:
+    """A name for what is written of each image, from its own; no two are the same."""
+    taken: set[str] = set()
+    return [_free_name(file.stem, taken) for file in files]
+
+
+def check_free(folder: Path, files: Sequence[Path], stages: bool) -> None:
+    """Check that nothing but what hemf wrote earlier would be written over.
+
+    Raises:
+        HemfError: an image, or another file that is not hemf's.
+    """
+    check_output(folder / "explain.csv", is_table(*COLUMNS))
+    if not folder.exists():
+        return
+    for name in free_names(files):
+        picture = folder / f"{name}.png"
+        check_output(folder / f"{name}.npy", beside(picture, is_picture))
+        check_output(picture, is_picture, files)
+        if stages:
+            check_output(folder / f"{name}-stages.png", is_picture, files)
 
 
 def write_explanations(found: Iterable[Explained], folder: Path) -> int:
@@ -50,7 +76,6 @@ def write_explanations(found: Iterable[Explained], folder: Path) -> int:
     Returns:
         Their number.
     """
-    taken: set[str] = set()
     count = 0
     with (
         whole_file(folder / "explain.csv") as temporary,
@@ -59,24 +84,25 @@ def write_explanations(found: Iterable[Explained], folder: Path) -> int:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for one in found:
-            names = _write(one, folder, _free_name(Path(one.path).stem, taken))
+            names = _write(one, folder)
             says, target = one.prediction, one.prediction.probabilities[one.target]
             table.writerow([one.path, says.label, says.probability, one.target, target, *names])
             count += 1
     return count
 
 
-def _write(one: Explained, folder: Path, name: str) -> tuple[str, str, str]:
+def _write(one: Explained, folder: Path) -> tuple[str, str, str]:
     """Write the files of one image; returns their names, the last empty without stages."""
+    name = one.name
     picture, raw, stages = f"{name}.png", f"{name}.npy", f"{name}-stages.png" if one.stages else ""
     with whole_file(folder / picture) as temporary:
-        overlay(one.image, one.heat).save(temporary)
+        overlay(one.image, one.heat).save(temporary, pnginfo=png_mark())
     with whole_file(folder / raw) as temporary:
         np.save(temporary, one.heat)
     if one.stages:
         title = f"evidence for {one.target} (p = {one.prediction.probabilities[one.target]:.3f})"
         with whole_file(folder / stages) as temporary:
-            stage_figure(one.seen, one.stages, title).savefig(temporary, dpi=120)
+            stage_figure(one.seen, one.stages, title).savefig(temporary, dpi=120, metadata=SOFTWARE)
     return picture, raw, stages
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hemf.deploy.classifier import Prediction
 
 
+COLUMNS = ("path", "prediction", "probability")
+"""The first columns of the CSV, whatever the model."""
 WIDEST_SET = 40  # columns of the terminal that are kept free for it
 
 
@@ -47,12 +49,15 @@ def predict(
         0, or 1 where an image could not be found or read.
 
     Raises:
-        HemfError: no such run, no image at all, or the CSV cannot be written.
+        HemfError: no such run, no image at all, or a CSV that cannot or must not be written.
     """
     from hemf.deploy.classifier import load
+    from hemf.outputs import check_output, is_table
 
     if out is not None and Path(out).is_dir():
         raise HemfError(f"--out {out} is a folder; give the name of a CSV file")
+    if out is not None:
+        check_output(Path(out), is_table(*COLUMNS), map(Path, images))
     classifier, failed = load(run, precision, device), []
     predictions = classifier.stream(images, batch_size, workers, failed.append, bar=out is not None)
     if out is None:
@@ -87,9 +92,7 @@ def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Pat
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(
-            ["path", "prediction", "probability", *(["set", "abstain"] if sets else []), *classes]
-        )
+        writer.writerow([*COLUMNS, *(["set", "abstain"] if sets else []), *classes])
         for found in predictions:
             own = [json.dumps(found.set, ensure_ascii=False), json.dumps(found.abstain)] if sets else []
             writer.writerow([found.path, found.label, found.probability, *own, *found.probabilities.values()])

@@ -1,7 +1,6 @@
 """``hemf compare``: which of several runs is better on the same images, and how sure that is."""
 
 import difflib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
+from hemf.outputs import check_report
 from hemf.text import printable
+from hemf.untrusted import read_json
 
 if TYPE_CHECKING:
     from hemf.evaluation.predictions import Predictions
@@ -66,6 +67,8 @@ def compare(
     check_draws(resamples, seed)
     if out is not None and Path(out).suffix != ".json":
         raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
+    if out is not None:
+        check_report(Path(out), ["runs", "pairs"], [".md", ".tex"])
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise HemfError("give two or more different runs to compare")
     reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
@@ -103,10 +106,7 @@ def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
     if not (folder / "metrics.json").is_file():
         more = "" if split == "test" else f" --split {split}"
         raise HemfError(f"{run} has no predictions in evaluation/{split}; first: hemf evaluate {run}{more}")
-    try:
-        report = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HemfError(f"cannot read {folder / 'metrics.json'}: {error}; evaluate again") from error
+    report = read_json(folder / "metrics.json", "evaluate again")
     return report, read_predictions(folder / "predictions.csv")
 
 

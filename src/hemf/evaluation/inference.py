@@ -119,17 +119,20 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     except (ValueError, RuntimeError) as error:
         raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
     classes = config.get("label_names") or []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
     if len(set(classes)) != model.num_classes:
         raise HemfError(
             f"{folder} names {len(set(classes))} classes for {model.num_classes} outputs; "
             "set label_names in its config.json, in the order of the outputs"
         )
     check_class_names(classes, str(folder))
-    spec = InputSpec.from_pretrained_cfg(
-        config.get("pretrained_cfg") or {}, (config.get("hemf") or {}).get("window", "auto")
-    )
+    own = config.get("hemf") or {}
+    if not isinstance(own, dict):
+        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
     calibration = Calibration.from_config(config) or UNCALIBRATED
-    return TrainedModel(model, list(classes), spec, config.get("architecture", ""), calibration)
+    return TrainedModel(model, list(classes), spec, config["architecture"], calibration)
 
 
 def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 import numpy as np
-import timm
 import torch
 from scipy.stats import rankdata
 from timm.models._manipulate import group_with_matcher
@@ -16,7 +15,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from hemf.errors import HemfError
 from hemf.explain.gradcam import Method, heat_maps
 from hemf.explain.perturbation import enlarged
-from hemf.models.hub import load_model
+from hemf.models.hub import new_model
 
 
 def untrained(folder: str | os.PathLike, seed: int) -> nn.Module:
@@ -26,11 +25,9 @@ def untrained(folder: str | os.PathLike, seed: int) -> nn.Module:
         folder: with the model's ``config.json``.
         seed: of the weights.
     """
-    trained, config = load_model(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        args = {"num_classes": trained.num_classes, **config.get("model_args", {})}
-        return timm.create_model(config["architecture"], **args)
+        return new_model(folder)
 
 
 def cascade(model: nn.Module, fresh: nn.Module) -> Iterator[tuple[str, nn.Module]]:

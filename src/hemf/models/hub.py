@@ -1,19 +1,26 @@
 """A trained model as a folder in timm's hub layout: ``model.safetensors`` and ``config.json``."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from timm.models import is_model
 from torch import nn
+
+from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
+from hemf.untrusted import read_json, refuse_links
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+
+INPUT = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
+"""What a model's ``pretrained_cfg`` is read for."""
+MOST_CLASSES = 100_000
 
 # Where timm found a model's weights says nothing about ours.
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "tag")
@@ -56,7 +63,7 @@ def save_model(
         "num_classes": model.num_classes,
         "num_features": model.num_features,
         "label_names": list(classes),
-        "model_args": dict(model_args),
+        "model_args": network_arguments(model_args),
         "pretrained_cfg": {**own, **pretrained_cfg, "num_classes": model.num_classes},
         **(extra or {}),
     }
@@ -83,45 +90,92 @@ def add_to_config(folder: str | os.PathLike, key: str, entries: Mapping[str, Any
 def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     """Build the model of ``folder``, in eval mode on the CPU, and return it with its configuration.
 
+    The folder may come from anyone: nothing in it is run, nothing is fetched, nothing outside it is read. Of
+    ``model_args`` only the network's own arguments are taken, of ``pretrained_cfg`` only the input, and the
+    names and shapes of the weights must be the network's before memory is taken for it.
+
     Raises:
-        ValueError: the folder is not a model's, names an unknown architecture, or its weights do not fit.
+        ValueError: the folder is not a model's, names an unknown architecture or an argument that is none of
+            the network's, or its weights do not fit.
     """
     folder = Path(folder)
+    refuse_links(folder)
     config = _read_config(folder)
+    architecture, args = _network_of(folder, config)
     try:
-        architecture, num_classes, cfg = (
-            config[k] for k in ("architecture", "num_classes", "pretrained_cfg")
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"{folder / CONFIG} lacks {error}: it is not in timm's hub layout; save the model again"
-        ) from None
-    if not is_model(architecture):
-        raise ValueError(
-            f"{folder / CONFIG} names an unknown architecture, {architecture}: update hemf and timm"
-        )
-    args = {"num_classes": num_classes, **config.get("model_args", {})}
-    model = timm.create_model(architecture, pretrained_cfg=dict(cfg), **args)
-    try:
+        _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
+        model = timm.create_model(architecture, **args)
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
             f"cannot load {folder / WEIGHTS} into {architecture}: {reason}; save the model again"
         ) from error
+    own = {key: value for key, value in model.pretrained_cfg.items() if key not in _SOURCES}
+    seen = {key: value for key, value in config["pretrained_cfg"].items() if key in INPUT}
+    model.pretrained_cfg = own | seen | {"num_classes": args["num_classes"]}
     return model.eval(), config
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def new_model(folder: str | os.PathLike) -> nn.Module:
+    """The network of a model's folder with newly drawn weights.
+
+    Raises:
+        ValueError: as for ``load_model``.
+    """
+    folder = Path(folder)
+    architecture, args = _network_of(folder, _read_config(folder))
+    return timm.create_model(architecture, **args)
+
+
+def weights_shapes(path: str | os.PathLike) -> Shapes:
+    """Names and shapes of the tensors in a safetensors file, by its header, which must agree with its size.
+
+    Raises:
+        ValueError: it cannot be read, or is not such a file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is missing, or no regular file")
     try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from error
+
+
+def _network_of(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Architecture and arguments that a configuration names, checked."""
+    missing = [key for key in ("architecture", "num_classes", "pretrained_cfg") if key not in config]
+    if missing:
         raise ValueError(
-            f"{folder} is not a model's folder: {CONFIG} cannot be read ({error.strerror}); "
-            "give the folder that has it"
-        ) from error
+            f"{folder / CONFIG} lacks {missing[0]!r}: it is not in timm's hub layout; save the model again"
+        )
+    architecture, classes = config["architecture"], config["num_classes"]
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= MOST_CLASSES:
+        raise ValueError(f"num_classes in {folder / CONFIG} must be from 1 to {MOST_CLASSES}: correct it")
+    if not isinstance(config["pretrained_cfg"], dict):
+        raise ValueError(f"pretrained_cfg in {folder / CONFIG} must hold names and values: correct it")
+    args = config.get("model_args") or {}
+    try:
+        check_arguments(architecture, args)
     except ValueError as error:
-        raise ValueError(f"{folder / CONFIG} is not JSON ({error}): save the model again") from error
+        raise ValueError(f"{folder / CONFIG}: {error}") from None
+    return architecture, {"num_classes": classes, **args}
+
+
+def _check_fit(weights: Shapes, architecture: str, args: Mapping[str, Any]) -> None:
+    """Check that the network has just these tensors, before memory is taken for it."""
+    elements = sum(math.prod(shape) for shape in weights.values())
+    network = shapes_of(architecture, args, len(weights), elements)
+    for name in sorted(network.keys() ^ weights.keys()):
+        raise ValueError(f"{name[:100]!r} is {'missing' if name in network else 'no tensor of the network'}")
+    for name, shape in network.items():
+        if weights[name] != shape:
+            raise ValueError(f"size mismatch: {name} is {weights[name]}, in the network {shape}")
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    return read_json(folder / CONFIG, "this is not a model's folder; give one that hemf or timm has saved")
 
 
 def _as_text(config: Mapping[str, Any]) -> str:

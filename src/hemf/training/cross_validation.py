@@ -54,17 +54,18 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     return _train_folds(path, config, data)
 
 
-def take_up_folds(path: Path, config: RunConfig) -> Run:
+def take_up_folds(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
     """Go on with the cross-validation at ``path``: finish the fold that was stopped, train those that follow.
 
     Args:
         path: its folder.
         config: its options, with those that have changed.
+        build_cache: whether a cache may be written where the options say; one that is there is read anyway.
 
     Raises:
         HemfError: see ``hemf.train``.
     """
-    data, before = load_data(path), RunConfig.of(str(path / "config.yaml"))
+    data, before = load_data(path), RunConfig.load(path / "config.yaml")
     if data.info.get("split", {}).get("edited"):
         raise HemfError(
             f"{path / 'manifest.csv'} is not the one the cross-validation began with; "
@@ -74,7 +75,7 @@ def take_up_folds(path: Path, config: RunConfig) -> Run:
         if config.epochs > before.epochs:
             set_aside(path, before.epochs)
         config.save(path / "config.yaml")
-    return _train_folds(path, config, data)
+    return _train_folds(path, config, data, build_cache)
 
 
 def in_folds(data: DataSet, folds: int) -> DataSet:
@@ -96,7 +97,7 @@ def in_folds(data: DataSet, folds: int) -> DataSet:
     return split_data(data, "grouped-kfold" if data.groups else "kfold", folds=folds)
 
 
-def _train_folds(path: Path | None, config: RunConfig, data: DataSet) -> Run:
+def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     """Train the folds that are not finished; the first process alone knows ``path`` of a new one."""
     runs, changes = [], {name: getattr(config, name) for name in CHANGEABLE}
     if config.cache_dir is None:  # then a fold knows better where its cache is
@@ -106,10 +107,10 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet) -> Run:
             run_console().print(f"fold {fold} ({len(runs) + 1} of {len(data.folds)})")
             here = path / f"fold{fold}" if path else None
             if here is not None and here.exists():
-                runs.append(take_up(here, RunConfig.of(str(here / "config.yaml"), **changes)))
+                runs.append(take_up(here, RunConfig.load(here / "config.yaml", **changes), build_cache))
                 continue
             where = {} if path is None else {"data": str(path), "out": str(path), "name": f"fold{fold}"}
-            runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold)))
+            runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold), build_cache))
     except (KeyboardInterrupt, SystemExit):
         run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")
         raise

@@ -12,6 +12,7 @@ from typing import Any
 
 from hemf.errors import HemfError
 from hemf.machine import cpu_name, usable_cores
+from hemf.untrusted import read_json
 
 PACKAGES = ("hemf", "torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 DECISIVE = {"torch": "torch", "kernels": "compiled kernels", "instructions": "instructions", "gpus": "GPUs"}
@@ -46,6 +47,20 @@ def environment(precision: str, threads: int | None = None) -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "precision": precision,
     }
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """With what a run was begun.
+
+    Raises:
+        HemfError: its ``environment.json`` cannot be read, or names no precision that there is.
+    """
+    about = read_json(run / "environment.json")
+    if about.get("precision") not in ("fp32", "bf16", "fp16"):
+        raise HemfError(f"{run / 'environment.json'} names no precision that there is; restore it")
+    if not isinstance(about.get("resumed", []), list):
+        raise HemfError(f"resumed in {run / 'environment.json'} is no list; restore it")
+    return about
 
 
 def threads_of(about: Mapping[str, Any]) -> int:

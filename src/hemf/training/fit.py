@@ -1,6 +1,5 @@
 """From a run's options to its trained model, with Lightning's trainer."""
 
-import json
 import logging
 import shutil
 import warnings
@@ -19,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from hemf.config import RunConfig
-from hemf.data.cache import cache_folder, decoded_images
+from hemf.data.cache import cache_folder, decoded_images, find_cache
 from hemf.data.datamodule import ImageData
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.summary import group_lines, notes
@@ -28,6 +27,7 @@ from hemf.data.workers import killed_workers_explained
 from hemf.errors import HemfError
 from hemf.files import write_json
 from hemf.machine import computing_on, model_threads, usable_cores
+from hemf.models.constructor import network_arguments
 from hemf.models.hub import save_model
 from hemf.training.callbacks import (
     EMA,
@@ -37,7 +37,7 @@ from hemf.training.callbacks import (
     WholeCheckpointIO,
     read_checkpoint,
 )
-from hemf.training.environment import differences, environment, threads_of
+from hemf.training.environment import differences, environment, read_environment, threads_of
 from hemf.training.fit_calibration import calibrate_on_validation
 from hemf.training.folder import is_model, make_run, run_path
 from hemf.training.metrics import direction
@@ -59,8 +59,8 @@ def start(config: RunConfig) -> Run:
     return begin(config, data if config.fold is None else data.for_fold(config.fold))
 
 
-def begin(config: RunConfig, data: DataSet) -> Run:
-    """Train a new run on ``data``, which has train, val and test sides.
+def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
+    """Train a new run on ``data``, which has train, val and test sides; see ``take_up`` for ``build_cache``.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -72,7 +72,7 @@ def begin(config: RunConfig, data: DataSet) -> Run:
     trainer = build_trainer(config, images, precision, path, console)
     _warn(console, config, data, classifier)
     _announce(console, config, images, classifier, precision)
-    config = _decode_once(config, images, console)
+    config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=_accelerator(config) == "cpu")
     if path is not None:
         make_run(path, config, data, precision, threads)
@@ -81,8 +81,13 @@ def begin(config: RunConfig, data: DataSet) -> Run:
         return _fit(trainer, console, config, images, classifier, checkpoint=None)
 
 
-def take_up(path: Path, config: RunConfig) -> Run:
+def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
     """Go on with the run at ``path`` from its last checkpoint, or from the start if there is none yet.
+
+    Args:
+        path: the run's folder.
+        config: its options, with those that have changed.
+        build_cache: whether a cache may be written where the options say; one that is there is read anyway.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -90,15 +95,17 @@ def take_up(path: Path, config: RunConfig) -> Run:
     console = run_console()
     last = path / "checkpoints" / "last.ckpt"
     state = read_checkpoint(last)["hemf"] if last.is_file() else None
-    fresh = replace(config, pretrained=config.pretrained and state is None)  # else last.ckpt has the weights
+    fresh = config
+    if state is not None:  # last.ckpt has the weights
+        fresh = replace(config, pretrained=False, model_args=network_arguments(config.model_args))
     data = load_data(path)
     if state is not None and state["data"] != data.hash:
         raise HemfError(
             f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
             "put the file back as it was, or start a new run"
         )
-    with resumable(path, console), computing_on(threads_of(_environment(path))):
-        return _go_on(console, path, config, state, *build(fresh, data))
+    with resumable(path, console), computing_on(threads_of(read_environment(path))):
+        return _go_on(console, path, config, state, *build(fresh, data), build_cache)
 
 
 def _go_on(
@@ -108,6 +115,7 @@ def _go_on(
     state: dict[str, Any] | None,
     images: ImageData,
     classifier: ImageClassifier,
+    build_cache: bool,
 ) -> Run:
     """Train the epochs that are left, or only write the model of a run that has them all."""
     if state is not None and (state["stopped_early"] or state["epochs"] >= config.epochs):
@@ -120,9 +128,9 @@ def _go_on(
             console.print(f"the run {path} is finished after {state['epochs']} epochs; {more}")
             return Run(path, state["best"])
         return _finish(console, path, config, images, classifier)
-    about = _environment(path)
+    about = read_environment(path)
     trainer = build_trainer(config, images, about["precision"], path, console)
-    config = _decode_once(config, images, console)
+    config = _decode_once(config, images, console, build_cache)
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
@@ -135,10 +143,6 @@ def _go_on(
     _warn_of_other_numbers(console, config, about)
     checkpoint = path / "checkpoints" / "last.ckpt" if state else None
     return _fit(trainer, console, config, images, classifier, checkpoint)
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    return json.loads((path / "environment.json").read_text(encoding="utf-8"))
 
 
 def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str, Any]) -> None:
@@ -185,12 +189,15 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
     return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
 
 
-def _decode_once(config: RunConfig, images: ImageData, console: Console) -> RunConfig:
+def _decode_once(config: RunConfig, images: ImageData, console: Console, build: bool) -> RunConfig:
     """Give the batches their cache, if there is to be one; returns the options with its place in them."""
     folder = cache_folder(config)
     if folder is None:
         return config
-    images.cache = decoded_images(images.data, images.spec.image_mode, folder, console, images.spec.window)
+    how = (images.data, images.spec.image_mode, folder, console, images.spec.window)
+    images.cache = decoded_images(*how) if build else find_cache(*how)
+    if images.cache is None:
+        console.print(f"no cache of these images in {folder}; --cache-dir {folder} makes one there")
     return replace(config, cache_dir=str(folder))
 
 
@@ -400,7 +407,7 @@ def _calibrated(
     """
     if n := len(data.subset("val")):
         console.print(f"calibrating on the {n} validation images")
-    precision = json.loads((path / "environment.json").read_text(encoding="utf-8"))["precision"]
+    precision = read_environment(path)["precision"]
     try:
         found = calibrate_on_validation(config, data, model, precision, _first_device(config))
     except Exception as error:

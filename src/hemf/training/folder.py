@@ -12,6 +12,7 @@ from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.files import open_to_others, write_json
 from hemf.training.environment import environment
+from hemf.untrusted import plain_name, refuse_links
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
@@ -36,7 +37,7 @@ class OpenRun:
         Raises:
             HemfError: only the model is at hand.
         """
-        return RunConfig.of(recipe=str(self._run() / "config.yaml"))
+        return RunConfig.load(self._run() / "config.yaml")
 
     @property
     def data(self) -> "DataSet":
@@ -62,9 +63,11 @@ def open_run(path: str | os.PathLike) -> OpenRun:
         path: a run's folder, its ``model`` folder, or a copy of that elsewhere.
 
     Raises:
-        HemfError: neither is there, or the run has not finished.
+        HemfError: neither is there, the run has not finished, or a link in it leads out of it.
     """
     path = Path(path)
+    if path.is_dir():
+        refuse_links(path)
     if is_model(path):
         parent = path.resolve().parent
         return OpenRun(
@@ -93,6 +96,7 @@ def fold_paths(path: str | os.PathLike) -> list[Path]:
     path = Path(path)
     if not _is_run(path) or is_model(path / "model"):
         return []
+    refuse_links(path)
     data = DataSet.load(path)
     return [] if any(s.split for s in data.samples) else [path / f"fold{fold}" for fold in data.folds]
 
@@ -114,7 +118,7 @@ def run_path(config: RunConfig, data: "DataSet") -> Path:
     """
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     model = config.model.replace(":", "/").rpartition("/")[2]
-    run = Path(config.out) / (config.name or f"{data.name}-{model}-{moment}")
+    run = Path(config.out) / (config.name or f"{plain_name(data.name)}-{model}-{moment}")
     if run.exists():
         raise HemfError(f"the run {run} exists; continue it with --resume {run}, or choose another --name")
     return run

@@ -17,10 +17,15 @@ from torch.optim.lr_scheduler import LambdaLR
 import hemf.models  # noqa: F401  registers our models with timm
 from hemf.config import RunConfig
 from hemf.errors import HemfError
+from hemf.machine import memory_bytes
+from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
 from hemf.training.losses import build_loss
 from hemf.training.metrics import ValidationMetrics
 from hemf.training.precision import float32_logits
 from hemf.training.schedule import lr_factor
+
+MOST_TENSORS = 20_000
+"""Of a network with arguments of one's own; the deepest of timm have some 3,000."""
 
 Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -162,6 +167,7 @@ def build_model(config: RunConfig, num_classes: int) -> nn.Module:
         HemfError: no such model, arguments it does not take, or a size it does not work at.
     """
     arguments = model_args(config)
+    _check_size(config, num_classes, arguments)
     seed_everything(config.seed)
     try:
         model = timm.create_model(
@@ -175,6 +181,23 @@ def build_model(config: RunConfig, num_classes: int) -> nn.Module:
         ) from error
     _try_out(model, config, num_classes)
     return model
+
+
+def _check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> None:
+    """Refuse a network that this machine cannot hold, before memory is taken for it.
+
+    Raises:
+        HemfError: its arguments make it so large.
+    """
+    if not config.model_args or ":" in config.model:
+        return  # of timm's own sizes
+    own = network_arguments(arguments) | {"num_classes": num_classes}
+    try:
+        shapes_of(config.model, own, MOST_TENSORS, memory_bytes() // 16)  # weights, gradients, two moments
+    except TooLargeError as error:
+        raise HemfError(f"{error} on this machine; change --model-args") from error
+    except ValueError:
+        return  # building it says what does not fit
 
 
 def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:

@@ -9,7 +9,9 @@ from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.names import check_names
 from hemf.options import flags
+from hemf.training.consent import check_recipe, check_run
 from hemf.training.folder import OpenRun, fold_paths, open_run
+from hemf.untrusted import refuse_links
 
 __all__ = ["OpenRun", "Run", "open_run", "train"]
 
@@ -38,6 +40,7 @@ def train(
     resume: str | None = None,
     folds: int | None = None,
     device: str | None = None,
+    trust: bool = False,
     **options: Any,
 ) -> Run:
     """Train a model, or resume a run.
@@ -56,6 +59,8 @@ def train(
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
         device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give accelerator and
             devices instead.
+        trust: the recipe or the run to resume is your own, so it may also fetch weights, compile, and say
+            where to write; without it such a file is refused, as it may come from a stranger.
         options: any option of a run, see `hemf.RunConfig`.
 
     Raises:
@@ -63,11 +68,15 @@ def train(
     """
     own = {"folds": folds, "device": device}
     if resume is not None:
-        given = {name: value for name, value in own.items() if value is not None}
-        return _resume(Path(resume), data, recipe, options | given)
+        others = own | {"data": data and os.fspath(data), "recipe": recipe}
+        others = {name: value for name, value in others.items() if value not in ("", None, "paper")}
+        return _resume(Path(resume), options | others, trust)
     if device is not None and (twice := options.keys() & {"accelerator", "devices"}):
         raise HemfError(f"--device names one device; leave it out, or {flags(sorted(twice))}")
-    config = RunConfig.of(recipe, device, **options | ({"data": os.fspath(data)} if data else {}))
+    options |= {"data": os.fspath(data)} if data else {}
+    if not trust:
+        check_recipe(recipe, options)
+    config = RunConfig.of(recipe, device, **options)
     check_names(config)
     if not config.data:
         raise HemfError(
@@ -89,20 +98,32 @@ def train(
     return start(config)
 
 
-def _resume(path: Path, data: str, recipe: str, options: dict[str, Any]) -> Run:
-    given = [*options, *(["data"] if data else []), *(["recipe"] if recipe != "paper" else [])]
-    if fixed := [name for name in given if name not in CHANGEABLE]:
+def _resume(path: Path, given: dict[str, Any], trust: bool) -> Run:
+    if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
+        raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
+    refuse_links(path)
+    kept = RunConfig.load(path / "config.yaml")
+    if fixed := [name for name, value in given.items() if _differs(kept, name, value)]:
         raise HemfError(
             f"a resumed run keeps its own {flags(fixed)}; leave that out (only {flags(CHANGEABLE)} "
             "may be given with --resume), or start a new run"
         )
-    if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
-        raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
-    config = RunConfig.of(str(path / "config.yaml"), **options)
-    if fold_paths(path):
+    folds = fold_paths(path)
+    if not trust:
+        for run in [path, *folds] if folds else [path]:
+            if (run / "config.yaml").is_file():
+                check_run(run, RunConfig.load(run / "config.yaml"), given)
+    config = RunConfig.load(path / "config.yaml", **given)
+    build_cache = trust or "cache_dir" in given
+    if folds:
         from hemf.training.cross_validation import take_up_folds
 
-        return take_up_folds(path, config)
+        return take_up_folds(path, config, build_cache)
     from hemf.training.fit import take_up
 
-    return take_up(path, config)
+    return take_up(path, config, build_cache)
+
+
+def _differs(kept: RunConfig, name: str, value: Any) -> bool:
+    """Whether an option may not be given to a resumed run: it is not the run's, and may change weights."""
+    return name not in CHANGEABLE and (not hasattr(kept, name) or getattr(kept, name) != value)

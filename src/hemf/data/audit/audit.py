@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hemf.untrusted import inside, plain_name
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -61,9 +63,11 @@ def audit(data: str, *, out: str | None = None, strict: bool = False, workers: i
     from hemf.data.manifest import load_data
     from hemf.data.workers import worker_count
     from hemf.files import write_json
+    from hemf.outputs import check_report
 
     dataset = load_data(data)
     folder = Path(out) if out else _default_folder(Path(data), dataset.name)
+    check_report(folder / "audit.json", ["hemf", "leakage"], [".html"])
     with Workers(worker_count(workers, len(dataset.samples))) as pool:
         looks = pool.map(look_at, [dataset.path(s) for s in dataset.samples], "reading images")
         pairs = find_pairs(dataset.samples, looks, pool)
@@ -78,4 +82,4 @@ def audit(data: str, *, out: str | None = None, strict: bool = False, workers: i
 def _default_folder(data: Path, name: str) -> Path:
     """Never among the user's own images."""
     prepared = (data / "dataset.json").is_file() and os.access(data, os.W_OK)
-    return data / "audit" if prepared else Path("audits") / (Path(name).name or "data")
+    return inside(data, "audit") if prepared else Path("audits") / plain_name(name)

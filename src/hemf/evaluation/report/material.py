@@ -1,6 +1,5 @@
 """What is known about an evaluation: its report, its files and its run's."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.evaluation.report.mistakes import Mistake
+from hemf.untrusted import read_json
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,4 @@ class Material:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}

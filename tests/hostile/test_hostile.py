@@ -1,0 +1,29 @@
+"""Opening what a stranger sent runs nothing, fetches nothing and writes nowhere but where it lies."""
+
+from pathlib import Path
+
+import folders
+import jobs
+import pytest
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Hostile folders are made from one sound run of two epochs."""
+    home = tmp_path_factory.mktemp("hostile")
+    return folders.Place(home / "place", *folders.sound_run(home))
+
+
+def _tree(folder: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["models", "runs", "recipes", "data_sets"])
+def test_a_stranger_s_files_run_fetch_and_write_nothing(place, kind):
+    before = _tree(place.outside)
+    names, todo = zip(*getattr(folders, kind)(place), strict=True)
+    found = jobs.run_jobs(list(todo))
+    wrong = {name: jobs.faults(job, one) for name, job, one in zip(names, todo, found, strict=True)}
+    assert {name: faults for name, faults in wrong.items() if faults} == {}
+    assert _tree(place.outside) == before
