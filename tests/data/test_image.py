@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hemf.data.image import UnreadableImage, find_images, inspect_image, read_image
+from hemf.data.limits import MAX_PIXELS, set_max_pixels
 from hemf.errors import HemfError
 
 SIZE = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -266,10 +267,14 @@ def test_stacks_and_animations_are_refused(tmp_path):
         refused(tmp_path / f"a.{suffix}", "2 pages")
 
 
-def test_pictures_too_large_to_decode_safely_are_refused(tmp_path, monkeypatch):
+def test_pictures_larger_than_the_limit_are_refused(tmp_path):
     Image.fromarray(noise((40, 40))).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    refused(tmp_path / "a.png", "more than 1,400 pixels")
+    try:
+        set_max_pixels(1500)
+        refused(tmp_path / "a.png", "40 x 40 pixels and of its kind at most 1,500 are read.*--max-pixels")
+    finally:
+        set_max_pixels(MAX_PIXELS)
+    assert pixels(tmp_path / "a.png").shape == (40, 40, 3)
 
 
 def test_images_are_found_below_a_folder_in_order_whatever_the_case_of_the_suffix(tmp_path):

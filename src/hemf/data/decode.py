@@ -11,6 +11,7 @@ from PIL import Image
 from simplejpeg import decode_jpeg
 from torch import Tensor
 
+from hemf.data.effort import QUICK_FILE, check_effort
 from hemf.data.image import ORIENTATION, read_image
 from hemf.data.pixels import as_pixels
 
@@ -22,8 +23,8 @@ COLOURS = {"RGB": "RGB", "L": "GRAY"}
 def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto") -> Tensor:
     """The pixels of ``read_image``, with its rules and errors, sooner for JPEG files.
 
-    Plain upright JPEG files go through simplejpeg: libjpeg-turbo without the copies of Pillow. All others,
-    damaged files among them, are Pillow's.
+    Plain upright JPEG files that are soon decoded go through simplejpeg: libjpeg-turbo without the copies of
+    Pillow. All others, damaged files among them, are Pillow's.
 
     Args:
         path: the file.
@@ -45,15 +46,16 @@ def jpeg_pixels(path: str | os.PathLike, mode: str) -> Tensor | None:
     try:
         with open(path, "rb") as file:
             start = file.read(len(JPEG))
-            if start != JPEG or not _same_decoder():
+            if start != JPEG or os.fstat(file.fileno()).st_size > QUICK_FILE or not _same_decoder():
                 return None
-            data = start + file.read()
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as header:
+            content = io.BytesIO(data := start + file.read())
+        with Image.open(content, formats=("JPEG",)) as header:
+            check_effort(header, content, path, alone=False)
             plain = header.format == "JPEG" and header.mode in (mode, "L")
             if not plain or header.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
                 return None
         return _decoded(data, mode)
-    except Exception:  # Pillow names the fault
+    except Exception:  # read_image judges it, and names the fault
         return None
 
 

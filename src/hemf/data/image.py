@@ -1,17 +1,37 @@
 """Image files as the network sees them: one frame, upright, 8 bits a channel, RGB or grey."""
 
 import os
+import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.Image import Transpose
 
+from hemf.data.apart import decode_apart
+from hemf.data.effort import QUICK_FILE, Laborious, check_effort
+from hemf.data.limits import check_bytes
+from hemf.data.png import (
+    GREY_ALPHA,
+    RGB,
+    RGBA,
+    has_large_notes,
+    scale_transparency,
+    wide_kind,
+    wide_picture,
+    without_notes,
+)
+from hemf.data.tiff import is_tiff, pillow_reads, tiff_picture
+from hemf.data.wide import stretched
 from hemf.errors import HemfError, UnreadableImage
 
+# Pillow's own limit is not ours, and of damaged metadata it warns tag by tag.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # all readers at once: Pillow's loading on demand fails when threads race for it
 
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
@@ -22,6 +42,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+MOST_COUNTED, FEW_BYTES = 100, 2**20  # pages that are counted one by one, and the file whose pages are
 PREVIEWED = ("MPO",)  # photographs whose further frames are previews or a second eye's view
 
 ORIENTATION, PHOTOMETRIC, MIN_IS_WHITE = 0x0112, 262, 0
@@ -45,6 +66,7 @@ def read_image(
     Grey of 16 or more bits, whole or floating point, is stretched linearly from the image's own least and
     greatest value to 0..255, because such files rarely fill their range (12 bits in 16 are usual); an image
     of one value becomes black. Colour of 16 bits keeps its upper 8. ``dicom_image`` says how DICOM is read.
+    Large images, and those whose decoding may take long, are read in a process of their own.
 
     Args:
         path: the file.
@@ -55,23 +77,30 @@ def read_image(
         The image in ``mode``, fully decoded, without metadata.
 
     Raises:
-        UnreadableImage: missing, empty, cut short, no image, of several pages, or too large to decode safely.
+        UnreadableImage: missing, empty, cut short, no image, of several pages, larger than
+            ``hemf.data.limits`` allows, or not read in the time that ``hemf.data.apart`` gives.
     """
-    with _opened(path, window) as image:
-        return plain_image(image, mode)
+    return decode_image(path, mode, window)[0]
 
 
 def plain_image(image: Image.Image, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
     """An image already opened, as ``read_image`` would give it; Pillow's own errors pass through."""
     image.load()  # which turns TIFFs upright by itself, and finds orientations written behind the pixels
-    orientation = image.getexif().get(ORIENTATION)
+    return _upright(_plain(image, mode), image)
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    """A decoded image in 8 bits, on black."""
     if image.mode in WIDE_GREY:
-        plain = _stretched(image)
+        image = Image.fromarray(stretched(np.asarray(image), white_first=_min_is_white(image)))
     elif image.has_transparency_data:
-        plain = _on_black(image.convert("RGBA"))
-    else:
-        plain = image
-    plain = plain.convert(mode)
+        image = _on_black(image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def _upright(plain: Image.Image, image: Image.Image) -> Image.Image:
+    """Turned as the metadata of the decoded ``image`` say, and without any."""
+    orientation = image.getexif().get(ORIENTATION)
     if orientation in UPRIGHT:
         plain = plain.transpose(UPRIGHT[orientation])
     plain.info = {}
@@ -84,23 +113,86 @@ def inspect_image(path: str | os.PathLike) -> tuple[tuple[int, int], str]:
     Raises:
         UnreadableImage: as ``read_image``.
     """
-    with _opened(path) as image:
-        image.load()
-        return image.size, image.mode
+    return decode_image(path)[1:3]
 
 
-def decode_image(path: str | os.PathLike) -> tuple[Image.Image, tuple[int, int], str, str]:
+def decode_image(
+    path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
+) -> tuple[Image.Image, tuple[int, int], str, str]:
     """An image as ``read_image`` gives it and what its file is like, from one decoding.
 
     Returns:
-        The RGB image; width and height in pixels, mode and format in Pillow's words, all as stored.
+        The image in ``mode``; width and height in pixels, mode and format in Pillow's words, all as stored.
 
     Raises:
         UnreadableImage: as ``read_image``.
     """
-    with _opened(path) as image:
-        plain = plain_image(image)
-        return plain, image.size, image.mode, image.format or ""
+    try:
+        return decode_here(path, mode, window)
+    except Laborious:
+        return decode_apart(path, mode, window)
+
+
+def decode_here(
+    path: str | os.PathLike, mode: str, window: str, alone: bool = False
+) -> tuple[Image.Image, tuple[int, int], str, str]:
+    """``decode_image`` in this process.
+
+    Raises:
+        UnreadableImage: as ``read_image``.
+        Laborious: it may take long, and the process is not ``alone`` with it.
+    """
+    with _opened(path, alone) as file:
+        if _is_dicom(file, path):
+            from hemf.data.dicom import dicom_image
+
+            return _as_stored(dicom_image(file, path, window), mode)
+        try:
+            return _decoded(file, path, mode, alone)
+        except Exception as error:
+            if not has_large_notes(error):
+                raise
+            return _decoded(without_notes(file), path, mode, alone)
+
+
+def _decoded(
+    file: BinaryIO, path: str | os.PathLike, mode: str, alone: bool
+) -> tuple[Image.Image, tuple[int, int], str, str]:
+    """A file through Pillow, or through tifffile what Pillow would read wrongly."""
+    wide = wide_kind(file)
+    try:
+        opened = Image.open(file, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        if not is_tiff(file):
+            raise
+        return _through_tifffile(file, path, mode, alone)
+    with opened as image:
+        _check_pages(image, path)
+        check_effort(image, file, path, alone, 2 if wide in (RGB, GREY_ALPHA, RGBA) else 1)
+        if image.format == "TIFF" and not pillow_reads(image):
+            file.seek(0)
+            return _through_tifffile(file, path, mode, alone)
+        image.load()  # which turns TIFFs upright by itself, and finds orientations written behind the pixels
+        if image.format == "PNG":
+            scale_transparency(image, file)
+        plain = _plain(image if wide is None else wide_picture(image, file, wide), mode)
+        return _upright(plain, image), image.size, image.mode, image.format or ""
+
+
+def _through_tifffile(
+    file: BinaryIO, path: str | os.PathLike, mode: str, alone: bool
+) -> tuple[Image.Image, tuple[int, int], str, str]:
+    if not alone:  # its parser bounds neither time nor memory
+        raise Laborious
+    return _as_stored(tiff_picture(file, path), mode, "TIFF")
+
+
+def _as_stored(
+    image: Image.Image, mode: str, kind: str = ""
+) -> tuple[Image.Image, tuple[int, int], str, str]:
+    """A picture that another library made, beside what is known of its file."""
+    return image.convert(mode), image.size, image.mode, kind
 
 
 def is_image_name(name: str) -> bool:
@@ -140,28 +232,14 @@ def _cannot_list(error: OSError) -> None:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike, window: str = "auto") -> Iterator[Image.Image]:
-    """The opened image of one frame; whatever Pillow raises inside the block becomes ``UnreadableImage``."""
+def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
+    """The opened file; whatever is raised inside the block becomes ``UnreadableImage``."""
     try:
-        if os.path.isdir(path):
-            raise UnreadableImage(f"{path} is a folder; give an image file")
-        if os.path.getsize(path) == 0:
-            raise UnreadableImage(f"{path} is an empty file; copy it again from its source, or leave it out")
+        _check_file(path, alone)
         # by handle: given a name, Pillow 13 maps TIFFs that lie on their side with width for height
         with open(path, "rb") as file:
-            if _is_dicom(file, path):
-                from hemf.data.dicom import dicom_image
-
-                yield dicom_image(file, path, window)
-                return
-            with Image.open(file, formats=FORMATS) as image:
-                frames = getattr(image, "n_frames", 1)
-                if frames > 1 and image.format not in PREVIEWED:
-                    raise UnreadableImage(
-                        f"{path} holds {frames} pages; save the one to classify as its own file"
-                    )
-                yield image
-    except UnreadableImage:
+            yield file
+    except (UnreadableImage, Laborious):
         raise
     except FileNotFoundError as error:
         raise UnreadableImage(f"no image {path}; check the name and the data set's root") from error
@@ -172,16 +250,50 @@ def _opened(path: str | os.PathLike, window: str = "auto") -> Iterator[Image.Ima
         raise UnreadableImage(
             f"{path} is not an image hemf reads; convert it to {kinds}, or leave it out"
         ) from error
-    except Image.DecompressionBombError as error:
-        limit = f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,}"
+    except Image.DecompressionBombError:  # Pillow's own limit; ours is judged where Pillow's is off
+        raise Laborious from None
+    except MemoryError as error:
         raise UnreadableImage(
-            f"{path} has more than {limit} pixels; cut it into tiles or shrink it"
+            f"{path} needs more memory than there is; shrink it, or leave it out"
         ) from error
     except Exception as error:  # damaged files make Pillow's parsers raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(
             f"{path} is damaged ({reason}); fetch or export it again, or leave it out"
         ) from error
+
+
+def _check_file(path: str | os.PathLike, alone: bool) -> None:
+    """Refuse what is no file to read; one of many bytes is read apart."""
+    about = os.stat(path)
+    if stat.S_ISDIR(about.st_mode):
+        raise UnreadableImage(f"{path} is a folder; give an image file")
+    if not stat.S_ISREG(about.st_mode):  # such as a pipe, which would be waited for
+        raise UnreadableImage(f"{path} is no file; give an image file")
+    if about.st_size == 0:
+        raise UnreadableImage(f"{path} is an empty file; copy it again from its source, or leave it out")
+    check_bytes(path, about.st_size)
+    if about.st_size > QUICK_FILE and not alone:
+        raise Laborious
+
+
+def _check_pages(image: Image.Image, path: str | os.PathLike) -> None:
+    """Refuse several pages; their number is told where it is soon known."""
+    if image.format in PREVIEWED or not getattr(image, "is_animated", False):
+        return
+    number = "several"
+    if image.format == "TIFF" or os.path.getsize(path) < FEW_BYTES:
+        number = _counted_pages(image) if image.format == "TIFF" else str(image.n_frames)
+    raise UnreadableImage(f"{path} holds {number} pages; save the one to classify as its own file")
+
+
+def _counted_pages(image: Image.Image) -> str:
+    try:
+        for page in range(1, MOST_COUNTED):
+            image.seek(page)
+    except EOFError:
+        return str(page)
+    return f"over {page}"
 
 
 def _is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
@@ -201,21 +313,6 @@ def _on_black(image: Image.Image) -> Image.Image:
     return black
 
 
-def _stretched(image: Image.Image) -> Image.Image:
-    """Wide grey values as 8 bits, from the least to the greatest that occurs."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("some pixels are not finite numbers")
-    low, high = values.min(), values.max()
-    stretched = (values - low) * (255 / (high - low) if high > low else 0)
-    grey = Image.fromarray(np.rint(stretched).astype(np.uint8))
-    return ImageOps.invert(grey) if _min_is_white(image) and high > low else grey
-
-
 def _min_is_white(image: Image.Image) -> bool:
     """Whether a TIFF counts from white; Pillow turns such files over at 8 bits, not at more."""
-    return (
-        image.format == "TIFF"
-        and image.mode.startswith("I;16")
-        and image.tag_v2.get(PHOTOMETRIC) == MIN_IS_WHITE
-    )
+    return image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == MIN_IS_WHITE
