@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from hemf.data.image import UnreadableImage, read_image
 from hemf.data.manifest import DataSet, Sample
+from hemf.data.strips import central_part
 
 TILE, GAP, CAPTION = 128, 8, 28
 PAPER, INK = "white", "black"
@@ -46,6 +47,7 @@ def _tiles(data: DataSet, samples: Sequence[Sample], number: int) -> list[Image.
                 image = read_image(data.path(sample))
             except UnreadableImage:
                 continue
-            tiles.append(ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS))
+            middle = image.crop(central_part(image.size))
+            tiles.append(ImageOps.contain(middle, (TILE, TILE), Image.Resampling.LANCZOS))
             break
     return tiles

@@ -18,6 +18,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from hemf.config import RunConfig, Window
 from hemf.data.pixels import Normalise, RandomCrop, RandomFlip, as_pixels
+from hemf.data.strips import central_part, is_strip, shrink
 from hemf.errors import HemfError
 
 CROP_MODES = ("center", "border", "squash")
@@ -261,8 +262,43 @@ def mixup_cutmix(
     return v2.RandomChoice(mixers) if len(mixers) == 2 else next(iter(mixers), None)
 
 
+class Resize:
+    """Validation's resize, which of a strip takes no more memory than the strip itself.
+
+    Where the centre is cut out anyway, a strip loses its ends first.
+
+    Args:
+        spec: the input.
+        resize: what is done with any image that is no strip.
+        size: height and width that it leads to, but for the proportions.
+    """
+
+    def __init__(
+        self, spec: InputSpec, resize: Callable[[Image.Image], Image.Image], size: list[int]
+    ) -> None:
+        self.spec, self.resize, self.size = spec, resize, size
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if not is_strip(image.size):
+            return self.resize(image)
+        if self.spec.crop_mode == "center":
+            return self.resize(image.crop(central_part(image.size)))
+        height, width = self.size
+        if self.spec.crop_mode == "border":
+            scale = min(width / image.width, height / image.height)
+            width, height = (max(1, round(side * scale)) for side in image.size)
+        return shrink(image, (width, height), Image.Resampling[self.spec.interpolation.upper()])
+
+
 def centred(spec: InputSpec) -> list[Any]:
     """Two steps on PIL images: resize, then cut out or pad around the centre."""
+    resize, crop = _centred(spec)
+    height, width = spec.input_size[1:]
+    return [Resize(spec, resize, [math.floor(side / spec.crop_pct) for side in (height, width)]), crop]
+
+
+def _centred(spec: InputSpec) -> list[Any]:
+    """The two steps for usual proportions."""
     height, width = spec.input_size[1:]
     resized = [math.floor(side / spec.crop_pct) for side in (height, width)]
     interpolation = InterpolationMode(spec.interpolation)

@@ -175,7 +175,10 @@ class _Images(Dataset):
             return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error)
 
     def _image(self, path: Any) -> Tensor:
-        return self.transform(self.read(path, self.spec.image_mode, self.spec.window))
+        try:
+            return self.transform(self.read(path, self.spec.image_mode, self.spec.window))
+        except MemoryError as error:
+            raise HemfError(f"{path} needs more memory than there is; shrink it, or leave it out") from error
 
 
 def _collate(items: list[tuple[Tensor, str | None]]) -> tuple[Tensor, list[str | None]]:

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from hemf.data.strips import central_part
 from hemf.data.transforms import InputSpec, centred
 
 Box = tuple[float, float, float, float]
@@ -23,10 +24,12 @@ def seen_box(spec: InputSpec, size: tuple[int, int]) -> Box:
     """
     resize, _ = centred(spec)
     resized = resize(Image.new("L", size)).size
-    box = []
-    for full, side, crop in zip(size, resized, (spec.input_size[2], spec.input_size[1]), strict=True):
+    left, top, right, bottom = central_part(size) if spec.crop_mode == "center" else (0, 0, *size)
+    box, crops = [], (spec.input_size[2], spec.input_size[1])
+    for start, end, side, crop in zip((left, top), (right, bottom), resized, crops, strict=True):
         before = round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
-        box.append((before * full / side, (before + crop) * full / side))
+        scale = (end - start) / side
+        box.append((start + before * scale, start + (before + crop) * scale))
     (left, right), (top, bottom) = box
     return left, top, right, bottom
 

@@ -4,6 +4,8 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
+from hemf.data.strips import shrink
+
 SIDE = 128  # pixels of the small grey image that all hashes come from
 HASHED = 64  # pixels of a side that imagehash takes 16 x 16 terms of
 TURNS = (
@@ -43,7 +45,7 @@ HASHES = len(TURNS) + len(WINDOWS)
 
 def small_grey(image: Image.Image) -> Image.Image:
     """The image as 128 x 128 grey values, its proportions given up."""
-    return image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return shrink(image.convert("L"), (SIDE, SIDE), Image.Resampling.BOX)
 
 
 def image_hashes(small: Image.Image) -> np.ndarray:

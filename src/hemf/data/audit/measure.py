@@ -15,6 +15,7 @@ from PIL import Image
 
 from hemf.data.audit.hashes import image_hashes, small_grey
 from hemf.data.image import UnreadableImage, decode_image
+from hemf.data.strips import shrink
 from hemf.errors import HemfError
 
 THUMBNAIL = 64
@@ -70,7 +71,7 @@ def look_at(path: Path) -> Look | str:
     pixels = np.asarray(image)
     small = small_grey(image)
     grey = np.asarray(image.convert("L"))
-    reduced = np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)).astype(np.int16)
+    reduced = np.asarray(shrink(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)).astype(np.int16)
     shape = np.array(pixels.shape, np.int64).tobytes()
     return Look(
         bytes_hash=hashlib.sha256(content).hexdigest(),
