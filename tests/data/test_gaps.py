@@ -33,7 +33,7 @@ def table(tmp_path):
             "label,patient",
             (lambda i: "ab"[i % 2], lambda i: "ANON"),
             r"no image of list is left for val and test: all 24 show one patient or the like \('ANON'\); .*"
-            r"--split stratified, or a CSV with --group-column",
+            r"--split stratified \(or a CSV with --group-column none\)",
         ),
         (
             "label",

@@ -3,10 +3,11 @@
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from hemf.data.manifest import DataSet, Sample
-from hemf.data.summary import counts_table, group_lines, split_line
+from hemf.data.summary import counts_table, group_lines, notes, split_line
 
 
 def data_set(*samples: Sample, **split) -> DataSet:
@@ -52,3 +53,14 @@ def test_groups_on_two_sides_are_counted_with_their_images():
     assert lines[2].strip() == "none on two sides of the split"
     last = group_lines(data_set(one, two, Sample("3", "x", "p", "test")))[-1]
     assert last.strip() == "LEAKAGE: 1 on two or more sides; of the images, 1 of 1 in train, 1 of 2 in test"
+
+
+@pytest.mark.parametrize(
+    "value", [5, None, "text", [1, None], {"group": 3, "unused": {}}, {"unused": [None]}]
+)
+def test_notes_that_a_stranger_wrote_are_text_or_nothing(value):
+    data = data_set(Sample("1", "x", "", "test"), Sample("2", "y", "", "test"))
+    data.info |= dict.fromkeys(("columns", "rows", "left_out", "doubts"), value) | {"rows": 1}
+    assert all(isinstance(line, str) and line.isprintable() for line in notes(data))
+    data.info = {"left_out": ["\x1b[2J\n"]}
+    assert notes(data) == ["left out: \ufffd[2J\ufffd"]

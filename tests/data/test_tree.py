@@ -179,6 +179,18 @@ def test_one_name_with_two_suffixes_is_a_doubt(tmp_path):
     )
 
 
+def test_folders_that_may_be_patients_are_a_doubt(tmp_path):
+    for label in "ab":
+        for i in range(6):
+            picture(tmp_path / label / f"P{i // 2}" / f"{label}{i}.png")
+            picture(tmp_path.parent / f"{tmp_path.name}-two" / label / "images" / f"{label}{i}.png")
+    (doubt,) = read_folder(tmp_path).info["doubts"]
+    assert doubt.startswith(
+        "images lie in 6 folders below their class, such as a/P0, a/P1, a/P2; if these are"
+    )
+    assert "doubts" not in read_folder(tmp_path.parent / f"{tmp_path.name}-two").info
+
+
 OWN = {
     "a run": ["config.yaml", "manifest.csv", "dataset.json", "evaluation/test/roc.png"],
     "a model": ["config.json", "model.safetensors", "x.png"],

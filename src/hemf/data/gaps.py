@@ -46,7 +46,7 @@ def _why(data: "DataSet") -> str:
     if about.get("method") == "grouped" and len(sizes) == 1:
         return (
             f"all {len(data.samples)} show one patient or the like ({next(iter(sizes))!r}); if they do not, "
-            "prepare them with --split stratified, or a CSV with --group-column"
+            "prepare them with --split stratified (or a CSV with --group-column none)"
         )
     if about.get("method") == "grouped" and len(sizes) < 3 * len(data.classes):
         return (

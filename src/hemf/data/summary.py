@@ -21,16 +21,21 @@ def notes(data: "DataSet") -> list[str]:
     doubt, what the split lacks, and names of classes or groups that are probably one name written twice.
     """
     lines = [*_columns(data.info.get("columns"), data.info.get("rows"))]
-    lines += [f"left out: {what}" for what in data.info.get("left_out", [])]
-    lines += [f"warning: {what}" for what in (*data.info.get("doubts", []), *gaps(data))]
+    lines += [f"left out: {what}" for what in _texts(data.info.get("left_out"))]
+    lines += [f"warning: {what}" for what in (*_texts(data.info.get("doubts")), *gaps(data))]
     for what, names in (("classes", data.classes), ("groups", {s.group for s in data.samples if s.group})):
         lines += _slips(what, likely_slips(names))
     return [printable(line) for line in lines]
 
 
-def _columns(columns: dict | None, rows: int | None) -> Iterator[str]:
-    if columns:
-        group, unused = columns["group"], ", ".join(columns["unused"])
+def _texts(value: Any) -> list[str]:
+    """The texts in a list of ``dataset.json``, which may be a stranger's and hold anything."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _columns(columns: Any, rows: Any) -> Iterator[str]:
+    if isinstance(columns, dict) and isinstance(rows, int):
+        group, unused = columns.get("group"), ", ".join(_texts(columns.get("unused")))
         used = f"groups: column {group}" if group else "no column names groups"
         yield f"rows read: {rows:,}; {used}; columns not used: {unused or 'none'}"
 

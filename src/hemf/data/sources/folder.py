@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from hemf.data.manifest import DataSet, Sample
 from hemf.data.sources.registry import Source, register
 from hemf.data.tree import Tree, read_tree
 from hemf.errors import HemfError
+from hemf.text import printable
 
 SPLIT_NAMES = {
     "train": "train",
@@ -76,7 +78,7 @@ def read_folder(root: str | os.PathLike, trainable: bool = True) -> DataSet:
     samples = with_patients(samples, root)
     classes = sorted({s.label for s in samples})
     own = {"split": {"method": "official", "given_by": "folders"}} if any(s.split for s in samples) else {}
-    notes = {"left_out": tree.left_out(), "doubts": tree.doubts()}
+    notes = {"left_out": tree.left_out(), "doubts": [*tree.doubts(), *_patients_folders(samples)]}
     info = {"source": "folder"} | {name: lines for name, lines in notes.items() if lines} | own
     data = DataSet(root.name, classes, samples, root, info)
     if trainable:
@@ -200,6 +202,22 @@ def _check_single(data: DataSet, tree: Tree) -> None:
     if lines:
         raise HemfError(
             f"{data.name} has the single class {data.classes[0]!r}; two or more are needed{lines}"
+        )
+
+
+def _patients_folders(samples: list[Sample]) -> Iterator[str]:
+    """A line where folders below the classes' may be patients, whom a split by image would part."""
+    inner = Counter()
+    for s in samples:
+        folder = PurePosixPath(s.path).parent
+        if not s.group and folder.name != s.label and not side_of(folder.name):
+            inner[folder] += 1
+    several = sorted(folder for folder, n in inner.items() if n > 1)
+    if len({folder.name for folder in several}) >= 3:
+        such = ", ".join(map(str, several[:3]))
+        yield printable(
+            f"images lie in {len(inner)} folders below their class, such as {such}; if these are patients, "
+            "name them in a CSV, or a patient may be on two sides of the split"
         )
 
 
