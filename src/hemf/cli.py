@@ -60,10 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     name, rest = _split_verb(arguments)
-    if name not in VERBS:
-        return _without_verb(name, rest)
     try:
-        result = _run(name, rest)
+        result = _run(name, rest) if name in VERBS else _without_verb(name, rest)
         return result if isinstance(result, int) else getattr(result, "exit_code", 0)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,6 +91,12 @@ def _without_verb(name: str, rest: list[str]) -> int:
 
         print(f"hemf {__version__}")
         return 0
+    if name == "--print-completion" or name.startswith("--print-completion="):
+        from hemf.completion import completion_script
+
+        shell = name.partition("=")[2] or " ".join(rest)
+        print(completion_script(shell))
+        return 0
     below = {verb: v for verb, v in VERBS.items() if verb.startswith(f"{name} ")}
     asked = name in ("-h", "--help") or rest[:1] in (["-h"], ["--help"])
     if name == "" or asked or (below and not rest):
@@ -116,6 +120,8 @@ def _help(verbs: dict[str, Verb]) -> str:
         "",
         "hemf VERB --help    the options of a verb",
         "hemf --version      the version",
+        "hemf --print-completion bash",
+        "                    a script that completes verbs and flags; also for zsh, fish, tcsh, powershell",
         "--debug             with any verb: show the whole traceback of an error",
     ]
     return "\n".join(lines)
