@@ -14,7 +14,19 @@ from hemf.errors import HemfError
 from hemf.names import ACCELERATORS, MONITORED, hemf_models, loss_names
 from hemf.options import alternatives, flag, is_switch, option_type
 
-FILES = ("data", "out", "root", "resume", "config", "masks", "cache_dir", "run", "runs", "images", "checkpoint")
+FILES = (
+    "data",
+    "out",
+    "root",
+    "resume",
+    "config",
+    "masks",
+    "cache_dir",
+    "run",
+    "runs",
+    "images",
+    "checkpoint",
+)
 
 
 def completion_script(shell: str) -> str:

@@ -46,7 +46,7 @@ def explain_images(
         method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
         stages: write NAME-stages.png too, every stage of every branch in one figure.
         batch_size: images that go through the model at once.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
         0, or 1 where an image could not be found or read.

@@ -40,7 +40,7 @@ def localise(
 
     Args:
         run: a run's folder.
-        split: train, val, test, or all.
+        split: images to measure on: train, val, test, or all.
         masks: folder of lesion masks, white on black, called like their images or NAME_segmentation.png.
         layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
             is the last fusion.
@@ -49,8 +49,8 @@ def localise(
         perturb: at most this many of them for deletion, insertion and random weights, which take about a
             hundred passes each; 0 leaves these out.
         batch_size: images that go through the model at once.
-        seed: draws images, random orders and weights.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        seed: seed of the images drawn, the random orders and weights.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
         What localisation.json holds.
