@@ -25,7 +25,7 @@ NOT_OURS = {  # flags of other programs that our pages and messages name
     ),  # timm's scripts
     *("--sides", "--threads", "--rounds", "--forms", "--no-activations", "--clock"),  # benchmarks/*.py
 }
-OURS = {"--help", "--version", "--debug", "--print-completion"}
+OURS = {"--help", "--version", "--debug", "--max-pixels", "--print-completion"}
 
 
 def flags_of(name: str) -> set[str]:

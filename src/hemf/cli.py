@@ -59,8 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    name, rest = _split_verb(arguments)
+    name = ""
     try:
+        name, rest = _split_verb(_with_limit_of_pixels(arguments))
         result = _run(name, rest) if name in VERBS else _without_verb(name, rest)
         return result if isinstance(result, int) else getattr(result, "exit_code", 0)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
@@ -69,13 +70,30 @@ def main(arguments: list[str] | None = None) -> int:
     except (HemfError, OSError) as error:
         if debug:
             raise
-        print(f"hemf {name}: error: {printable(str(error))}", file=sys.stderr)
+        print(f"{f'hemf {name}'.strip()}: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:
             raise
         print(f"hemf {name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _with_limit_of_pixels(arguments: list[str]) -> list[str]:
+    """Set what ``--max-pixels``, which goes with any verb, says; returns the other words."""
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag not in ("--max-pixels", "--max_pixels"):
+            continue
+        rest = arguments[i + 1 :]
+        value, rest = (value, rest) if equals else ("".join(rest[:1]), rest[1:])
+        if not value.isdecimal():
+            raise HemfError(f"--max-pixels is {value or 'without a value'}; give a whole number")
+        from hemf.data.limits import set_max_pixels
+
+        set_max_pixels(int(value))
+        return [*arguments[:i], *rest]
+    return arguments
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
@@ -122,6 +140,7 @@ def _help(verbs: dict[str, Verb]) -> str:
         "hemf --version      the version",
         "hemf --print-completion bash",
         "                    a script that completes verbs and flags; also for zsh, fish, tcsh, powershell",
+        "--max-pixels N      with any verb: read images up to this size (default: 100000000)",
         "--debug             with any verb: show the whole traceback of an error",
     ]
     return "\n".join(lines)

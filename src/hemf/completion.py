@@ -47,6 +47,7 @@ def _all_verbs() -> argparse.ArgumentParser:
     """One plain parser with all verbs below it, which is what shtab reads."""
     parser = argparse.ArgumentParser(prog="hemf")
     parser.add_argument("--version", action="store_true", help="the version")
+    parser.add_argument("--max-pixels", help="read images up to this size")
     parser.add_argument("--print-completion", choices=shtab.SUPPORTED_SHELLS, help="a script for your shell")
     below = {"": parser.add_subparsers()}
     choices = _choices()
