@@ -83,7 +83,7 @@ def _with_limit_of_pixels(arguments: list[str]) -> list[str]:
     """Set what ``--max-pixels``, which goes with any verb, says; returns the other words."""
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
-        if flag not in ("--max-pixels", "--max_pixels"):
+        if flag.replace("_", "-") != "--max-pixels":
             continue
         rest = arguments[i + 1 :]
         value, rest = (value, rest) if equals else ("".join(rest[:1]), rest[1:])
