@@ -63,6 +63,16 @@ def test_a_yaml_file_gives_options_and_flags_override_it(called, tmp_path):
     assert called == [("train", {"epochs": 3, "lr": 0.1, "image_size": (64, 96)})]
 
 
+@pytest.mark.parametrize("words", [[], ["--trust", "false"], ["--no-trust"], ["--trust", "--no-trust"]])
+def test_a_config_file_is_trusted_only_where_that_is_said_last(called, tmp_path, capsys, words):
+    file = tmp_path / "theirs.yaml"
+    file.write_text("cache: true\ncache_dir: /somewhere\npretrained: true\n")
+    assert cli.main(["train", "--config", str(file), *words]) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert cli.main(["train", "--config", str(file), *words, "--trust"]) == 0
+    assert called[0][1]["trust"] is True
+
+
 def test_several_images_are_positional(called):
     assert cli.main(["predict", "run", "a.png", "b c.png", "--out", "x.csv"]) == 0
     assert called == [("predict", {"run": "run", "images": ["a.png", "b c.png"], "out": "x.csv"})]

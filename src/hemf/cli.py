@@ -166,19 +166,21 @@ def _run(name: str, arguments: list[str]) -> Any:
     from hemf.options import plain_error, spelled_out
 
     parser = build_parser(name)
-    _check_config_files(arguments)
+    words = spelled_out(parser, arguments)
+    _check_config_files(words)
     try:
-        given = parser.parse_args(spelled_out(parser, arguments), defaults=False)
+        given = parser.parse_args(words, defaults=False)
     except ArgumentError as error:
         raise HemfError(f"{plain_error(error, parser)}; see hemf {name} --help") from error
     return load_verb(name)(**{key: value for key, value in given.as_dict().items() if key != "config"})
 
 
-def _check_config_files(arguments: list[str]) -> None:
+def _check_config_files(words: list[str]) -> None:
     """Refuse a ``--config FILE`` that asks for what a file may not, unless it is one's own (``--trust``)."""
-    flags = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] == "--config"]
-    if flags and "--trust" not in arguments and "--trust=true" not in arguments:
+    flags = [i for i, word in enumerate(words) if word.partition("=")[0] == "--config"]
+    trust = [word for word in words if word.startswith("--trust=")][-1:]
+    if flags and trust != ["--trust=true"]:
         from hemf.training.consent import check_recipe
 
         for i in flags:
-            check_recipe(arguments[i].partition("=")[2] or "".join(arguments[i + 1 : i + 2]), {})
+            check_recipe(words[i].partition("=")[2] or "".join(words[i + 1 : i + 2]), {})
