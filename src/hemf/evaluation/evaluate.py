@@ -15,6 +15,8 @@ from hemf.files import whole_file, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
+    from torch import Tensor
 
     from hemf.data.manifest import DataSet, Sample
     from hemf.evaluation.inference import TrainedModel
@@ -190,7 +192,13 @@ def _heated(trained: "TrainedModel") -> "Explain":
     """Draws a picture under the model's heat map; the one place where evaluation meets explanation."""
     from hemf.explain import heat_maps, overlay
 
-    return lambda image, seen, target: overlay(image, heat_maps(trained.model, seen, [target])[0])
+    def heated(image: "Image.Image", seen: "Tensor", target: int) -> "Image.Image":
+        heat = heat_maps(trained.model, seen, [target])[0]
+        if not heat.any():
+            raise HemfError("the heat map is blank")
+        return overlay(image, heat)
+
+    return heated
 
 
 def _provenance(
