@@ -28,6 +28,10 @@ quickstart: install  ## make images, train a small HEMF on them, evaluate it: un
 test: install  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
+.PHONY: fuzz
+fuzz: install  ## a thousand damaged files through every verb, with the result in benchmarks/results
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/fuzz.py
+
 .PHONY: lint
 lint: install  ## style and format
 	$(BIN)/ruff check

@@ -109,6 +109,9 @@ def test_a_place_below_a_folder_is_not_reached_by_a_link(tmp_path):
     [
         {"pretrained": True},
         {"compile": True},
+        {"devices": 1_000_000},
+        {"devices": "2"},
+        {"num_nodes": 2},
         {"model": "hf-hub:a/b"},
         {"model": "local-dir:/x"},
         {"out": "/x"},
@@ -119,7 +122,9 @@ def test_a_place_below_a_folder_is_not_reached_by_a_link(tmp_path):
 def test_what_a_file_may_not_ask_for(values):
     with pytest.raises(HemfError, match="--trust"):
         refuse_requests({"lr": 0.1} | values, "recipe x.yaml")
-    refuse_requests({"lr": 0.1, "model": "resnet18", "pretrained": False, "out": None}, "recipe x.yaml")
+    refuse_requests(
+        {"lr": 0.1, "model": "resnet18", "pretrained": False, "out": None, "devices": "auto"}, "recipe x.yaml"
+    )
 
 
 @given(st.text())

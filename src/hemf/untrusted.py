@@ -20,8 +20,8 @@ MOST_VALUES = 1_000_000
 MOST_ENTRIES = 1_000_000
 """Of a run's folder."""
 
-FETCHES = ("pretrained", "model", "compile")
-"""Options that may fetch weights or start a compiler."""
+STARTS = ("pretrained", "model", "compile", "devices", "num_nodes")
+"""Options that may fetch weights, start a compiler, or start processes."""
 PLACES = ("out", "name", "cache_dir")
 """Options that say where files are written."""
 
@@ -141,7 +141,7 @@ def _leads_into(link: Path, homes: Iterable[Path]) -> bool:
 
 
 def refuse_requests(values: Mapping[str, Any], where: str) -> None:
-    """Check that options from a file ask for nothing that is not a stranger's: to fetch, compile or place.
+    """Check that options from a file do not ask to fetch, to start something, or to write somewhere.
 
     Args:
         values: options of a run, by name, as the file has them.
@@ -150,18 +150,22 @@ def refuse_requests(values: Mapping[str, Any], where: str) -> None:
     Raises:
         HemfError: they ask for that.
     """
-    asked = [name for name in FETCHES if _fetches(name, values.get(name))]
+    asked = [name for name in STARTS if _starts(name, values.get(name))]
     asked += [name for name in PLACES if values.get(name) is not None]
     if asked:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise HemfError(
-            f"{where} sets {flags}, which fetches, compiles or writes; take that out, give it on the command "
-            "line instead, or add --trust if the file is your own"
+            f"{where} sets {flags}, which may fetch, start or write something; take that out, give it on the "
+            "command line instead, or add --trust if the file is your own"
         )
 
 
-def _fetches(name: str, value: Any) -> bool:
-    return isinstance(value, str) and ":" in value if name == "model" else bool(value)
+def _starts(name: str, value: Any) -> bool:
+    if name == "model":
+        return isinstance(value, str) and ":" in value  # a place, such as hf-hub:...
+    if name in ("devices", "num_nodes"):
+        return value not in (None, "auto", 1, "1")
+    return bool(value)
 
 
 def plain_name(text: str, otherwise: str = "data") -> str:

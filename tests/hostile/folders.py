@@ -74,7 +74,7 @@ class Place:
 
 def sound_run(home: Path) -> tuple[Path, Path]:
     """A finished run of two epochs and the prepared data set that it was trained on, in a folder."""
-    from hemf import train
+    from hemf import evaluate, train
     from hemf.data.manifest import DataSet, Sample
 
     rng, samples = np.random.default_rng(0), []
@@ -88,6 +88,7 @@ def sound_run(home: Path) -> tuple[Path, Path]:
     DataSet("sound", list("abc"), samples, prepared, {}).save(prepared)
     options = {"model": "test_resnet", "image_size": 32, "batch_size": 8, "epochs": 2, "workers": 0}
     run = train(str(prepared), **options, precision="fp32", out=str(home / "runs"), name="sound")
+    evaluate(str(run.path), workers=0, resamples=0)
     return run.path, prepared
 
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import corpus
 import folders
+import fuzz
 import jobs
 import pytest
 
@@ -26,4 +28,11 @@ def test_a_stranger_s_files_run_fetch_and_write_nothing(place, kind):
     found = jobs.run_jobs(list(todo))
     wrong = {name: jobs.faults(job, one) for name, job, one in zip(names, todo, found, strict=True)}
     assert {name: faults for name, faults in wrong.items() if faults} == {}
+    assert _tree(place.outside) == before
+
+
+@pytest.mark.slow
+def test_damaged_files_end_in_a_result_or_a_line(place):
+    before = _tree(place.outside)
+    assert fuzz.run(place, 4 * len(corpus.KINDS), seed=1)["faults"] == {}
     assert _tree(place.outside) == before

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import platform
 import resource
 import sys
 import time
@@ -82,7 +83,7 @@ class Watch:
                     job, arguments[number]
                 ):
                     self.events.append(f"{event} {arguments[number]}")
-        elif event in FORBIDDEN and not self._asks_for_the_commit(event, arguments):
+        elif event in FORBIDDEN and not self._is_own(event, arguments):
             self.events.append(f"{event} {str(arguments)[:200]}")
 
     def _allowed(self, job: dict, path: object) -> bool:
@@ -94,9 +95,10 @@ class Watch:
         return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
 
     @staticmethod
-    def _asks_for_the_commit(event: str, arguments: tuple) -> bool:
-        """hemf asks git in its own checkout for the commit, whatever it works on."""
-        return event == "subprocess.Popen" and list(arguments[1][:2]) == ["git", "-C"]
+    def _is_own(event: str, arguments: tuple) -> bool:
+        """hemf asks git for the commit of its own checkout, and torch for a driver, whatever they work on."""
+        asks_git = event == "subprocess.Popen" and list(arguments[1][:2]) == ["git", "-C"]
+        return asks_git or (event == "ctypes.dlopen" and arguments[0] == "libnvidia-ml.so.1")
 
 
 def run(job: dict, watch: Watch) -> dict:
@@ -138,7 +140,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     import matplotlib.pyplot
     import pytorch_lightning  # noqa: F401  what is imported before the hook is no doing of a job
-    import torch
     import torchcam  # noqa: F401
 
     import hemf.models  # noqa: F401
@@ -147,7 +148,7 @@ def main() -> None:
     for verb in VERBS:
         load_verb(verb)
     matplotlib.pyplot.close("all")
-    torch.accelerator.current_accelerator(check_available=True)  # looks for a driver, once
+    platform.processor()  # asks uname, once
     watch = Watch()
     sys.addaudithook(watch)
     jobs = json.loads(Path(sys.argv[1]).read_text())

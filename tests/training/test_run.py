@@ -315,6 +315,11 @@ def _killed(*_):
     raise OSError("power cut")
 
 
+def test_a_cpu_is_not_split_into_countless_devices(train):
+    with pytest.raises(HemfError, match="--devices 1000000 is as many processes"):
+        train(devices=1_000_000, accelerator="cpu")
+
+
 def test_resume_refuses_what_would_make_it_another_run(train, tmp_path):
     run = train(epochs=1)
     with pytest.raises(HemfError, match="keeps its own --lr, --data"):

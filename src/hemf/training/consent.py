@@ -1,8 +1,8 @@
 """What a recipe, a suite or a run's folder may ask for by itself, and what only a person may.
 
 Such a file may come from a stranger. It may say how to train; it may not fetch weights, start a compiler or
-choose where files are written (``hemf.untrusted``), and its ``model_args`` are those of the network itself
-(``hemf.models.constructor``). ``--trust`` says that the file is one's own.
+processes, or choose where files are written (``hemf.untrusted``), and its ``model_args`` are those of the
+network itself (``hemf.models.constructor``). ``--trust`` says that the file is one's own.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 from hemf.config import RunConfig, read_recipe, recipe_names
 from hemf.errors import HemfError
-from hemf.untrusted import refuse_requests
+from hemf.untrusted import STARTS, refuse_requests
 
 
 def check_recipe(recipe: str, given: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def check_run(path: Path, kept: RunConfig, given: Mapping[str, Any]) -> None:
     from hemf.models.constructor import network_arguments
 
     where, started = str(path / "config.yaml"), (path / "checkpoints" / "last.ckpt").is_file()
-    values = {name: getattr(kept, name) for name in ("model", "compile", "pretrained") if name not in given}
+    values = {name: getattr(kept, name) for name in STARTS if name not in given}
     if started:
         values.pop("pretrained", None)
     refuse_requests(values, where)

@@ -351,6 +351,9 @@ def check_hardware(config: RunConfig) -> None:
 
 
 def _trainer(config: RunConfig, precision: str, **settings: Any) -> Trainer:
+    most = max(8, usable_cores())
+    if _accelerator(config) == "cpu" and str(config.devices).isdecimal() and int(config.devices) > most:
+        raise HemfError(f"--devices {config.devices} is as many processes of this CPU; give at most {most}")
     try:
         with _quiet():
             return Trainer(
