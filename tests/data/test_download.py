@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import shutil
 import stat
 import threading
 import zipfile
@@ -210,3 +211,19 @@ def test_links_and_damage_are_refused(tmp_path):
 
 def test_a_name_such_as_v1_0_keeps_its_dots(tmp_path):
     assert unpack(zip_of(tmp_path / "data-v1.0.zip", {"a..b/1": "x"})).name == "data-v1.0"
+
+
+def test_a_zip_that_grows_out_of_proportion_is_refused(tmp_path):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/zeros", bytes(150_000_000))
+    with pytest.raises(HemfError, match="times its size"):
+        unpack(archive)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_a_zip_that_the_disk_cannot_hold_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    archive = zip_of(tmp_path / "a.zip", {"a/1.txt": "1" * 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(HemfError, match=r"0\.0 GB are free"):
+        unpack(archive)

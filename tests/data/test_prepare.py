@@ -264,3 +264,17 @@ def test_likely_slips_are_named(tree, tmp_path, capsys):
     assert "warning: likely a slip, classes that differ only in how they are written: 'A' and 'a'" in (
         capsys.readouterr().out
     )
+
+
+def test_overwriting_leaves_images_that_are_none_of_its_own(tree, tmp_path):
+    out = tmp_path / "out"
+    prepare("folder", str(tree), str(out))
+    (out / "images").mkdir()
+    (out / "images" / "mine.png").write_bytes(b"mine")
+    with pytest.raises(HemfError, match="is none of the prepared data set"):
+        prepare("folder", str(tree), str(out), resize=8, overwrite=True)
+    assert (out / "images" / "mine.png").read_bytes() == b"mine"
+    (out / "images" / "mine.png").unlink()
+    (out / "images").rmdir()
+    prepare("folder", str(tree), str(out), resize=8, overwrite=True)
+    prepare("folder", str(tree), str(out), resize=10, overwrite=True)  # its own images it may replace

@@ -15,6 +15,10 @@ from hemf.errors import HemfError
 if TYPE_CHECKING:
     from requests import Response
 
+MOST_GROWTH = 50
+"""Times its size that an archive may unpack to; tables compress 20 times, images hardly at all."""
+MOST_UNPACKED = 100_000_000
+"""Bytes that any archive may unpack to."""
 CHUNK = 1 << 16  # bytes; a cut connection loses less than one chunk
 
 
@@ -185,7 +189,8 @@ def unpack(archive: Path) -> Path:
         The folder; one that is there already is taken as it is.
 
     Raises:
-        HemfError: a member would leave the folder or is a link, the zip is damaged, or the disk is full.
+        HemfError: a member would leave the folder or is a link, the zip is damaged, it would fill the disk or grow
+            out of all proportion.
     """
     target = archive.with_suffix("")
     if target.exists():
@@ -197,6 +202,7 @@ def unpack(archive: Path) -> Path:
             members = [m for m in file.infolist() if not _is_shadow(m.filename)]
             for member in members:
                 _check_member(archive, member)
+            _check_size(archive, sum(member.file_size for member in members))
             for member in members:
                 file.extract(member, staging)
         inner = staging / target.name
@@ -211,6 +217,19 @@ def unpack(archive: Path) -> Path:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _check_size(archive: Path, unpacked: int) -> None:
+    """Refuse what the disk cannot hold, and what is no release of images, which hardly compress."""
+    free, packed = shutil.disk_usage(archive.parent).free, archive.stat().st_size
+    if unpacked > free:
+        raise HemfError(
+            f"{archive} unpacks to {unpacked / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; free the disk"
+        )
+    if unpacked > max(MOST_UNPACKED, MOST_GROWTH * packed):
+        raise HemfError(
+            f"{archive} unpacks to {unpacked / packed:.0f} times its size; do not trust this file"
+        )
 
 
 def _is_shadow(name: str) -> bool:

@@ -11,6 +11,7 @@ from hemf.config import Window
 from hemf.data.splits import Method
 from hemf.errors import HemfError
 from hemf.files import whole_folder
+from hemf.untrusted import read_json
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet, Sample
@@ -159,6 +160,9 @@ def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> N
         raise HemfError(
             f"{target} holds a prepared data set; give --overwrite to replace it, or another --out"
         )
+    own = read_json(target / "dataset.json").get("root") == "images"
+    if (target / "images").exists() and not own:
+        raise HemfError(f"{target / 'images'} is none of the prepared data set there; give another --out")
 
 
 def _decode(
