@@ -189,8 +189,8 @@ def unpack(archive: Path) -> Path:
         The folder; one that is there already is taken as it is.
 
     Raises:
-        HemfError: a member would leave the folder or is a link, the zip is damaged, it would fill the disk or grow
-            out of all proportion.
+        HemfError: a member would leave the folder or is a link, the zip is damaged, or it would fill the disk
+            or grow out of all proportion.
     """
     target = archive.with_suffix("")
     if target.exists():
