@@ -73,8 +73,8 @@ def is_picture(path: Path) -> bool:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            return image.format == "PNG" and image.info.get("Software") == SOFTWARE["Software"]
+        with Image.open(path, formats=("PNG",)) as image:
+            return image.info.get("Software") == SOFTWARE["Software"]
     except Exception:  # a stranger's file, in whatever state
         return False
 

@@ -12,10 +12,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom.data import get_testdata_file
 
+import hemf
 from hemf.data import load_data
+from hemf.data.audit.audit import audit
+from hemf.data.info import info
 from hemf.data.prepare import prepare
 from hemf.data.sources.folder import read_folder, side_of
 from hemf.data.tree import read_tree
+from hemf.deploy.explain import explain_images
 from hemf.errors import HemfError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
@@ -231,6 +235,24 @@ def test_pictures_that_hemf_drew_are_known_by_their_mark(tmp_path):
     picture(tmp_path / "contact-sheet.png")
     with pytest.raises(HemfError, match=r"1 image lies beside .*contact-sheet\.png"):
         read_folder(tmp_path)
+
+
+def test_what_hemf_really_writes_is_known(made_run, tmp_path, monkeypatch):
+    """Heat maps, with their table and without, a contact sheet, an audit, a prepared data set, a run."""
+    tree = class_tree(tmp_path / "tree")
+    monkeypatch.chdir(tree)
+    explain_images(str(made_run), ["a/0.png", "b/1.png"], out="maps", stages=True)
+    explain_images(str(made_run), ["a/2.png"], out="more/maps")
+    os.remove(tree / "maps" / "explain.csv")
+    info(".", out="contact-sheet.png")
+    shutil.copytree(made_run, tree / "tried" / "once")
+    hemf.evaluate(str(tree / "tried" / "once"), workers=0, resamples=0)
+    prepare("folder", str(tree), str(tmp_path / "out"), resize=8)
+    shutil.move(tmp_path / "out", tree / "small")
+    audit(".", out="looked", workers=0)
+    data = load_data(".")
+    assert data.classes == ["a", "b"]
+    assert len(data.samples) == 20
 
 
 def test_pictures_with_numbers_beside_them_are_images(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from hemf.errors import HemfError
+from hemf.outputs import is_picture
 from hemf.strict_csv import read_csv_table
 
 # what a folder is that holds all of these files, the first that fits; what lies in it is no image of the data
@@ -47,7 +48,7 @@ def own_pictures(folder: Path, names: Set[str]) -> set[str]:
     for name in names - found:
         stem, suffix = os.path.splitext(name)
         heat = {f"{stem}.npy", f"{stem.removesuffix('-stages')}.npy"} & names
-        if suffix.lower() == ".png" and (heat or "sheet" in stem) and is_own_picture(folder / name):
+        if suffix.lower() == ".png" and (heat or "sheet" in stem) and is_picture(folder / name):
             found.add(name)
     return found
 
@@ -59,14 +60,3 @@ def _listed(table: Path) -> set[str]:
     except HemfError:
         return set()
     return {row.get(column, "") for row in rows for column in ("overlay", "stages")} - {""}
-
-
-def is_own_picture(path: Path) -> bool:
-    """Whether a PNG names hemf as the software that made it."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            return image.info.get("Software") == "hemf"
-    except Exception:  # a file in whatever state, which reading it will name
-        return False
