@@ -36,7 +36,7 @@ Image.init()  # all readers at once: Pillow's loading on demand fails when threa
 
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF")
-DICOM_SUFFIXES = (".dcm", ".dicom")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 IMAGE_SUFFIXES = frozenset(
     (*DICOM_SUFFIXES, *(s for s, name in Image.registered_extensions().items() if name in FORMATS))
 )
@@ -143,7 +143,7 @@ def decode_here(
         Laborious: it may take long, and the process is not ``alone`` with it.
     """
     with _opened(path, alone) as file:
-        if _is_dicom(file, path):
+        if is_dicom(file, path):
             from hemf.data.dicom import dicom_image
 
             return _as_stored(dicom_image(file, path, window), mode)
@@ -296,7 +296,7 @@ def _counted_pages(image: Image.Image) -> str:
     return f"over {page}"
 
 
-def _is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
+def is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
     """Whether a file has DICOM's preamble, or its suffix and one of the groups that come first in it."""
     head = file.read(132)
     file.seek(0)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemf.data.image import DICOM_SUFFIXES, IMAGE_SUFFIXES
+from hemf.data.image import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
 
 if TYPE_CHECKING:
     from hemf.data.manifest import Sample
@@ -51,13 +51,14 @@ def _patient_and_image(file: Path) -> tuple[str, ...] | None:
     named = file.suffix.lower() in DICOM_SUFFIXES
     if not named and file.suffix.lower() in IMAGE_SUFFIXES:
         return None
-    import pydicom
-
-    import hemf.data.dicom  # noqa: F401  silences pydicom, which would quote the header
+    from hemf.data.dicom_header import read_header
 
     tags = ["PatientID", "IssuerOfPatientID", *UIDS]
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=named)
+        with open(file, "rb") as opened:
+            if not is_dicom(opened, file):
+                return None
+            header, _ = read_header(opened, tags)
         patient, issuer, *uids = (str(header.get(tag) or "").strip() for tag in tags)
     except Exception:  # what cannot be read is named when its image is
         return None

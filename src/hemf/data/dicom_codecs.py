@@ -1,0 +1,60 @@
+"""A decoder of compressed DICOM pictures for pydicom: lossless JPEG, 12-bit JPEG, JPEG-LS and JPEG 2000.
+
+The libraries are imagecodecs'. GDCM, which pydicom would use, ends the whole process on damaged pictures.
+"""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom import uid
+from pydicom.pixels import get_decoder
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import DecodeRunner
+
+PLUGIN = "hemf"
+LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
+SYNTAXES = (*LOSSLESS, uid.JPEGExtended12Bit, *uid.JPEGLSTransferSyntaxes, *JPEG_2000)
+DECODER_DEPENDENCIES = dict.fromkeys(SYNTAXES, ("imagecodecs",))  # pydicom looks for this name, and the next
+END = b"\xff\xd9"
+
+
+def is_available(syntax: str) -> bool:
+    """Whether pictures of a transfer syntax can be decoded here."""
+    return syntax in SYNTAXES and find_spec("imagecodecs") is not None
+
+
+def decode_frame(data: bytes, runner: "DecodeRunner") -> bytes:
+    """The bytes of a decoded picture, and in ``runner`` what they are.
+
+    Raises:
+        Exception: anything, for damaged pictures.
+    """
+    values = _decoded(data, runner)
+    runner.set_option("bits_allocated", 8 * values.dtype.itemsize)
+    runner.set_option("planar_configuration", 0)
+    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):
+        runner.set_option("photometric_interpretation", "RGB")
+    return values.tobytes()
+
+
+def _decoded(data: bytes, runner: "DecodeRunner") -> np.ndarray[Any, Any]:
+    import imagecodecs
+
+    syntax = runner.transfer_syntax
+    if syntax in LOSSLESS:
+        return imagecodecs.jpegsof3_decode(data)
+    if syntax in uid.JPEGLSTransferSyntaxes:
+        return imagecodecs.jpegls_decode(data)
+    if syntax in JPEG_2000:
+        return imagecodecs.jpeg2k_decode(data, numthreads=1)
+    if not data.rstrip(b"\0").endswith(END):  # the library fills what lacks with grey
+        raise ValueError("the picture ends early")
+    same = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if runner.samples_per_pixel == 3 else {}
+    return imagecodecs.jpeg8_decode(data, **same)
+
+
+for syntax in SYNTAXES:
+    get_decoder(syntax).add_plugin(PLUGIN, (__name__, "decode_frame"))
