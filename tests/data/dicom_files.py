@@ -1,4 +1,4 @@
-"""DICOM files for tests: written by pydicom, compressed by GDCM, with a header full of what nobody may see."""
+"""DICOM files for tests: written by pydicom, compressed by GDCM, their headers full of secrets."""
 
 from pathlib import Path
 

@@ -3,9 +3,9 @@
 The libraries are imagecodecs'. GDCM, which pydicom would use, ends the whole process on damaged pictures.
 """
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import imagecodecs
 import numpy as np
 from pydicom import uid
 from pydicom.pixels import get_decoder
@@ -17,13 +17,12 @@ PLUGIN = "hemf"
 LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 SYNTAXES = (*LOSSLESS, uid.JPEGExtended12Bit, *uid.JPEGLSTransferSyntaxes, *JPEG_2000)
-DECODER_DEPENDENCIES = dict.fromkeys(SYNTAXES, ("imagecodecs",))  # pydicom looks for this name, and the next
 END = b"\xff\xd9"
 
 
 def is_available(syntax: str) -> bool:
-    """Whether pictures of a transfer syntax can be decoded here."""
-    return syntax in SYNTAXES and find_spec("imagecodecs") is not None
+    """Whether pictures of a transfer syntax are decoded here; pydicom asks."""
+    return syntax in SYNTAXES
 
 
 def decode_frame(data: bytes, runner: "DecodeRunner") -> bytes:
@@ -40,9 +39,7 @@ def decode_frame(data: bytes, runner: "DecodeRunner") -> bytes:
     return values.tobytes()
 
 
-def _decoded(data: bytes, runner: "DecodeRunner") -> np.ndarray[Any, Any]:
-    import imagecodecs
-
+def _decoded(data: bytes, runner: "DecodeRunner") -> np.ndarray:
     syntax = runner.transfer_syntax
     if syntax in LOSSLESS:
         return imagecodecs.jpegsof3_decode(data)
@@ -50,7 +47,7 @@ def _decoded(data: bytes, runner: "DecodeRunner") -> np.ndarray[Any, Any]:
         return imagecodecs.jpegls_decode(data)
     if syntax in JPEG_2000:
         return imagecodecs.jpeg2k_decode(data, numthreads=1)
-    if not data.rstrip(b"\0").endswith(END):  # the library fills what lacks with grey
+    if END not in data[-4:]:  # behind which some pad; the library fills what lacks with grey
         raise ValueError("the picture ends early")
     same = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if runner.samples_per_pixel == 3 else {}
     return imagecodecs.jpeg8_decode(data, **same)

@@ -80,7 +80,7 @@ def pixel_format(header: Dataset, keyword: str, pixel_bytes: int | None) -> Pixe
             f"{element('HighBit')} is {high}, expected {stored - 1} or more for {stored} bits stored"
         )
     signed = whole(header, "PixelRepresentation", 0, 1)
-    if kind in COLOURS or (signed is None and stored <= 8):
+    if kind in COLOURS or keyword != "PixelData" or (signed is None and stored <= 8):
         signed = 0  # as the standard has it, whatever the file says of its colours
     return PixelFormat(
         *(keyword, rows, columns, kind, samples),

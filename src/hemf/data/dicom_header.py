@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from hemf.data.limits import max_bytes
 
-MAX_READS = 1_000_000  # pydicom needs about two for an element, and half a second for all of them
+MAX_READS = 200_000  # pydicom needs about two for an element, and a second for all of them
 LARGEST_VALUE = 2**22  # bytes; what is longer is skipped, for no element that is used is
 PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 SHOWN = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")

@@ -1,6 +1,5 @@
 """The stored values of a DICOM image: read, decompressed to the header's size, unused bits cut."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -174,8 +173,7 @@ def _undecoded(syntax: UID) -> DicomFault:
     """What to tell of pixels that could not be decoded; the names of private syntaxes are their makers'."""
     if not syntax.is_transfer_syntax or syntax.is_private:
         return DicomFault("it is stored in a transfer syntax (0002,0010) that hemf does not read")
-    more = "" if find_spec("imagecodecs") else "install hemf[dicom], which reads more, or "
     return DicomFault(
         f"it is compressed as {syntax.name} and cannot be decoded",
-        f"{more}export it uncompressed, or decompress it (gdcmconv --raw, dcmdjpeg)",
+        "export it uncompressed, or decompress it (gdcmconv --raw, dcmdjpeg)",
     )
