@@ -273,9 +273,9 @@ def test_damage_anywhere_is_read_or_refused_and_quotes_nothing(tmp_path_factory,
 
 
 def test_pictures_too_large_to_decode_safely_are_refused(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.dcm", RAMP.astype(np.int16))
-    monkeypatch.setattr("hemf.data.limits._max_pixels", 40)
-    with pytest.raises(UnreadableImage, match="10 x 10 pixels and of its kind at most 48 are read"):
+    path = save(tmp_path / "a.dcm", np.zeros((20, 20), np.int16))
+    monkeypatch.setattr("hemf.data.limits._max_pixels", 300)
+    with pytest.raises(UnreadableImage, match="20 x 20 pixels and of its kind at most 360 are read"):
         read_image(path)
 
 

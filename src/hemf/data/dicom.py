@@ -9,16 +9,19 @@ from pydicom.pixels import convert_color_space
 
 from hemf.data.dicom_format import PALETTE, pixel_format, with_sign
 from hemf.data.dicom_header import PIXELS, DicomFault, find_pixels, read_header, whole, word
-from hemf.data.dicom_pixels import stored_values, working_bytes
+from hemf.data.dicom_pixels import is_laborious, stored_values, working_bytes
 from hemf.data.dicom_tables import Table, depth, palette
 from hemf.data.dicom_values import WINDOWS, grey_picture, strips, windowed
+from hemf.data.effort import Laborious
 from hemf.data.limits import check_bytes, check_pixels
 from hemf.errors import UnreadableImage
 
 __all__ = ["WINDOWS", "dicom_image", "windowed"]
 
 
-def dicom_image(file: BinaryIO, path: str | os.PathLike, window: str = "auto") -> Image.Image:
+def dicom_image(
+    file: BinaryIO, path: str | os.PathLike, window: str = "auto", alone: bool = True
+) -> Image.Image:
     """The picture in a DICOM file, in mode ``L`` or ``RGB``.
 
     Grey: stored values become modality values (modality LUT, or rescale slope and intercept), the window maps
@@ -31,15 +34,18 @@ def dicom_image(file: BinaryIO, path: str | os.PathLike, window: str = "auto") -
         file: opened for reading, at its beginning.
         path: its name, for messages.
         window: ``auto``, or a name in ``WINDOWS`` for a CT image.
+        alone: whether this process is there for this image and can be stopped.
 
     Raises:
+        Laborious: its decoding may take long or end the process, which is not ``alone``.
+        MemoryError: there is too little.
         UnreadableImage: no image, several frames, no CT image though a CT window is asked for, compressed as
             no installed library decodes, an element missing or out of range, damaged, or above the limit of
             ``hemf.data.limits``. The message quotes nothing of the header.
     """
     try:
-        return Image.fromarray(_picture(file, path, window))
-    except UnreadableImage:
+        return Image.fromarray(_picture(file, path, window, alone))
+    except (UnreadableImage, Laborious, MemoryError):
         raise
     except DicomFault as fault:
         said = f"{path} cannot be shown: {fault}"
@@ -48,7 +54,7 @@ def dicom_image(file: BinaryIO, path: str | os.PathLike, window: str = "auto") -
     raise UnreadableImage(said) from None
 
 
-def _picture(file: BinaryIO, path: str | os.PathLike, window: str) -> np.ndarray:
+def _picture(file: BinaryIO, path: str | os.PathLike, window: str, alone: bool) -> np.ndarray:
     """Height x width grey, or height x width x 3 colour, uint8."""
     header, stream = read_header(file)
     found = find_pixels(header, stream)
@@ -64,6 +70,8 @@ def _picture(file: BinaryIO, path: str | os.PathLike, window: str) -> np.ndarray
     syntax = header.file_meta.TransferSyntaxUID
     check_pixels(path, form.columns, form.rows, working_bytes(syntax, form))
     check_bytes(path, end - pixels.value_tell, "holds pixels of")
+    if is_laborious(syntax, form) and not alone:
+        raise Laborious
     stored, kind = stored_values(stream, pixels, end, syntax, form)
     form = with_sign(form, stored)
     little = bool(header.original_encoding[1])

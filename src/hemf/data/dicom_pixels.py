@@ -7,12 +7,13 @@ from PIL import Image
 from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 
 from hemf.data.codestream import codestream
 from hemf.data.dicom_codecs import PLUGIN
 from hemf.data.dicom_format import JPEG_2000, PixelFormat
 from hemf.data.dicom_header import BoundedFile, DicomFault, element
+from hemf.data.effort import QUICK_PIXELS
 from hemf.data.limits import max_pixels
 
 UNDEFINED = 0xFFFFFFFF  # length of what is compressed
@@ -27,6 +28,12 @@ def working_bytes(syntax: UID, form: PixelFormat) -> int:
     """What a pixel takes in memory while its picture is read."""
     decoded = syntax.is_encapsulated and syntax != RLELossless
     return form.pixel_bytes + (DECODER_BYTES * form.samples if decoded else 0)
+
+
+def is_laborious(syntax: UID, form: PixelFormat) -> bool:
+    """Whether reading may take more than seconds, or is left to a decoder that damaged pixels might crash."""
+    quick = not syntax.is_encapsulated or syntax in (RLELossless, JPEGBaseline8Bit)
+    return not quick or form.rows * form.columns > QUICK_PIXELS
 
 
 def stored_values(

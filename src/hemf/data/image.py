@@ -146,7 +146,7 @@ def decode_here(
         if is_dicom(file, path):
             from hemf.data.dicom import dicom_image
 
-            return _as_stored(dicom_image(file, path, window), mode)
+            return _as_stored(dicom_image(file, path, window, alone), mode)
         try:
             return _decoded(file, path, mode, alone)
         except Exception as error:
