@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, spelling, errors, exit codes."""
 
 import json
+import operator
 import re
 import subprocess
 import sys
@@ -60,6 +61,16 @@ def test_a_yaml_file_gives_options_and_flags_override_it(called, tmp_path):
     file.write_text("epochs: 3\nlr: 0.5\nimage_size: [64, 96]\n")
     assert cli.main(["train", "--config", str(file), "--lr", "0.1"]) == 0
     assert called == [("train", {"epochs": 3, "lr": 0.1, "image_size": (64, 96)})]
+
+
+@pytest.mark.parametrize("words", [[], ["--trust", "false"], ["--no-trust"], ["--trust", "--no-trust"]])
+def test_a_config_file_is_trusted_only_where_that_is_said_last(called, tmp_path, capsys, words):
+    file = tmp_path / "theirs.yaml"
+    file.write_text("cache: true\ncache_dir: /somewhere\npretrained: true\n")
+    assert cli.main(["train", "--config", str(file), *words]) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert cli.main(["train", "--config", str(file), *words, "--trust"]) == 0
+    assert called[0][1]["trust"] is True
 
 
 def test_several_images_are_positional(called):
@@ -183,6 +194,32 @@ def test_no_abbreviation_of_any_flag_is_taken(name):
             with pytest.raises(HemfError, match=re.escape(f"no flag {short.rstrip('-')}")) as caught:
                 spelled_out(parser, [short, "1"])
             assert "did you mean" in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["--max-pixels", "1000"], ["--max-pixels=1000"], ["--max_pixels", "1000"]])
+def test_the_limit_of_pixels_goes_with_any_verb_and_into_its_processes(called, words):
+    from hemf.data.audit.measure import Workers
+    from hemf.data.limits import MAX_PIXELS, max_pixels, set_max_pixels
+
+    try:
+        assert cli.main([*words, "data", "info", "images"]) == 0
+        assert max_pixels() == 1000
+        set_max_pixels(MAX_PIXELS)
+        assert cli.main(["data", "info", "images", *words]) == 0
+        assert max_pixels() == 1000
+        with Workers(1) as workers:
+            assert list(workers.map(operator.call, [max_pixels], "asking")) == [1000]
+    finally:
+        set_max_pixels(MAX_PIXELS)
+    assert called == [("data info", {"data": "images"})] * 2
+
+
+@pytest.mark.parametrize("words", [["--max-pixels", "many"], ["--max-pixels"], ["--max-pixels", "0"]])
+def test_a_limit_of_pixels_that_is_none_is_refused(capsys, words):
+    assert cli.main(["data", "info", "images", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--max-pixels" in error
 
 
 def test_debug_shows_where_the_error_comes_from(capsys):

@@ -59,11 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    name, rest = _split_verb(arguments)
-    if name not in VERBS:
-        return _without_verb(name, rest)
+    name = ""
     try:
-        result = _run(name, rest)
+        name, rest = _split_verb(_with_limit_of_pixels(arguments))
+        result = _run(name, rest) if name in VERBS else _without_verb(name, rest)
         return result if isinstance(result, int) else getattr(result, "exit_code", 0)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,13 +70,30 @@ def main(arguments: list[str] | None = None) -> int:
     except (HemfError, OSError) as error:
         if debug:
             raise
-        print(f"hemf {name}: error: {printable(str(error))}", file=sys.stderr)
+        print(f"{f'hemf {name}'.strip()}: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:
             raise
         print(f"hemf {name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _with_limit_of_pixels(arguments: list[str]) -> list[str]:
+    """Set what ``--max-pixels``, which goes with any verb, says; returns the other words."""
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag.replace("_", "-") != "--max-pixels":
+            continue
+        rest = arguments[i + 1 :]
+        value, rest = (value, rest) if equals else ("".join(rest[:1]), rest[1:])
+        if not value.isdecimal():
+            raise HemfError(f"--max-pixels is {value or 'without a value'}; give a whole number")
+        from hemf.data.limits import set_max_pixels
+
+        set_max_pixels(int(value))
+        return [*arguments[:i], *rest]
+    return arguments
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
@@ -92,6 +108,12 @@ def _without_verb(name: str, rest: list[str]) -> int:
         from hemf import __version__
 
         print(f"hemf {__version__}")
+        return 0
+    if name == "--print-completion" or name.startswith("--print-completion="):
+        from hemf.completion import completion_script
+
+        shell = name.partition("=")[2] or " ".join(rest)
+        print(completion_script(shell))
         return 0
     below = {verb: v for verb, v in VERBS.items() if verb.startswith(f"{name} ")}
     asked = name in ("-h", "--help") or rest[:1] in (["-h"], ["--help"])
@@ -116,6 +138,9 @@ def _help(verbs: dict[str, Verb]) -> str:
         "",
         "hemf VERB --help    the options of a verb",
         "hemf --version      the version",
+        "hemf --print-completion bash",
+        "                    a script that completes verbs and flags; also for zsh, fish, tcsh, powershell",
+        "--max-pixels N      with any verb: read images up to this size (default: 100000000)",
         "--debug             with any verb: show the whole traceback of an error",
     ]
     return "\n".join(lines)
@@ -141,19 +166,21 @@ def _run(name: str, arguments: list[str]) -> Any:
     from hemf.options import plain_error, spelled_out
 
     parser = build_parser(name)
-    _check_config_files(arguments)
+    words = spelled_out(parser, arguments)
+    _check_config_files(words)
     try:
-        given = parser.parse_args(spelled_out(parser, arguments), defaults=False)
+        given = parser.parse_args(words, defaults=False)
     except ArgumentError as error:
         raise HemfError(f"{plain_error(error, parser)}; see hemf {name} --help") from error
     return load_verb(name)(**{key: value for key, value in given.as_dict().items() if key != "config"})
 
 
-def _check_config_files(arguments: list[str]) -> None:
+def _check_config_files(words: list[str]) -> None:
     """Refuse a ``--config FILE`` that asks for what a file may not, unless it is one's own (``--trust``)."""
-    flags = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] == "--config"]
-    if flags and "--trust" not in arguments and "--trust=true" not in arguments:
+    flags = [i for i, word in enumerate(words) if word.partition("=")[0] == "--config"]
+    trust = [word for word in words if word.startswith("--trust=")][-1:]
+    if flags and trust != ["--trust=true"]:
         from hemf.training.consent import check_recipe
 
         for i in flags:
-            check_recipe(arguments[i].partition("=")[2] or "".join(arguments[i + 1 : i + 2]), {})
+            check_recipe(words[i].partition("=")[2] or "".join(words[i + 1 : i + 2]), {})

@@ -34,7 +34,7 @@ class RunOptions:
         model_args: further arguments of the model's constructor, such as {drop_path_rate: 0.1}.
         pretrained: start from timm's pretrained weights where the model has some (needs a network).
         out: folder that holds the runs.
-        name: name of this run's folder under `out`; by default data, model and time.
+        name: name of this run's folder under --out; by default data, model and time.
         seed: every random number comes from it, the epoch and the sample.
         fold: the fold to test on, for data prepared with k folds.
         val_split: images that choose the best checkpoint; `test` is the paper's Kvasir protocol and biased,
@@ -59,15 +59,15 @@ class InputOptions:
     Args:
         image_size: height and width in pixels, or one number for both.
         crop_pct: share of the resized image's side that the central crop keeps.
-        crop_mode: `center` resizes the short side and crops, `border` resizes the long side and pads,
-            `squash` resizes both sides.
+        crop_mode: how images are brought to size: `center` resizes the short side and crops, `border`
+            resizes the long side and pads, `squash` resizes both sides.
         interpolation: how pixels are resampled.
         mean: mean of each channel, on a scale of 0 to 1.
         std: standard deviation of each channel, on a scale of 0 to 1.
-        in_chans: 3 reads images as RGB, 1 as grey.
-        window: of DICOM images: `auto` is the file's own, the others are those of CT, in Hounsfield units
-            (level/width): lung -600/1500, mediastinum 50/350, bone 400/1800, brain 40/80, abdomen 50/400,
-            liver 30/150.
+        in_chans: channels of the input: 3 reads images as RGB, 1 as grey.
+        window: window of DICOM images: `auto` is the file's own, the others are those of CT, in Hounsfield
+            units (level/width): lung -600/1500, mediastinum 50/350, bone 400/1800, brain 40/80, abdomen
+            50/400, liver 30/150.
     """
 
     image_size: int | tuple[int, int] = 224
@@ -92,7 +92,7 @@ class AugmentationOptions:
         vflip: probability of a flip upside down.
         rotate: largest rotation in degrees, either way.
         color_jitter: strength of random brightness, contrast and saturation.
-        auto_augment: `randaugment` or `trivialaugment` of torchvision.
+        auto_augment: a policy of torchvision instead of none: `randaugment` or `trivialaugment`.
         random_erasing: probability of erasing a rectangle.
         mixup: alpha of MixUp; 0 is off.
         cutmix: alpha of CutMix; 0 is off. With both, each batch draws one of the two.
@@ -117,15 +117,15 @@ class OptimisationOptions:
     Args:
         epochs: passes over the training images.
         batch_size: images in a batch, on each device.
-        optimizer: any optimiser name of timm.
+        optimizer: name of one of timm's optimisers.
         lr: highest learning rate.
-        weight_decay: on tensors of more than one dimension that are no bias.
+        weight_decay: decay of the weights, which are the tensors of more than one dimension that are no bias.
         warmup_epochs: epochs of linear warm-up.
-        warmup_factor: share of `lr` that the warm-up starts from.
-        min_lr_factor: share of `lr` that the cosine ends at.
+        warmup_factor: share of --lr that the warm-up starts from.
+        min_lr_factor: share of --lr that the cosine ends at.
         loss: name of a registered loss.
         label_smoothing: share of the target spread evenly over the classes.
-        class_weights: `balanced` weighs each class by the inverse of its count.
+        class_weights: weights of the classes in the loss: `balanced` is the inverse of their counts.
         accumulate: batches whose gradients are summed before a step.
         clip_grad: largest norm of the gradient.
         ema: decay of an exponential moving average of the weights, which is then what is validated and kept.
@@ -157,14 +157,15 @@ class HardwareOptions:
     """Hardware
 
     Args:
-        precision: `auto` takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
-        accelerator: Lightning's accelerator.
+        precision: format of the numbers: `auto` takes bf16 or fp16 autocast where the hardware is fast
+            at it, else fp32.
+        accelerator: Lightning's accelerator: auto, cpu, gpu, cuda, mps or tpu.
         devices: Lightning's devices: a number, or auto.
         num_nodes: machines, started by torchrun or SLURM.
         strategy: Lightning's strategy, such as ddp or fsdp.
         workers: processes that read images; by default one a core, at most 8.
         cache: decode each image once, into a file that all runs on this data share; changes no result.
-        cache_dir: folder of that file; by default `cache` in a prepared data set.
+        cache_dir: folder of the --cache file; by default `cache` in a prepared data set.
         compile: compile the model with torch.compile.
     """
 

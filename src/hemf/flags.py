@@ -31,7 +31,7 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     skip = {p.name for p in lists}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         parser = run_parser(**settings)
-        parser.add_argument("--config", action="config", help="YAML file of options, which flags override")
+        parser.add_argument("--config", action="config", help="YAML file of options, which flags override.")
         skip |= {p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD}
         skip |= set(RunConfig.__dataclass_fields__)
     else:

@@ -103,6 +103,51 @@ def test_names_as_long_as_a_file_system_takes_them(made_run, tmp_path):
     assert len(list(out.iterdir())) == 5
 
 
+@pytest.mark.parametrize("method", ["gradcam++", "gradcam"])
+def test_maps_without_heat_are_named_and_counted(made_run, tmp_path, capsys, method):
+    from hemf.models.hub import load_model, save_model
+
+    model, config = load_model(made_run / "model")
+    model.get_classifier().weight.data[1] = 0  # nothing speaks for or against b
+    keys = ("architecture", "model_args", "pretrained_cfg")
+    save_model(model, made_run / "model", classes=list("abc"), **{key: config.get(key, {}) for key in keys})
+    files, out = sorted((tmp_path / "images").iterdir())[:3], tmp_path / "maps"
+    asked = [*files, tmp_path / "gone.png", "--out", out, "--method", method]
+    assert explain(made_run, *asked, "--target", "b") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[2:5] == [f"{file}: no evidence for b at layer4, a blank heat map" for file in files]
+    assert lines[5].startswith("3 of 3 heat maps are blank; ")
+    assert ("--method gradcam" in lines[5]) == (method == "gradcam++")
+    assert [(row["layer"], row["blank"]) for row in table(out)] == [("layer4", "true")] * 3
+    assert not any(np.load(out / row["heat"]).any() for row in table(out))
+
+
+def test_a_layer_without_evidence_is_refused_and_nothing_is_written(tmp_path, capsys):
+    import timm
+    import torch
+
+    from hemf.data.transforms import InputSpec
+    from hemf.models.hub import save_model
+
+    torch.manual_seed(0)
+    model, folder, out = (
+        timm.create_model("test_vit", num_classes=2, img_size=64),
+        tmp_path / "vit",
+        tmp_path / "maps",
+    )
+    spec = InputSpec((3, 64, 64), 1.0, "center", "bilinear", (0.5,) * 3, (0.5,) * 3).to_pretrained_cfg()
+    args = {"img_size": 64}
+    save_model(
+        model, folder, architecture="test_vit", model_args=args, classes=["a", "b"], pretrained_cfg=spec
+    )
+    Image.effect_noise((64, 64), 80).save(tmp_path / "x.png")
+    assert explain(folder, tmp_path / "x.png", "--out", out, "--layer", "blocks.5") == 2
+    assert "no evidence at layer 'blocks.5'" in capsys.readouterr().err
+    assert not out.exists() or not list(out.iterdir())
+    assert explain(folder, tmp_path / "x.png", "--out", out, "--method", "gradcam", "--stages") in (0, 1)
+    assert table(out)[0]["layer"] == "blocks.5.norm1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

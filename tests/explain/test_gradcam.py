@@ -190,7 +190,8 @@ def test_a_class_token_is_read_where_patches_still_matter():
     assert default_layer(model) == "blocks.5.norm1"
     images = torch.randn(1, 3, 160, 160)
     assert heat_maps(model, images).max() == 1
-    assert not heat_maps(model, images, layer="blocks.5").any()
+    with pytest.raises(HemfError, match=r"no evidence at layer 'blocks.5': .* such as blocks\.5\.norm1"):
+        heat_maps(model, images, layer="blocks.5")
 
 
 def test_a_model_in_training_and_inference_mode_gives_the_same_and_stays_as_it_was():

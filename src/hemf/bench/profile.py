@@ -30,8 +30,8 @@ def profile(
         blocks: count SIRMLP and IRMLP in four sizes instead, as the paper's Table 3 does.
         num_classes: classes of each model; 7, ISIC2018's, is what most of the paper's figures have.
         image_size: height and width in pixels, or one number for both.
-        batch_sizes: images in a training step, for memory and speed: one number, or several as [1,32].
-        precisions: formats of a training step, for memory and speed: one, or several as [fp32,bf16].
+        batch_sizes: images in a training step, for memory and speed: one number, or several as 1,32.
+        precisions: formats of a training step, for memory and speed: one, or several as fp32,bf16.
         speed: measure images per second too; takes minutes on a CPU, so give it small batch sizes.
         rounds: how often --speed times each model; the median counts.
         device: where --speed runs; a GPU also gives its peak memory.

@@ -24,7 +24,7 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
         out: folder to write: images/, manifest.csv and dataset.json.
         lesions: lesions of each class; each has two pictures.
         size: height and width of the pictures in pixels.
-        seed: the pictures and the split come from it.
+        seed: seed of the pictures and of the split.
 
     Raises:
         HemfError: too few lesions to split, pictures too small, a negative seed, or a folder in use.

@@ -41,24 +41,25 @@ def prepare(
     Every image is decoded once. The folder appears whole or not at all.
 
     Args:
-        source: isic2018, kvasir, covid-ct, folder or csv.
+        source: what is prepared: isic2018, kvasir, covid-ct, folder or csv.
         root: folder of the release (or the one above, or its zip), of the class folders, or the CSV file.
         out: folder to write; by default prepared/ and the data set's name.
-        split: by default the one your folders or CSV give, else grouped where patients or lesions are known,
-            else stratified; official and paper are those of the release and of the HEMF paper.
+        split: how the images are split; by default as your folders or CSV say, else grouped where patients
+            or lesions are known, else stratified; official and paper are those of the release and of the
+            HEMF paper.
         val: share of all images to validate on; by default 0.1, or as the paper has it.
         test: share of all images to test on; by default 0.2, or as the paper has it.
         folds: number of folds of kfold and grouped-kfold.
-        seed: chooses the split; by default 0, and 123 for paper.
+        seed: seed of the split; by default 0, and 123 for paper.
         group_column: column of a CSV whose values keep images together, such as the patient's; none for no
             such column; by default the one with a usual name.
         resize: write images whose short side is at most this many pixels into the prepared folder.
-        window: of DICOM images, for the copies that resize writes: auto is the file's own, the others are
-            those of CT, see hemf train.
-        download: fetch the release from its publisher into root first.
+        window: window of DICOM images, for the copies that --resize writes: auto is the file's own, the
+            others are those of CT, see hemf train.
+        download: fetch the release from its publisher into --root first.
         skip_unreadable: leave unreadable images out, named and counted, instead of stopping.
         check_counts: stop unless the number of images of each class is the published one.
-        overwrite: replace a prepared data set in out.
+        overwrite: replace a prepared data set in --out.
         workers: threads that decode images; by default one a core.
 
     Returns:

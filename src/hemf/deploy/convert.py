@@ -24,7 +24,7 @@ def convert_checkpoint(
         checkpoint: the authors' file, .pth or .safetensors.
         model: name of the model that it holds the weights of.
         out: folder for the model, which must not hold one already.
-        classes: names of the classes in the order of the logits, such as [MEL,NV]; by default their numbers.
+        classes: names of the classes in the order of the logits, such as MEL,NV; by default their numbers.
 
     Raises:
         HemfError: the file cannot be read or is not that model's, or OUT already holds a model.

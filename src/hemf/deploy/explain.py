@@ -1,18 +1,22 @@
 """``hemf explain``: where in images a trained model finds its evidence, as pictures and as numbers."""
 
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hemf.deploy.predict import report_failed
 from hemf.errors import HemfError
+from hemf.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from hemf.data.transforms import InputSpec
-    from hemf.deploy.classifier import Classifier
+    from hemf.deploy.classifier import Classifier, Prediction
     from hemf.deploy.explained import Explained
     from hemf.explain.gradcam import Method
 
@@ -32,9 +36,10 @@ def explain_images(
 
     Writes for each image NAME.png, the image under its heat map; NAME.npy, the map itself as float32 from 0
     to 1 at the image's size, 0 outside the part that the model sees; and a line of explain.csv: path,
-    prediction, its probability, the class that the map is for, its probability, and the names of the files.
-    Images of the same name get a number. Those that cannot be found or read are named at the end, and the
-    exit code is then 1.
+    prediction, its probability, the class that the map is for, its probability, the layer, whether the map
+    is blank, and the names of the files. Images of the same name get a number. Those that cannot be found or
+    read, and those whose map shows no evidence for the class, are named at the end, and the exit code is
+    then 1.
 
     Args:
         run: a run's folder, or its model folder.
@@ -42,17 +47,18 @@ def explain_images(
         out: folder to write into, made if it does not exist.
         target: the class to show evidence for; by default the one that is predicted, for each image.
         layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
-            is the last fusion.
+            is the last fusion. One that the class does not depend on is refused.
         method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
         stages: write NAME-stages.png too, every stage of every branch in one figure.
         batch_size: images that go through the model at once.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
-        0, or 1 where an image could not be found or read.
+        0, or 1 where an image could not be found or read, or its map is blank.
 
     Raises:
-        HemfError: no such run, class or layer, no image at all, or the folder cannot be written.
+        HemfError: no such run, class or layer, a layer without evidence, no image at all, or the folder
+            cannot be written.
     """
     from hemf.deploy.classifier import collect, load
     from hemf.deploy.explained import check_free, write_explanations
@@ -63,11 +69,24 @@ def explain_images(
         raise HemfError(f"--batch-size is {batch_size}; give at least 1")
     files, failed = collect(images)
     check_free(Path(out), files, stages)
-    classifier = load(run, "fp32", device)
-    explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed)
+    classifier, blank = load(run, "fp32", device), []
+    explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed, blank)
     count = write_explanations(explained, Path(out))
     print(f"{count} images explained in {out}")
-    return report_failed(failed, f"{count} explained")
+    return max(report_failed(failed, f"{count} explained"), _report_blank(blank, count, method))
+
+
+def _report_blank(blank: Sequence[str], count: int, method: "Method") -> int:
+    """Name on stderr what has no heat, and what may show more; returns the exit code."""
+    for message in blank:
+        print(printable(message), file=sys.stderr)
+    if blank:
+        other = "--method gradcam" if method == "gradcam++" else "another --target"
+        print(
+            f"{len(blank)} of {count} heat maps are blank; {other} or another --layer may show more",
+            file=sys.stderr,
+        )
+    return 1 if blank else 0
 
 
 def explanations(
@@ -79,18 +98,27 @@ def explanations(
     stages: bool,
     batch_size: int,
     failed: list[str],
+    blank: list[str],
 ) -> Iterator["Explained"]:
-    """Images explained in their order; a message for each that cannot be read is added to ``failed``.
+    """Images explained in their order.
+
+    A message for each that cannot be read is added to ``failed``, for each whose map is blank to ``blank``.
 
     Raises:
-        HemfError: no such class or layer.
+        HemfError: no such class or layer, or a layer without evidence.
     """
     if target is not None and target not in classifier.classes:
         have = ", ".join(classifier.classes)
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
     readable = _readable(files, classifier.input, failed)
+    looked: _Where | None = None
     while batch := list(islice(readable, batch_size)):
-        yield from _explained(classifier, batch, target, layer, method, stages)
+        shown = _shown(classifier, batch, target)
+        looked = looked or _where(classifier, shown, layer, stages)
+        for one in _explained(classifier, shown, looked, method):
+            if one.blank:
+                blank.append(f"{one.path}: no evidence for {one.target} at {one.layer}, a blank heat map")
+            yield one
 
 
 def _readable(
@@ -109,36 +137,72 @@ def _readable(
             yield file, name, image
 
 
-def _explained(
-    classifier: "Classifier",
-    batch: Sequence[tuple[Path, str, "Image.Image"]],
-    target: str | None,
-    layer: str | None,
-    method: "Method",
-    stages: bool,
-) -> Iterator["Explained"]:
+@dataclass(frozen=True)
+class _Shown:
+    """A batch as the model gets it, and the class that each of its maps is for."""
+
+    files: list[Path]
+    names: list[str]
+    images: list["Image.Image"]
+    predictions: list["Prediction"]
+    targets: list[str]
+    indices: list[int]
+    inputs: "Tensor"
+
+
+@dataclass(frozen=True)
+class _Where:
+    """The layers of all maps of a call, chosen on its first batch, so that they can be compared."""
+
+    layer: str
+    stages: dict[str, list[str]]
+
+
+def _shown(
+    classifier: "Classifier", batch: Sequence[tuple[Path, str, "Image.Image"]], target: str | None
+) -> _Shown:
     import torch
 
-    from hemf.data.transforms import centred, eval_transform
-    from hemf.deploy.explained import Explained
-    from hemf.explain import heat_maps, place, stage_heat_maps
+    from hemf.data.transforms import eval_transform
 
-    spec, model = classifier.input, classifier.trained.model
-    transform, (resize, crop) = eval_transform(spec), centred(spec)
-    predictions = classifier.predict([image for *_, image in batch], batch_size=len(batch))
+    files, names, images = map(list, zip(*batch, strict=True))
+    predictions = classifier.predict(images, batch_size=len(images))
     targets = [target or one.label for one in predictions]
-    indices = [classifier.classes.index(name) for name in targets]
-    inputs = torch.stack([transform(image) for *_, image in batch])
-    heats = heat_maps(model, inputs, indices, layer, method)
-    by_stage = stage_heat_maps(model, inputs, indices, method) if stages else None
-    for i, (file, name, image) in enumerate(batch):
+    transform = eval_transform(classifier.input)
+    inputs = torch.stack([transform(image) for image in images])
+    indices = [classifier.classes.index(one) for one in targets]
+    return _Shown(files, names, images, predictions, targets, indices, inputs)
+
+
+def _where(classifier: "Classifier", shown: _Shown, layer: str | None, stages: bool) -> _Where:
+    from hemf.explain.layers import chosen_layer, stage_layers
+
+    first = classifier.trained.model, shown.inputs, shown.indices
+    return _Where(chosen_layer(*first, layer), stage_layers(*first) if stages else {})
+
+
+def _explained(
+    classifier: "Classifier", shown: _Shown, looked: _Where, method: "Method"
+) -> Iterator["Explained"]:
+    from hemf.data.transforms import centred
+    from hemf.deploy.explained import Explained
+    from hemf.explain import place
+    from hemf.explain.gradcam import layer_heat_maps
+
+    spec, (resize, crop) = classifier.input, centred(classifier.input)
+    layers = [looked.layer, *(name for branch in looked.stages.values() for name in branch)]
+    heats, *staged = layer_heat_maps(classifier.trained.model, shown.inputs, shown.indices, layers, method)
+    for i, (file, image) in enumerate(zip(shown.files, shown.images, strict=True)):
+        found = iter(maps[i] for maps in staged)
         yield Explained(
             path=str(file),
-            name=name,
+            name=shown.names[i],
             image=image,
-            prediction=predictions[i],
-            target=targets[i],
+            prediction=shown.predictions[i],
+            target=shown.targets[i],
+            layer=looked.layer,
+            blank=not heats[i].any(),
             heat=place(heats[i], spec, image.size),
             seen=crop(resize(image)),
-            stages=by_stage and {branch: [maps[i] for maps in found] for branch, found in by_stage.items()},
+            stages={branch: [next(found) for _ in names] for branch, names in looked.stages.items()} or None,
         )

@@ -15,7 +15,10 @@ from hemf.outputs import SOFTWARE, beside, check_output, is_picture, is_table, p
 
 LONGEST_STEM = 50
 """Characters of a name that are kept: a file system takes 255 bytes, of up to four a character, in all."""
-COLUMNS = ("path", "prediction", "probability", "target", "target_probability", "overlay", "heat", "stages")
+COLUMNS = (
+    *("path", "prediction", "probability", "target", "target_probability"),
+    *("layer", "blank", "overlay", "heat", "stages"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Explained:
         image: the image, RGB or grey.
         prediction: the model's.
         target: the class that the heat speaks for.
+        layer: where it was found.
+        blank: whether there is no heat.
         heat: the image's height x width, float32 from 0 to 1.
         seen: the image as the model gets it, resized and cropped.
         stages: by branch, the heat maps of its stages, each h x w of ``seen``; None if not asked for.
@@ -38,6 +43,8 @@ class Explained:
     image: Image.Image
     prediction: Prediction
     target: str
+    layer: str
+    blank: bool
     heat: np.ndarray
     seen: Image.Image
     stages: dict[str, list[np.ndarray]] | None
@@ -86,7 +93,8 @@ def write_explanations(found: Iterable[Explained], folder: Path) -> int:
         for one in found:
             names = _write(one, folder)
             says, target = one.prediction, one.prediction.probabilities[one.target]
-            table.writerow([one.path, says.label, says.probability, one.target, target, *names])
+            where = one.layer, str(one.blank).lower()
+            table.writerow([one.path, says.label, says.probability, one.target, target, *where, *names])
             count += 1
     return count
 

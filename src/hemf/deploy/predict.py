@@ -41,9 +41,10 @@ def predict(
         images: files, folders (with the folders in them) or globs in quotes.
         out: CSV file to write, instead of printing.
         batch_size: images that go through the model at once.
-        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
+            else fp32.
         workers: processes that read images; by default one a core, at most 8.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
         0, or 1 where an image could not be found or read.

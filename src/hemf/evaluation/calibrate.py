@@ -34,18 +34,19 @@ def calibrate(
     Args:
         run: a run's folder, or its model folder, which then needs --data.
         coverage: share of images whose prediction set is to hold the true class.
-        split: val, test, or all; images of the run's training are refused.
+        split: images to fit on: val, test, or all; images of the run's training are refused.
         sensitivity: choose for each class the threshold that reaches it; one share, a list such as
-            [0.9,0.95], or shares by class such as {MEL: 0.95}; null for none.
-        specificity: the same.
+            0.9,0.95, or shares by class such as {MEL: 0.95}; null for none.
+        specificity: choose thresholds by it too; written like --sensitivity.
         apart: fit the temperature on one half of the images and the prediction sets on the other, with no
             patient or lesion in both.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold whose split is meant, where --data was prepared with k folds.
         batch_size: images that go through the model at once.
-        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
+            else fp32.
         workers: processes that read images; by default one a core, at most 8.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
         What was fitted, and what the images were too few for.

@@ -54,8 +54,8 @@ def compare(
         split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set.
         metric: measures of the split to compare, with commas between them.
         out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex).
-        resamples: of the bootstrap.
-        seed: of the resamples.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the resamples.
 
     Raises:
         HemfError: a run has no such evaluation, or the runs were tested on different images or labels.

@@ -15,6 +15,8 @@ from hemf.files import whole_file, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
+    from torch import Tensor
 
     from hemf.data.manifest import DataSet, Sample
     from hemf.evaluation.inference import TrainedModel
@@ -68,16 +70,17 @@ def evaluate(
 
     Args:
         run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
-        split: train, val, test, or all.
+        split: images to measure on: train, val, test, or all.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold to test on, where --data was prepared with k folds.
         batch_size: images that go through the model at once.
-        precision: auto takes bf16 or fp16 autocast where the hardware is fast at it, else fp32.
+        precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
+            else fp32.
         workers: processes that read images; by default one a core, at most 8.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
         resamples: bootstrap resamples, of patients or lesions where they are known; 0 leaves only the
             intervals of proportions, by Wilson's formula.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
@@ -189,7 +192,13 @@ def _heated(trained: "TrainedModel") -> "Explain":
     """Draws a picture under the model's heat map; the one place where evaluation meets explanation."""
     from hemf.explain import heat_maps, overlay
 
-    return lambda image, seen, target: overlay(image, heat_maps(trained.model, seen, [target])[0])
+    def heated(image: "Image.Image", seen: "Tensor", target: int) -> "Image.Image":
+        heat = heat_maps(trained.model, seen, [target])[0]
+        if not heat.any():
+            raise HemfError("the heat map is blank")
+        return overlay(image, heat)
+
+    return heated
 
 
 def _provenance(

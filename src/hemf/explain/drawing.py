@@ -59,5 +59,6 @@ def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]],
         for row, (branch, maps) in zip(grid, stages.items(), strict=True):
             for axes, (number, heat) in zip(row[1:], enumerate(maps, start=1), strict=False):
                 axes.imshow(overlay(image, heat))
-                axes.set_title(f"{branch} {number}: {heat.shape[0]} x {heat.shape[1]}", fontsize=9)
+                grid_size = f"{heat.shape[0]} x {heat.shape[1]}" if heat.any() else "no evidence"
+                axes.set_title(f"{branch} {number}: {grid_size}", fontsize=9)
     return figure

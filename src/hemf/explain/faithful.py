@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from hemf.explain.batches import Batch
-from hemf.explain.gradcam import Method, heat_maps
+from hemf.explain.gradcam import Method, layer_heat_maps
 from hemf.explain.localisation import centre_prior
 from hemf.explain.means import mean_measure
 from hemf.explain.perturbation import BLUR, STEPS, deletion_insertion
@@ -46,7 +46,7 @@ def faithfulness(
     groups: list[str] = []
     for batch in found:
         groups += [sample.group for sample in batch.samples]
-        maps = heat_maps(model, batch.inputs, batch.targets, layer, method)
+        maps = layer_heat_maps(model, batch.inputs, batch.targets, [layer], method)[0]
         for image, target, heat in zip(batch.inputs, batch.targets, maps, strict=True):
             centre = centre_prior(*image.shape[1:])
             orders = {"model": heat, "centre": centre, "random": rng.random(heat.shape)}

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM, GradCAMpp
 
 from hemf.errors import HemfError
-from hemf.explain.layers import default_layer, find_layer, stage_layers
-from hemf.explain.maps import as_maps, prefix_tokens, swapped
+from hemf.explain.layers import chosen_layer, default_layer, find_layer, stage_layers
+from hemf.explain.taps import classes_of, differentiable, tapped
 
 Method = Literal["gradcam++", "gradcam"]
 
@@ -36,7 +36,7 @@ def heat_maps(
         model: a classifier; it runs in evaluation mode and in float32, and is left as it was.
         images: B x C x H x W, as the model takes them.
         targets: the class of each image; by default the one that the model predicts.
-        layer: name of the layer, as in ``model.named_modules()``; by default ``default_layer(model)``.
+        layer: name of the layer, as in ``model.named_modules()``; by default ``default_layer``.
         method: ``gradcam++`` or ``gradcam``.
 
     Returns:
@@ -44,9 +44,12 @@ def heat_maps(
         without any evidence for the class is 0 everywhere.
 
     Raises:
-        HemfError: no such layer, its output is no map of the image, or a class that is none.
+        HemfError: no such layer, its output is no map of the image, the class does not depend on it, or a
+            class that is none.
     """
-    return layer_heat_maps(model, images, targets, [layer or default_layer(model)], method)[0]
+    with _fitting(images):
+        layer = chosen_layer(model, images, targets, layer)
+    return layer_heat_maps(model, images, targets, [layer], method)[0]
 
 
 def stage_heat_maps(
@@ -70,7 +73,8 @@ def stage_heat_maps(
     Raises:
         HemfError: as ``heat_maps``.
     """
-    branches = stage_layers(model)
+    with _fitting(images):
+        branches = stage_layers(model, images, targets)
     names = [name for layers in branches.values() for name in layers]
     found = iter(layer_heat_maps(model, images, targets, names, method))
     return {branch: [next(found) for _ in layers] for branch, layers in branches.items()}
@@ -85,7 +89,22 @@ def layer_heat_maps(
 ) -> list[np.ndarray]:
     """The heat at several layers from one pass; arguments and errors are those of ``heat_maps``."""
     try:
-        return _layer_heat_maps(model, images, targets, layers, method)
+        with _fitting(images), differentiable(model, images) as inputs:
+            found = _layer_heat_maps(model, inputs, targets, layers, method)
+    except _NoMapError as error:
+        better = default_layer(model, images, targets)
+        raise HemfError(f"{error}; choose another, such as {better}") from None
+    return [_scaled(maps.detach()).cpu().numpy() for maps in found]
+
+
+class _NoMapError(Exception):
+    """A layer's output is no map of the image."""
+
+
+@contextmanager
+def _fitting(images: Tensor) -> Iterator[None]:
+    try:
+        yield
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"the heat maps of {len(images)} images do not fit into the device's memory; "
@@ -94,37 +113,33 @@ def layer_heat_maps(
 
 
 def _layer_heat_maps(
-    model: nn.Module,
-    images: Tensor,
-    targets: Sequence[int] | None,
-    layers: Sequence[str],
-    method: Method,
-) -> list[np.ndarray]:
-    device = next(model.parameters()).device
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        images = images.detach().to(device, torch.float32).clone().requires_grad_()
-        with (
-            _evaluating(model),
-            _tapped(model, layers, images) as tapped,
-            CAMS[method](tapped, list(tapped.taps)) as cam,
-        ):
-            logits = tapped(images)
-            if silent := [name for name, seen in zip(layers, cam.hook_a, strict=True) if seen is None]:
-                raise HemfError(f"the model never runs its layer {silent[0]}; choose another --layer")
-            if not torch.isfinite(logits).all():
-                raise HemfError(
-                    "the model's outputs are not finite: its weights or the images hold NaN; check both"
-                )
-            classes = logits.argmax(1).tolist() if targets is None else _checked(targets, logits)
-            try:
-                found = cam(classes, logits, normalized=False)
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                raise HemfError(
-                    f"the class does not depend on {' or '.join(layers)}; choose another --layer"
-                ) from error
-    return [_scaled(maps.detach()).cpu().numpy() for maps in found]
+    model: nn.Module, inputs: Tensor, targets: Sequence[int] | None, layers: Sequence[str], method: Method
+) -> list[Tensor]:
+    watched = _Watched(model, len(layers))
+
+    def no_map(index: int, output: Any) -> None:
+        raise _NoMapError(f"layer {layers[index]!r} gives no map of the image ({_shapes(output)})")
+
+    modules = [find_layer(model, name) for name in layers]
+    with (
+        tapped(model, modules, inputs, lambda index, maps: watched.taps[index](maps), no_map),
+        CAMS[method](watched, list(watched.taps)) as cam,
+    ):
+        logits = watched(inputs)
+        if silent := [name for name, seen in zip(layers, cam.hook_a, strict=True) if seen is None]:
+            raise HemfError(f"the model never runs its layer {silent[0]}; choose another --layer")
+        if not torch.isfinite(logits).all():
+            raise HemfError(
+                "the model's outputs are not finite: its weights or the images hold NaN; check both"
+            )
+        try:
+            return cam(classes_of(targets, logits), logits, normalized=False)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise HemfError(
+                f"the class does not depend on {' or '.join(layers)}; choose another --layer"
+            ) from error
 
 
 class _EquationNineteen(GradCAMpp):
@@ -147,8 +162,8 @@ class _EquationNineteen(GradCAMpp):
 CAMS = {"gradcam++": _EquationNineteen, "gradcam": GradCAM}
 
 
-class _Tapped(nn.Module):
-    """A model whose chosen layers' maps pass through ``taps`` as (B, C, h, w), whatever their own layout."""
+class _Watched(nn.Module):
+    """A model with taps, through which the maps of chosen layers pass, and at which torchcam hooks."""
 
     def __init__(self, model: nn.Module, taps: int) -> None:
         super().__init__()
@@ -157,62 +172,6 @@ class _Tapped(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
-
-
-@contextmanager
-def _tapped(model: nn.Module, layers: Sequence[str], images: Tensor) -> Iterator[_Tapped]:
-    """The model with taps at ``layers``; afterwards it is as it was."""
-    tapped, handles = _Tapped(model, len(layers)), []
-    size, prefix = (images.shape[-2], images.shape[-1]), prefix_tokens(model)
-
-    def tap(index: int, output: Any) -> Any:
-        whole = (
-            model.map_of(output, norm=False)
-            if isinstance(output, tuple) and hasattr(model, "map_of")
-            else output
-        )
-        found = as_maps(whole, len(images), size, prefix)
-        if found is None:
-            raise HemfError(
-                f"layer {layers[index]!r} gives no map of the image ({_shapes(output)}); "
-                f"choose another, such as {default_layer(model)}"
-            )
-        maps, restore = found
-        changed = restore(tapped.taps[index](maps).clone())  # what follows may work in place
-        return changed if whole is output else swapped(output, whole, changed)
-
-    try:
-        for index, name in enumerate(layers):
-            module = find_layer(model, name)
-            handles.append(
-                module.register_forward_hook(lambda _module, _in, out, index=index: tap(index, out))
-            )
-        yield tapped
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards every module is in the mode it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _checked(targets: Sequence[int], logits: Tensor) -> list[int]:
-    batch, classes = logits.shape
-    targets = [int(target) for target in targets]
-    if len(targets) != batch or not all(0 <= target < classes for target in targets):
-        raise HemfError(
-            f"targets {targets} are not {batch} classes from 0 to {classes - 1}; give one an image"
-        )
-    return targets
 
 
 def _scaled(maps: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def localise(
 
     Args:
         run: a run's folder.
-        split: train, val, test, or all.
+        split: images to measure on: train, val, test, or all.
         masks: folder of lesion masks, white on black, called like their images or NAME_segmentation.png.
         layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
             is the last fusion.
@@ -49,20 +49,20 @@ def localise(
         perturb: at most this many of them for deletion, insertion and random weights, which take about a
             hundred passes each; 0 leaves these out.
         batch_size: images that go through the model at once.
-        seed: draws images, random orders and weights.
-        device: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+        seed: seed of the images drawn, the random orders and weights.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
         What localisation.json holds.
 
     Raises:
-        HemfError: no such run, split, layer, mask or images, or an unreadable image.
+        HemfError: no such run, split, layer, mask or images, a layer that the class does not depend on, or an
+            unreadable image.
     """
     import numpy as np
 
     from hemf.evaluation.images import samples_of
     from hemf.evaluation.inference import load_trained, pick_device
-    from hemf.explain.layers import default_layer, find_layer
     from hemf.explain.localise_show import show
     from hemf.explain.means import about_intervals
     from hemf.training.environment import environment
@@ -75,10 +75,9 @@ def localise(
     opened, rng = open_run(run), np.random.default_rng(seed)
     images, trained = opened.data, load_trained(opened.model)
     trained.model.to(pick_device(device))
-    layer = layer or default_layer(trained.model)
-    find_layer(trained.model, layer)
     samples = _drawn(samples_of(images, split, trained.classes), limit, rng)
-    work = _Work(trained, images, layer, method, batch_size)
+    layer, stages = _layers(trained, images, samples[0], layer)
+    work = _Work(trained, images, layer, stages, method, batch_size)
     report = {
         "run": str(run),
         "model": trained.name,
@@ -112,6 +111,18 @@ def _drawn(samples: list["Sample"], most: int | None, rng: "np.random.Generator"
     return [samples[i] for i in sorted(rng.choice(len(samples), most, replace=False))]
 
 
+def _layers(
+    trained: "TrainedModel", images: "DataSet", sample: "Sample", layer: str | None
+) -> tuple[str, list[str]]:
+    """The layer asked for, or the default, and those of the stages of the branch that is classified."""
+    from hemf.explain.batches import batches
+    from hemf.explain.layers import chosen_layer, stage_layers
+
+    (first,) = batches(trained, images, [sample], 1, "choosing the layer")
+    shown = trained.model, first.inputs, first.targets
+    return chosen_layer(*shown, layer), list(stage_layers(*shown).values())[-1]
+
+
 @dataclass(frozen=True)
 class _Work:
     """The two parts of the measurement, on samples of one data set."""
@@ -119,6 +130,7 @@ class _Work:
     trained: "TrainedModel"
     images: "DataSet"
     layer: str
+    stages: list[str]
     method: Literal["gradcam++", "gradcam"]
     batch_size: int
 
@@ -126,11 +138,10 @@ class _Work:
         """Maps of every stage of the branch that is classified, and of the layer asked for, against masks."""
         from hemf.explain.batches import batches
         from hemf.explain.inside import inside_masks
-        from hemf.explain.layers import stage_layers
         from hemf.explain.masks import find_masks
 
         model, spec = self.trained.model, self.trained.spec
-        layers = list(dict.fromkeys([*list(stage_layers(model).values())[-1], self.layer]))
+        layers = list(dict.fromkeys([*self.stages, self.layer]))
         files = find_masks(masks)
         found = batches(self.trained, self.images, samples, self.batch_size, "comparing with masks")
         return inside_masks(model, spec, found, files, layers, self.method)

@@ -1,6 +1,7 @@
 """A layer's output as maps (B, C, h, w), whatever its layout, and back."""
 
 from collections.abc import Callable, Iterator
+from math import gcd, isqrt
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ def as_maps(output: Any, batch: int, size: Size, prefix: int | None = None) -> t
 
     Known layouts are (B, C, h, w), (B, h, w, C), and tokens (B, N, C) in row-major order, possibly after some
     that stand for no place. Which of them it is shows in h and w: they are the image's sides divided by one
-    stride. Of several tensors the first that is a map is taken.
+    stride, or, of tokens, in the image's proportion. Of several tensors the first that is a map is taken.
 
     Args:
         output: of the layer.
@@ -29,7 +30,7 @@ def as_maps(output: Any, batch: int, size: Size, prefix: int | None = None) -> t
     Returns:
         Maps (B, C, h, w) and the function, or None where there is no map.
     """
-    if isinstance(output, tuple | list):
+    if type(output) in (tuple, list):
         for part in output:
             if (found := as_maps(part, batch, size, prefix)) is not None:
                 return found[0], lambda maps, part=part, back=found[1]: swapped(output, part, back(maps))
@@ -59,10 +60,15 @@ def _of_four(output: Tensor, size: Size) -> tuple[Tensor, Restore] | None:
 
 
 def _of_tokens(output: Tensor, size: Size, prefix: int | None) -> tuple[Tensor, Restore] | None:
-    grids = {height * width: (height, width) for height, width in _grids(size)}
     counts = range(MOST_PREFIX_TOKENS + 1) if prefix is None else (prefix, 0)
-    before = next((count for count in counts if output.shape[1] - count in grids), None)
-    if before is None:
+    by_stride = {height * width: (height, width) for height, width in _grids(size)}
+    options = (
+        by_stride,
+        _alike(size, output.shape[1]),
+    )  # of an input resized by the network
+    found = ((count, grids) for grids in options for count in counts if output.shape[1] - count in grids)
+    before, grids = next(found, (0, {}))
+    if not grids:
         return None
     grid = grids[output.shape[1] - before]
     maps = output[:, before:].transpose(1, 2).unflatten(2, grid)
@@ -76,6 +82,14 @@ def _of_tokens(output: Tensor, size: Size, prefix: int | None) -> tuple[Tensor, 
 def _grids(size: Size) -> set[Size]:
     """All (h, w) that the image's height and width can be divided into by one stride, rounded up or down."""
     return set(_strided(size))
+
+
+def _alike(size: Size, most: int) -> dict[int, Size]:
+    """Grids of at most so many cells whose sides are exactly in the image's proportion, by their cells."""
+    shared = gcd(*size)
+    height, width = size[0] // shared, size[1] // shared
+    times = range(1, isqrt(most // (height * width)) + 1)
+    return {n * n * height * width: (n * height, n * width) for n in times}
 
 
 def _strided(size: Size) -> Iterator[Size]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from hemf.errors import HemfError
-from hemf.explain.gradcam import Method, heat_maps
+from hemf.explain.gradcam import Method, layer_heat_maps
 from hemf.explain.perturbation import enlarged
 from hemf.models.hub import new_model
 
@@ -109,10 +109,10 @@ def randomised_similarities(
         ``another image``, those of the trained model's map with its map of the next image: what is alike
         though nothing in the image is. A batch of one has no next image: NaN.
     """
-    maps = heat_maps(model, images, targets, layer, method)
+    maps = layer_heat_maps(model, images, targets, [layer], method)[0]
     size = (images.shape[2], images.shape[3])
     found = {
-        part: map_similarities(maps, heat_maps(undone, images, targets, layer, method), size)
+        part: map_similarities(maps, layer_heat_maps(undone, images, targets, [layer], method)[0], size)
         for part, undone in cascade(model, fresh)
     }
     if len(maps) == 1:  # there is no other image

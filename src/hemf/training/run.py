@@ -57,8 +57,8 @@ def train(
             --workers, --cache, --cache-dir and --devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
-        device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give accelerator and
-            devices instead.
+        device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give --accelerator and
+            --devices instead.
         trust: the recipe or the run to resume is your own, so it may also fetch weights, compile, use
             several devices, and say where to write; without it such a file is refused, as it may come from a
             stranger.

@@ -46,8 +46,8 @@ def audit(data: str, *, out: str | None = None, strict: bool = False, workers: i
         out: folder to write; by default audit/ inside a prepared data set or run, else audits/ and the data
             set's name in the current folder.
         strict: make the exit code 1 also where anything leaks between the sides of the split.
-        workers: processes; by default one a core. They start afresh, so a script that calls this needs the
-            usual guard, if __name__ == "__main__", or 0 for none.
+        workers: processes that read images; by default one a core. They start afresh, so a script that
+            calls this needs the usual guard, if __name__ == "__main__", or 0 for none.
 
     Returns:
         The findings, and where they were written.

@@ -15,6 +15,7 @@ from PIL import Image
 
 from hemf.data.audit.hashes import image_hashes, small_grey
 from hemf.data.image import UnreadableImage, decode_image
+from hemf.data.limits import max_pixels, set_max_pixels
 from hemf.data.strips import shrink
 from hemf.errors import HemfError
 
@@ -118,8 +119,11 @@ class Workers:
 
     def __init__(self, number: int):
         self.number = number
+        context = multiprocessing.get_context("spawn")
         self._pool = (
-            ProcessPoolExecutor(number, multiprocessing.get_context("spawn")) if number else nullcontext()
+            ProcessPoolExecutor(number, context, initializer=set_max_pixels, initargs=(max_pixels(),))
+            if number
+            else nullcontext()
         )
 
     def __enter__(self) -> "Workers":
