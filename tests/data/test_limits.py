@@ -2,6 +2,7 @@
 
 import pytest
 
+from hemf import load
 from hemf.data.limits import MAX_PIXELS, check_bytes, check_pixels, max_bytes, max_pixels, set_max_pixels
 from hemf.errors import HemfError, UnreadableImage
 
@@ -39,3 +40,14 @@ def test_the_limit_can_be_set_and_covers_files_too():
         check_bytes("a.png", max_bytes() + 1, "inflates to")
     with pytest.raises(HemfError, match="--max-pixels 0"):
         set_max_pixels(0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_that_read_have_the_limit(made_run, workers):
+    images = made_run.parents[1] / "images"
+    set_max_pixels(2500)
+    failed = []
+    found = list(load(made_run, "fp32", "cpu").stream([str(images)], 4, workers, failed.append))
+    assert len(found) + len(failed) == 24
+    assert 0 < len(failed) < 24
+    assert all("--max-pixels" in message for message in failed)

@@ -35,28 +35,33 @@ def decode_apart(
     Raises:
         UnreadableImage: as there, or it took too long, or more memory than any image needs.
     """
-    process = _processes.take()
-    timer = threading.Timer(PATIENCE * _scaled(SECONDS), process.kill)
+    process, late = _processes.take(), threading.Event()
+    timer = threading.Timer(PATIENCE * _scaled(SECONDS), _end, (process, late))
     timer.start()
+    request = {"path": os.fspath(path), "mode": mode, "window": window, "limit": max_pixels()}
     try:
-        answer = _ask(
-            process, {"path": os.fspath(path), "mode": mode, "window": window, "limit": max_pixels()}
-        )
+        answer = _ask(process, request)
     except (OSError, ValueError):  # it ended before its answer did
-        late = not timer.is_alive() or process.wait() == -getattr(signal, "SIGXCPU", 0)
+        _close(process)
+        too_long = late.is_set() or process.returncode == -getattr(signal, "SIGXCPU", 0)
         raise UnreadableImage(
             f"{path} takes longer than {_scaled(SECONDS)} seconds to read; save it again from a viewer, or "
             "leave it out"
-            if late
+            if too_long
             else f"{path} is damaged (it ends the process that reads it); fetch it again, or leave it out"
         ) from None
     finally:
         timer.cancel()
         timer.join()
-        _processes.give_back(process)
+    _processes.give_back(process)
     if isinstance(answer, str):
         raise UnreadableImage(answer)
     return answer
+
+
+def _end(process: subprocess.Popen, late: threading.Event) -> None:
+    late.set()
+    process.kill()
 
 
 def _scaled(amount: float) -> int:
@@ -93,10 +98,7 @@ class _Processes:
         return _start()
 
     def give_back(self, process: subprocess.Popen) -> None:
-        if process.poll() is None:
-            self.idle.append(process)
-        else:
-            _close(process)
+        self.idle.append(process)
 
     def close(self) -> None:
         while self.idle:

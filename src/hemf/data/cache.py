@@ -26,17 +26,17 @@ from torch import Tensor
 
 from hemf.config import RunConfig
 from hemf.data.decode import read_pixels
-from hemf.data.image import UnreadableImage
+from hemf.data.image import FORMATS, UnreadableImage
 from hemf.data.manifest import DataSet
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
 from hemf.files import whole_file, write_json
 from hemf.untrusted import inside, read_json
 
-VERSION = 1  # of the files' layout and of how hemf reads images; another number makes all caches anew
-DECODERS = ("pillow", "simplejpeg", "pydicom")
+VERSION = 2  # of the files' layout and of how hemf reads images; another number makes all caches anew
+DECODERS = ("pillow", "simplejpeg", "tifffile", "pydicom")
 CHANNELS = {"RGB": 3, "L": 1}
-DECODED_AT_ONCE = 64  # images in memory while a cache is built
+DECODED_AT_ONCE = 8  # images in memory while a cache is built
 
 
 class DecodedImages:
@@ -242,7 +242,7 @@ def _bytes_needed(data: DataSet, paths: Iterable[str], channels: int) -> int:
     needed = 0
     for path in paths:
         try:
-            with Image.open(data.root / path) as image:
+            with Image.open(data.root / path, formats=FORMATS) as image:
                 needed += image.width * image.height * channels
         except Exception:  # no image, or a kind that Pillow does not know
             continue

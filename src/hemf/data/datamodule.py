@@ -26,7 +26,7 @@ from hemf.data.gaps import all_in_training
 from hemf.data.image import UnreadableImage
 from hemf.data.manifest import DataSet, Sample
 from hemf.data.transforms import InputSpec, PixelTransform, eval_pixels, normaliser, train_transform
-from hemf.data.workers import worker_count
+from hemf.data.workers import same_limits, worker_count
 from hemf.errors import HemfError
 
 Key = tuple[int, int]  # epoch and index of a sample
@@ -281,6 +281,7 @@ class ImageData(LightningDataModule):
             config.batch_size,
             sampler=sampler,
             num_workers=workers,
+            worker_init_fn=same_limits(),
             collate_fn=_collate,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             persistent_workers=workers > 0,

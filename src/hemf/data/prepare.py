@@ -179,9 +179,11 @@ def _decode(
 
     from rich.progress import track
 
+    empty: dict[str, str] = {}
+
     def one(sample: "Sample") -> "Sample | HemfError":
         try:
-            return _decode_one(data.path(sample), sample, staging / "images", resize, window)
+            return _decode_one(data.path(sample), sample, staging / "images", resize, window, empty)
         except HemfError as error:
             return error
 
@@ -197,19 +199,32 @@ def _decode(
     info = data.info | {"resize": resize, "skipped": skipped}
     if window != "auto":
         info["window"] = window
+    if empty:
+        info["empty"] = dict(sorted(empty.items()))
     return replace(data, samples=samples, root=staging / "images" if resize else data.root, info=info)
 
 
-def _decode_one(file: Path, sample: "Sample", images: Path, resize: int | None, window: Window) -> "Sample":
+def _decode_one(
+    file: Path,
+    sample: "Sample",
+    images: Path,
+    resize: int | None,
+    window: Window,
+    empty: dict[str, str],
+) -> "Sample":
     """Read one image to its end; write it with a short side of at most ``resize``.
 
-    JPEG stays JPEG, the others become PNG. What is small enough already is copied as it is.
+    JPEG stays JPEG, the others become PNG. What is small enough already is copied as it is. An image that
+    shows nothing is noted in ``empty``.
     """
     from PIL.Image import Resampling
 
+    from hemf.data.empty import emptiness
     from hemf.data.image import read_image
 
     image = read_image(file, window=window)
+    if what := emptiness(image):
+        empty[sample.path] = what
     if resize is None:
         return sample
     is_jpeg = file.suffix.lower() in (".jpg", ".jpeg")
@@ -231,6 +246,7 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     """Print counts, groups, leakage, what was left out, and what to do next."""
     from rich.console import Console
 
+    from hemf.data.empty import empty_line
     from hemf.data.summary import counts_table, group_lines, notes, split_line
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -241,5 +257,7 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
         console.print(f"left out: {left_out['reason']}")
     if skipped:
         console.print(f"left out {len(skipped)} unreadable of {len(skipped) + len(data.samples)} images")
+    if empty := data.info.get("empty"):
+        console.print(empty_line([f"{path} ({what})" for path, what in empty.items()], len(data.samples)))
     fold = f" --folds {len(data.folds)}" if data.folds else ""
     console.print(f"prepared in {target}; next: hemf train --data {target}{fold}")

@@ -1,9 +1,11 @@
 """The processes that read images while the model computes: how many, and what to say when one is killed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from hemf.data.limits import max_pixels, set_max_pixels
 from hemf.errors import HemfError
 from hemf.machine import reading_cores
 
@@ -41,6 +43,15 @@ def worker_count(asked: int | None, images: int, devices: int = 1, *, on_cpu: bo
     if asked is not None:
         return asked
     return 0 if images <= FEW_IMAGES else reading_cores(devices, on_cpu=on_cpu)
+
+
+def same_limits() -> Callable[[int], None]:
+    """What a reading process does first, so that it refuses the images that this one would."""
+    return partial(_set_limits, max_pixels())
+
+
+def _set_limits(pixels: int, worker: int) -> None:
+    set_max_pixels(pixels)
 
 
 @contextmanager

@@ -97,6 +97,7 @@ class Classifier:
         workers: int | None = None,
         on_error: OnError | None = None,
         bar: bool = False,
+        on_empty: Callable[[Any, str], None] | None = None,
     ) -> Iterator[Prediction]:
         """Predictions in the images' order, in constant memory, the first before the last image is read.
 
@@ -108,6 +109,7 @@ class Classifier:
             workers: processes that read images; by default one a core, at most 8.
             on_error: called with a message for what cannot be found or read, which is then left out.
             bar: show a progress bar on stderr where that is a terminal.
+            on_empty: called with a file and what it is (see ``emptiness``) where it shows nothing.
 
         Raises:
             HemfError: no image found, or without ``on_error`` one that cannot be found or read.
@@ -118,7 +120,15 @@ class Classifier:
         if any(isinstance(item, Pixels) for item in items):
             workers = 0  # open files inside PIL images must not be shared among processes
         results = stream_logits(
-            self.trained.model, items, self.input, batch_size, workers, self.precision, self.device, read
+            self.trained.model,
+            items,
+            self.input,
+            batch_size,
+            workers,
+            self.precision,
+            self.device,
+            read,
+            on_empty,
         )
         for item, logits, error in watched(results, len(items), "classifying") if bar else results:
             if error is not None:

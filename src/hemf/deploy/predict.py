@@ -34,6 +34,7 @@ def predict(
     Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
     Probabilities are calibrated where the model is. A model with prediction sets gives the set too (in the
     CSV a JSON list) and abstains where that is empty or holds several classes.
+    Images that show nothing, being of one value or two, are counted and named.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
 
     Args:
@@ -52,6 +53,7 @@ def predict(
     Raises:
         HemfError: no such run, no image at all, or a CSV that cannot or must not be written.
     """
+    from hemf.data.empty import empty_line
     from hemf.deploy.classifier import load
     from hemf.outputs import check_output, is_table
 
@@ -59,13 +61,22 @@ def predict(
         raise HemfError(f"--out {out} is a folder; give the name of a CSV file")
     if out is not None:
         check_output(Path(out), is_table(*COLUMNS), map(Path, images))
-    classifier, failed = load(run, precision, device), []
-    predictions = classifier.stream(images, batch_size, workers, failed.append, bar=out is not None)
+    classifier, failed, empty = load(run, precision, device), [], []
+    predictions = classifier.stream(
+        images,
+        batch_size,
+        workers,
+        failed.append,
+        bar=out is not None,
+        on_empty=lambda path, what: empty.append(f"{path} ({what})"),
+    )
     if out is None:
         count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
         count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
         print(f"{count} predictions in {out}")
+    if empty:
+        print(printable(empty_line(empty, count)), file=sys.stderr)
     return report_failed(failed, f"{count} classified")
 
 

@@ -13,11 +13,12 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from hemf.data.empty import emptiness
 from hemf.data.image import read_image
 from hemf.data.manifest import check_class_names
 from hemf.data.pixels import Normalise
 from hemf.data.transforms import InputSpec, eval_pixels, normaliser
-from hemf.data.workers import killed_workers_explained, worker_count
+from hemf.data.workers import killed_workers_explained, same_limits, worker_count
 from hemf.errors import HemfError
 from hemf.machine import computing_on, model_threads
 from hemf.models.hub import load_model
@@ -46,6 +47,7 @@ class TrainedModel:
 
 Reader = Callable[[Any, str, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
+Item = tuple[Tensor, str | None, str | None]
 
 
 def stream_logits(
@@ -57,6 +59,7 @@ def stream_logits(
     precision: str = "auto",
     device: str | torch.device = "auto",
     read: Reader = read_image,
+    on_empty: Callable[[Any, str], None] | None = None,
 ) -> Iterator[Result]:
     """Logits of images, in their order, read by other processes while the model computes.
 
@@ -74,6 +77,7 @@ def stream_logits(
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         device: torch's name of a device, or ``auto`` for a GPU where there is one.
         read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
+        on_empty: called with a path and what it is, where an image shows nothing (see ``emptiness``).
 
     Yields:
         (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
@@ -94,15 +98,19 @@ def stream_logits(
         _Images(paths, spec, read),
         batch_size,
         num_workers=workers,
+        worker_init_fn=same_limits(),
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # the loader draws a number; not from the caller's stream
     )
     left = iter(paths)
     with killed_workers_explained(), computing_on(threads):
-        for images, errors in loader:
+        for images, errors, empty in loader:
             logits = _logits(model, images, normalise, precision, device)
-            for path, row, error in zip(islice(left, len(errors)), logits, errors, strict=True):
+            batch = zip(islice(left, len(errors)), logits, errors, empty, strict=True)
+            for path, row, error, nothing in batch:
+                if nothing is not None and on_empty is not None:
+                    on_empty(path, nothing)
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
                 yield (path, row, None) if error is None else (path, None, error)
@@ -159,7 +167,10 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 
 class _Images(Dataset):
-    """(image, None) of each path, or (None, message) where it cannot be read."""
+    """(image, None, None) of each path, or zeros and a message where it cannot be read.
+
+    The third is what an image is that shows nothing.
+    """
 
     def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
         self.paths, self.spec, self.read = paths, spec, read
@@ -168,23 +179,25 @@ class _Images(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, str | None]:
+    def __getitem__(self, index: int) -> Item:
         try:
-            return self._image(self.paths[index]), None
+            return self._image(self.paths[index])
         except HemfError as error:
-            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error)
+            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error), None
 
-    def _image(self, path: Any) -> Tensor:
+    def _image(self, path: Any) -> Item:
         try:
-            return self.transform(self.read(path, self.spec.image_mode, self.spec.window))
+            image = self.read(path, self.spec.image_mode, self.spec.window)
+            return self.transform(image), None, emptiness(image)
         except MemoryError as error:
             raise HemfError(f"{path} needs more memory than there is; shrink it, or leave it out") from error
 
 
-def _collate(items: list[tuple[Tensor, str | None]]) -> tuple[Tensor, list[str | None]]:
+def _collate(items: list[Item]) -> tuple[Tensor, list[str | None], list[str | None]]:
     """Pixels B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
-    images, errors = zip(*items, strict=True)
-    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2), list(errors)
+    images, errors, empty = zip(*items, strict=True)
+    pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+    return pixels, list(errors), list(empty)
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from hemf.data.audit.hashes import image_hashes, small_grey
+from hemf.data.empty import emptiness
 from hemf.data.image import UnreadableImage, decode_image
 from hemf.data.limits import max_pixels, set_max_pixels
 from hemf.data.strips import shrink
@@ -42,6 +43,7 @@ class Look:
         frame: share of the area in rows and columns of one value around the picture.
         thumbnail: 64 x 64 grey values.
         hashes: as ``image_hashes``.
+        empty: what it is where it shows nothing, as ``emptiness`` says.
     """
 
     bytes_hash: str
@@ -58,6 +60,7 @@ class Look:
     frame: float
     thumbnail: np.ndarray
     hashes: np.ndarray
+    empty: str | None = None
 
 
 def look_at(path: Path) -> Look | str:
@@ -89,6 +92,7 @@ def look_at(path: Path) -> Look | str:
         frame=_frame_share(grey),
         thumbnail=np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         hashes=image_hashes(small),
+        empty=emptiness(image),
     )
 
 

@@ -56,6 +56,8 @@ def _looks_odd(look: Look, median_area: float) -> list[str]:
     why = []
     if look.contrast < BLANK:
         why.append(f"blank: grey values {look.brightness:.0f} ± {look.contrast:.1f}")
+    elif look.empty is not None:
+        why.append(f"{look.empty}: black and white, or a mask")
     if min(width, height) < SMALL:
         why.append(f"small: {width} x {height} pixels")
     if max(width, height) > LONG * min(width, height):
