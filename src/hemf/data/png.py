@@ -66,7 +66,7 @@ def wide_picture(image: Image.Image, file: BinaryIO, kind: int) -> Image.Image:
     if kind == GREY_ALPHA:
         samples = _grey_and_alpha(file)
         grey = stretched(samples[..., 0], samples[..., 1] > 0)
-        return Image.fromarray(on_black(grey[..., None], samples[..., 1] / 65535)[..., 0])
+        return Image.fromarray(on_black(grey[..., None], samples[..., 1], 65535)[..., 0])
     clear = image.info.get("transparency")
     if kind == GREY:
         values = np.asarray(image)
@@ -81,7 +81,7 @@ def wide_picture(image: Image.Image, file: BinaryIO, kind: int) -> Image.Image:
     if clear is not None:
         colour = on_black(colour, (values != clear).any(-1))
     elif kind == RGBA:
-        colour = on_black(colour, values[..., 3] / 65535)
+        colour = on_black(colour, values[..., 3], 65535)
     return Image.fromarray(colour)
 
 

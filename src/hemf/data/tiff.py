@@ -117,7 +117,7 @@ def _picture(
         return Image.fromarray(np.ascontiguousarray(colour), "CMYK").convert("RGB")
     if alpha is not None and extra[alpha - own] == UNASSOCIATED:
         top = 2**bits - 1 if unsigned else 1
-        colour = on_black(colour, values[..., alpha] / top)
+        colour = on_black(colour, values[..., alpha], top)
     return Image.fromarray(np.ascontiguousarray(colour[..., 0] if kind != RGB else colour))
 
 

@@ -85,6 +85,15 @@ def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
     return (values >> (used - 8)).astype(np.uint8)
 
 
-def on_black(colour: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Height x width x channels, uint8, as seen on black with an opacity (height x width) of 0 to 1."""
-    return np.rint(colour * opacity[..., None]).astype(np.uint8)
+def on_black(colour: np.ndarray, alpha: np.ndarray, top: float = 1) -> np.ndarray:
+    """Height x width x channels, uint8, as seen on black.
+
+    Args:
+        colour: height x width x channels, uint8.
+        alpha: height x width, from 0, where nothing is seen, to ``top``.
+        top: where the colour is opaque.
+    """
+    seen = np.empty_like(colour)
+    for rows in _bands(alpha):
+        seen[rows] = np.rint(colour[rows] * (alpha[rows][..., None] / top)).astype(np.uint8)
+    return seen
