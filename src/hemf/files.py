@@ -1,17 +1,23 @@
 """Files and folders appear whole or not at all: written under a name beside the target, then renamed."""
 
 import errno
+import glob
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hemf.errors import HemfError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -27,12 +33,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         HemfError: the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary = handle = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary, handle = _temporary(path)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -50,6 +54,43 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """An empty file beside ``path``, and the handle that locks it; those of processes that were killed go."""
+    clear_leftovers(path)
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-part-", suffix=path.suffix, dir=path.parent)
+        lock(handle, wait=True)
+        if os.path.exists(name):  # else another process took it for a leftover before it was locked
+            return Path(name), handle
+        os.close(handle)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed processes left of writing ``path``; what is locked is being written."""
+    if fcntl is None:
+        return
+    stem, suffix = glob.escape(path.stem), glob.escape(path.suffix)
+    for left in path.parent.glob(f".{stem}-part-{'[a-z0-9_]' * 8}{suffix}"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                lock(handle, wait=False)
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def lock(handle: int, *, wait: bool) -> None:
+    """Lock an open file or folder as long as it is open, which it is no longer when its process ends.
+
+    Raises:
+        BlockingIOError: another process has locked it, and we do not ``wait``.
+    """
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def full_disk(error: BaseException) -> OSError | None:

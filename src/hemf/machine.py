@@ -31,6 +31,13 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def has_gpu() -> bool:
+    """Whether torch finds a GPU to train on."""
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
 def usable_cores() -> int:
     """Cores that this process may use: by its affinity and its container's quota."""
     from joblib import cpu_count

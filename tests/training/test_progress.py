@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import torch
 from rich.console import Console
 
+from hemf.training import progress as progress_module
 from hemf.training.progress import RunProgress
 
 
@@ -14,6 +15,7 @@ def trainer(epoch: int) -> SimpleNamespace:
         world_size=1,
         is_global_zero=True,
         callback_metrics={"train_loss": torch.tensor(0.5), "val_accuracy": torch.tensor(0.75)},
+        num_val_batches=[7],
         optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])],
     )
 
@@ -52,3 +54,27 @@ def test_a_bar_on_a_terminal():
     assert all(word in bar.tasks[0].fields["status"] for word in ("images/s", "left"))
     assert bar.finished is False
     assert progress.bar is None
+
+
+def test_within_an_epoch_a_log_file_has_a_line_a_minute(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=300)
+    progress = RunProgress(console, images=1000)
+    progress.on_train_start(trainer(0), None)
+    progress.on_train_epoch_start(trainer(0), None)
+    for batch in range(10):
+        now += 25.0
+        progress.on_train_batch_end(
+            trainer(0), None, {"loss": torch.tensor(0.6)}, {"label": torch.zeros(100)}, batch
+        )
+    for batch in range(4):
+        now += 25.0
+        progress.on_validation_batch_end(trainer(0), None, None, {}, batch)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "epoch 1/4: 300 of 1000 images, loss 0.6000, 4.0 images/s, 0:15:25 left"
+    assert [line.split(",")[0] for line in lines[1:3]] == [
+        "epoch 1/4: 600 of 1000 images",
+        "epoch 1/4: 900 of 1000 images",
+    ]
+    assert lines[3:] == ["epoch 1/4: validating, batch 2 of 7"]

@@ -248,6 +248,7 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
 
     from hemf.data.empty import empty_line
     from hemf.data.summary import counts_table, group_lines, notes, split_line
+    from hemf.machine import has_gpu
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(data))
@@ -260,4 +261,9 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     if empty := data.info.get("empty"):
         console.print(empty_line([f"{path} ({what})" for path, what in empty.items()], len(data.samples)))
     fold = f" --folds {len(data.folds)}" if data.folds else ""
-    console.print(f"prepared in {target}; next: hemf train --data {target}{fold}")
+    command = f"hemf train --data {target}{fold}"
+    if has_gpu():
+        console.print(f"prepared in {target}; next: {command}")
+        return
+    console.print(f"prepared in {target}; next: {command} --model hemf_nano --recipe small-data")
+    console.print("(there is no GPU here; the default, hemf_base, takes about 15 times as long for an image)")

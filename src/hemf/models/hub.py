@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
+from hemf.files import whole_file, write_text
 from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
 from hemf.untrusted import read_json, refuse_links
 
@@ -72,8 +73,9 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = save(state, metadata={"format": "pt"})  # what save_file makes, its owner alone may read
-    _write_whole(folder / WEIGHTS, lambda path: path.write_bytes(weights))
-    _write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    with whole_file(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(weights)
+    write_text(folder / CONFIG, text)
 
 
 def add_to_config(folder: str | os.PathLike, key: str, entries: Mapping[str, Any]) -> None:
@@ -84,7 +86,7 @@ def add_to_config(folder: str | os.PathLike, key: str, entries: Mapping[str, Any
     """
     config = _read_config(Path(folder))
     text = _as_text(config | {key: {**(config.get(key) or {}), **entries}})
-    _write_whole(Path(folder) / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(Path(folder) / CONFIG, text)
 
 
 def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
@@ -180,14 +182,3 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _as_text(config: Mapping[str, Any]) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

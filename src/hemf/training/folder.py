@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hemf.config import RunConfig
 from hemf.errors import HemfError
-from hemf.files import open_to_others, write_json
+from hemf.files import clear_leftovers, lock, open_to_others, write_json
 from hemf.training.environment import environment
 from hemf.untrusted import plain_name, refuse_links
 
@@ -133,10 +133,13 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, thre
     Raises:
         HemfError: the folder cannot be written.
     """
-    temporary = None
+    temporary = handle = None
     try:
         run.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{run.name}-", dir=run.parent))
+        clear_leftovers(run)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{run.stem}-part-", suffix=run.suffix, dir=run.parent))
+        handle = os.open(temporary, os.O_RDONLY)
+        lock(handle, wait=True)
         config.save(temporary / "config.yaml")
         data.save(temporary)
         write_json(temporary / "environment.json", environment(precision, threads))
@@ -149,3 +152,5 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, thre
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary)
+        if handle is not None:
+            os.close(handle)

@@ -5,6 +5,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import timm
@@ -170,9 +171,9 @@ def build_model(config: RunConfig, num_classes: int) -> nn.Module:
     _check_size(config, num_classes, arguments)
     seed_everything(config.seed)
     try:
-        model = timm.create_model(
-            config.model, pretrained=config.pretrained, num_classes=num_classes, **arguments
-        )
+        model = _created(config, num_classes, arguments)
+    except HemfError:
+        raise
     except (TypeError, ValueError, RuntimeError, AssertionError, OSError, KeyError) as error:
         what = " with pretrained weights" if config.pretrained else ""
         raise HemfError(
@@ -198,6 +199,25 @@ def _check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) 
         raise HemfError(f"{error} on this machine; change --model-args") from error
     except ValueError:
         return  # building it says what does not fit
+
+
+def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
+    """The model by timm.
+
+    Raises:
+        HemfError: its pretrained weights are not here and cannot be fetched.
+    """
+    if not config.pretrained:
+        return timm.create_model(config.model, num_classes=num_classes, **arguments)
+    from hemf.training.pretrained import offline_without_network, without_weights
+
+    with offline_without_network() as offline:
+        try:
+            return timm.create_model(config.model, pretrained=True, num_classes=num_classes, **arguments)
+        except OSError as error:  # the hub's own errors are of this kind too
+            if offline or isinstance(error, ConnectionError | URLError):
+                raise HemfError(without_weights(config.model)) from error
+            raise
 
 
 def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:

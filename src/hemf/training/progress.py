@@ -12,9 +12,13 @@ from torch import Tensor
 
 from hemf.training.callbacks import epoch_metrics
 
+SILENCE = 60.0  # seconds that a log file says nothing at most
+
 
 class RunProgress(Callback):
     """Loss, validation metrics, images per second and time left.
+
+    Where there is no terminal, a line an epoch, and within an epoch at least a line a minute.
 
     Args:
         console: where to write.
@@ -29,6 +33,7 @@ class RunProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started, self.first_epoch = time.monotonic(), trainer.current_epoch
+        self.spoken = self.started
         if self.console.is_terminal and trainer.is_global_zero:
             self.bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -55,7 +60,10 @@ class RunProgress(Callback):
     ) -> None:
         self.training_time = time.monotonic() - self.epoch_started
         self.seen = min(self.images, self.seen + len(batch["label"]) * trainer.world_size)
-        if self.bar is not None:
+        if self.bar is None:
+            part = f"{self.seen} of {self.images} images, loss {outputs['loss']:.4f}, {self._speed(trainer)}"
+            self._say_once_a_minute(trainer, part)
+        else:
             self.bar.update(
                 self.task,
                 completed=trainer.current_epoch * self.images + self.seen,
@@ -63,14 +71,34 @@ class RunProgress(Callback):
                 status=f"loss {outputs['loss'].item():.4f}, {self.validated}{self._speed(trainer)}",
             )
 
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self.bar is None:
+            batches = trainer.num_val_batches[dataloader_idx]
+            self._say_once_a_minute(trainer, f"validating, batch {batch_idx + 1} of {batches}")
+
+    def _say_once_a_minute(self, trainer: Trainer, part: str) -> None:
+        if trainer.is_global_zero and time.monotonic() - self.spoken >= SILENCE:
+            self._say(trainer, part)
+
+    def _say(self, trainer: Trainer, text: str) -> None:
+        self.console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {text}")
+        self.spoken = time.monotonic()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             values = {name: value for name, value in epoch_metrics(trainer).items() if name != "lr"}
             if self.monitor in values:
                 self.validated = f"{self.monitor} {values[self.monitor]:.4f}, "
             text = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.console.print(f"{epoch}: {text}, {self._speed(trainer)}")
+            self._say(trainer, f"{text}, {self._speed(trainer)}")
 
     def _speed(self, trainer: Trainer) -> str:
         done = (trainer.current_epoch - self.first_epoch) * self.images + self.seen

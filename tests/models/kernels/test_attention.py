@@ -326,3 +326,14 @@ def test_without_a_kernel_for_the_processor_the_numbers_are_the_same(capability,
         assert done.stdout.split()[-1] == ("None" if name == "default" else name)
         found.append(torch.load(path))
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_lie_as_their_weights_do():
+    """DDP warns of gradients whose strides do not match its buckets, and copies them."""
+    import timm
+
+    model = timm.create_model("hemf_nano", num_classes=2).to(memory_format=torch.channels_last)
+    images = torch.randn(1, 3, 64, 64).to(memory_format=torch.channels_last)
+    model(images).sum().backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad.stride() == weight.stride(), name

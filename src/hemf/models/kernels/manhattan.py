@@ -147,7 +147,12 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         return derive_again(_written_out, inputs, ctx.needs_input_grad, grad)
     *found, weight, bias = torch.ops.hemf.manhattan_backward(grad, *inputs[:-1])
-    return (*found, None, None, None, weight, bias)
+    return (*found, None, None, None, _laid_out_as(inputs[-2], weight), bias)
+
+
+def _laid_out_as(weight: Tensor, grad: Tensor) -> Tensor:
+    """The gradient with its weight's strides, as DDP wants it; those of channels-last are not C's."""
+    return grad.new_empty_strided(weight.shape, weight.stride()).copy_(grad)
 
 
 def _shape(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> Tensor:
