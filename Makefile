@@ -32,6 +32,10 @@ test: install  ## the whole test suite
 fuzz: install  ## a thousand damaged files through every verb, with the result in benchmarks/results
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/fuzz.py
 
+.PHONY: kill
+kill: install  ## 200 random SIGKILLs over all verbs that write, each followed by the same command: about an hour
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill.py --kills 200 --out kill.json
+
 .PHONY: lint
 lint: install  ## style and format
 	$(BIN)/ruff check

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -78,3 +79,24 @@ def test_json_is_strict(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", math.nan)
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"ä": [1, None]}
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_being_written_stays(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from hemf.files import whole_file\n"
+        "with whole_file(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "metrics.csv"
+    assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == -signal.SIGKILL
+    (tmp_path / ".metrics-own-file.csv").write_text("the user's")
+    assert len(list(tmp_path.glob(".metrics-part-*.csv"))) == 1
+    with whole_file(path) as first:
+        write_text(path, "second")
+        assert first.exists()
+        assert len(list(tmp_path.glob(".metrics-part-*.csv"))) == 1
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".metrics-own-file.csv", "metrics.csv"]
