@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -124,7 +125,8 @@ def test_says_when_the_numbers_are_too_good(made_run: Path, capsys) -> None:
 def test_another_data_set_with_classes_missing(made_run: Path, tmp_path: Path, capsys) -> None:
     data = other_data(tmp_path / "x", ["a", "c", "c"], name="../other $set")
     found = hemf.evaluate(str(made_run), data=str(data), **PLAIN)
-    assert found.folder == made_run / "evaluation" / "other-set-test"
+    assert found.folder.parent == made_run / "evaluation"
+    assert re.fullmatch("other-set-test-[0-9a-f]{8}", found.folder.name)
     assert found.report["absent_classes"] == ["b"]
     assert found.report["confusion_matrix"][1] == [0, 0, 0]
     assert found.report["groups_on_two_sides"] is None
@@ -137,7 +139,7 @@ def test_the_model_folder_alone_needs_data(made_run: Path, tmp_path: Path) -> No
     with pytest.raises(HemfError, match="--data"):
         hemf.evaluate(str(model), **PLAIN)
     found = hemf.evaluate(str(model), data=str(other_data(tmp_path / "x", ["a", "b"])), **PLAIN)
-    assert found.folder == model / "evaluation" / "other-test"
+    assert found.folder.parent == model / "evaluation"
     assert found.report["images_trained_on"] is None
 
 
@@ -149,7 +151,7 @@ def test_a_fold_of_data_in_folds(made_run: Path, tmp_path: Path) -> None:
     data.save(folder)
     found = hemf.evaluate(str(made_run), data=str(folder), fold=1, **PLAIN)
     assert [row["path"] for row in rows_of(found.folder)] == ["4.png", "5.png", "6.png", "7.png"]
-    assert found.folder.name == "other-fold1-test"
+    assert found.folder.name.startswith("other-fold1-test-")
     with pytest.raises(HemfError, match="choose one with --fold"):
         hemf.evaluate(str(made_run), data=str(folder), **PLAIN)
     with pytest.raises(HemfError, match="goes with --data"):
@@ -236,3 +238,64 @@ def test_a_negative_seed_is_refused_at_once(tmp_path: Path) -> None:
         hemf.evaluate(str(tmp_path), seed=-1)
     with pytest.raises(HemfError, match="the seed is -1; give 0 or more"):
         hemf.compare(["a", "b"], seed=-1)
+
+
+def tree(folder: Path, counts: dict[str, int]) -> Path:
+    """Class folders with so many images of noise each."""
+    rng = np.random.default_rng(len(str(folder)))
+    for label, n in counts.items():
+        (folder / label).mkdir(parents=True)
+        for i in range(n):
+            Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8)).save(folder / label / f"{i}.png")
+    return folder
+
+
+def test_data_sets_of_one_name_keep_their_own_results(made_run: Path, tmp_path: Path, capsys) -> None:
+    """Two folders called images, whose files are called the same, and one measured twice."""
+    first, second = (tree(tmp_path / name / "images", {"a": 3, "b": 2}) for name in ("A", "B"))
+    quick = PLAIN | {"resamples": 0}
+    found = [hemf.evaluate(str(made_run), data=str(data), **quick) for data in (first, second)]
+    assert found[0].folder != found[1].folder
+    assert json.loads((found[0].folder / "metrics.json").read_text()) == json.loads(json.dumps(found[0].report))
+    assert "replaces" not in capsys.readouterr().out
+    again = hemf.evaluate(str(made_run), data=str(first), **quick)
+    assert again.folder == found[0].folder
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"This replaces the evaluation of {found[0].report['environment']['started']} in" in said
+
+
+def test_all_images_of_data_without_a_split_are_tested(made_run: Path, tmp_path: Path) -> None:
+    data = tree(tmp_path / "hospital", {"a": 6, "c": 4})
+    found = hemf.evaluate(str(made_run), data=str(data), resamples=0, **PLAIN)
+    assert (found.n, found.report["split_method"]) == (10, "none, all images test")
+    (data / "list.csv").write_text("path,label\n" + "".join(f"a/{i}.png,a\n" for i in range(6)))
+    assert hemf.evaluate(str(made_run), data=str(data / "list.csv"), resamples=0, **PLAIN).n == 6
+    with pytest.raises(HemfError, match=r"no val images; it has test \(10\); give --split all"):
+        hemf.calibrate(str(made_run), data=str(data), **PLAIN)
+    rows = "".join(f"a/{i}.png,a,{('train', 'test')[i // 4]}\n" for i in range(6))
+    (data / "list.csv").write_text("path,label,split\n" + rows)
+    assert hemf.evaluate(str(made_run), data=str(data / "list.csv"), resamples=0, **PLAIN).n == 2
+
+
+def test_a_single_class_is_measured_as_far_as_it_goes(made_run: Path, tmp_path: Path, capsys) -> None:
+    hemf.calibrate(str(made_run), split="test", coverage=0.8, **PLAIN)
+    data = tree(tmp_path / "healthy", {"a": 12, "b": 0})
+    found = hemf.evaluate(str(made_run), data=str(data), **PLAIN)
+    of = found.report["per_class"]
+    assert of["a"]["recall"]["value"] == found.metrics["accuracy"]["value"]
+    assert "ci95" in of["a"]["recall"]
+    called = sum(row["prediction"] == "b" for row in rows_of(found.folder))
+    assert of["b"]["specificity"]["value"] == pytest.approx(1 - called / 12)
+    assert {"ci95", "interval"} <= set(of["b"]["specificity"])
+    assert found.metrics["roc_auc_macro"] == {"value": None, "n": 12, "reason": "one class only"}
+    assert found.report["conformal"]["mean_size"]["value"] >= 0
+    assert found.report["calibration"]["brier"]["value"] >= 0
+    for words in (" ".join(capsys.readouterr().out.split()), (found.folder / "report.html").read_text("utf-8")):
+        assert "All images are of one class, a." in words
+        assert "Not defined, as they compare images of several classes, are ROC AUC" in words
+
+
+def test_classes_of_other_names_are_all_named(made_run: Path, tmp_path: Path) -> None:
+    data = tree(tmp_path / "x", {"a": 1, "A": 2, "z": 1})
+    with pytest.raises(HemfError, match=r"images of 'A' \(2\), 'z' \(1\), which .*its classes are a, b, c"):
+        hemf.evaluate(str(made_run), data=str(data), **PLAIN)

@@ -154,8 +154,10 @@ def test_an_absent_class_is_said_to_be_absent_and_left_out_of_the_averages() -> 
     assert found["absent_classes"] == ["b"]
     assert found["averaged_over"] == ["a", "c"]
     assert found["per_class"]["b"]["absent"] is True
-    for name in CLASS_MEASURES:
+    for name in set(CLASS_MEASURES) - {"specificity"}:
         assert found["per_class"]["b"][name] == {"value": None, "n": 0, "reason": "absent"}
+    specificity = found["per_class"]["b"]["specificity"]
+    assert (specificity["value"], specificity["n"]) == (3 / 4, 4)
     assert found["metrics"]["recall_macro"]["value"] == pytest.approx((1 / 2 + 1) / 2)
     assert found["metrics"]["roc_auc_macro"]["value"] == pytest.approx((3 / 4 + 1) / 2)
 

@@ -24,6 +24,7 @@ from hemf.files import write_json, write_text
 from hemf.untrusted import read_json
 
 SPLITS = ("train", "val", "test")
+ALL_TEST = "none, all images test"
 COLUMNS = ("path", "label", "group", "split", "fold")
 WRITTEN = ("manifest.csv", "dataset.json", "images")  # what a prepared data set consists of
 RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
@@ -155,25 +156,21 @@ class DataSet:
         return hashlib.sha256(f"{json.dumps(self.classes)}\n{self._rows()}".encode()).hexdigest()
 
     def check(self, files: bool = False) -> None:
-        """Check that the data set can be trained on.
+        """Check that the data set is whole.
 
         Args:
             files: check also that every image is there.
 
         Raises:
-            HemfError: no image, a single class, a class without images or with a reserved name, an image
-                listed twice, missing, or one file with another.
+            HemfError: no image, a label that is no class, a class with a reserved name, an image listed twice,
+                missing, or one file with another.
         """
         if not self.samples:
             raise HemfError(f"{self.name} has no images; check {self.root}")
         labels = {s.label for s in self.samples}
         if unknown := sorted(labels - set(self.classes)):
             raise HemfError(f"label {unknown[0]!r} of {self.name} is none of its classes; add it to them")
-        if empty := [c for c in self.classes if c not in labels]:
-            raise HemfError(f"class {empty[0]!r} of {self.name} has no images; add some, or remove the class")
         check_class_names(self.classes, self.name)
-        if len(self.classes) < 2:
-            raise HemfError(f"{self.name} has the single class {self.classes[0]!r}; two or more are needed")
         undecoded = [s.path for s in self.samples if not _is_text(s.path + s.label + s.group)]
         if undecoded:
             raise HemfError(
@@ -202,6 +199,21 @@ class DataSet:
             raise HemfError(
                 f"{one} and {other} in {self.root} are one file, by a link or by spelling{classes}; keep "
                 f"one{more}"
+            )
+
+    def check_trainable(self) -> None:
+        """Check that there is something to tell apart, which only training needs.
+
+        Raises:
+            HemfError: a single class, or a class without images.
+        """
+        labels = {s.label for s in self.samples}
+        if empty := [c for c in self.classes if c not in labels]:
+            raise HemfError(f"class {empty[0]!r} of {self.name} has no images; add some, or remove the class")
+        if len(self.classes) < 2:
+            raise HemfError(
+                f"{self.name} has the single class {self.classes[0]!r}, and training needs two or more; "
+                "hemf evaluate --data takes it as it is"
             )
 
     def _missing(self) -> list[str]:
@@ -248,11 +260,15 @@ class DataSet:
         write_json(folder / "dataset.json", head | self.info)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> Self:
+    def load(cls, folder: str | os.PathLike, trainable: bool = True) -> Self:
         """Read ``manifest.csv`` and ``dataset.json``; whether the images exist is left to ``check``.
 
+        Args:
+            folder: where they lie.
+            trainable: whether ``check_trainable`` must agree too.
+
         Raises:
-            HemfError: a file is missing or malformed, or ``check`` finds a fault.
+            HemfError: a file is missing or malformed, or a check finds a fault.
         """
         from hemf.data.sources.csv import read_rows
 
@@ -276,6 +292,8 @@ class DataSet:
         if about.get("hash", data.hash) != data.hash:
             data.info["split"] = data.info.get("split", {}) | {"edited": True}
         data.check()
+        if trainable:
+            data.check_trainable()
         return data
 
 
@@ -302,8 +320,30 @@ def load_data(path: str | os.PathLike) -> DataSet:
     no group on two sides, seed 0. ``info["split"]`` says which.
 
     Raises:
+        HemfError: nothing there, or no data set, a single class, or images are missing.
+    """
+    data = _read(path, trainable=True)
+    return data if any(s.side for s in data.samples) else splits.split_data(data)
+
+
+def load_test_data(path: str | os.PathLike) -> DataSet:
+    """A data set to test on, from whatever ``load_data`` takes; no rule of training holds.
+
+    A single class is enough, and classes may have no images. Where no split is given all images are for
+    testing, which ``info["split"]`` then says.
+
+    Raises:
         HemfError: nothing there, or no data set, or images are missing.
     """
+    data = _read(path, trainable=False)
+    if any(s.side for s in data.samples):
+        return data
+    samples = [replace(s, split="test") for s in data.samples]
+    return replace(data, samples=samples, info=data.info | {"split": {"method": ALL_TEST}})
+
+
+def _read(path: str | os.PathLike, trainable: bool) -> DataSet:
+    """What lies at ``path``, with the split that it came with, if any."""
     from hemf.data.sources.csv import read_csv
     from hemf.data.sources.folder import read_folder
 
@@ -313,17 +353,19 @@ def load_data(path: str | os.PathLike) -> DataSet:
     if not path.exists():
         raise HemfError(f"no data at {path}; give a prepared data set, a folder of class folders or a CSV")
     if path.is_dir() and (path / "dataset.json").is_file() and (path / "manifest.csv").is_file():
-        data = DataSet.load(path)
+        data = DataSet.load(path, trainable)
     elif path.is_dir() and (path / "manifest.csv").is_file():
         data = read_csv(path / "manifest.csv")
     elif path.is_dir():
-        data = read_folder(path)
+        data = read_folder(path, trainable)
     elif path.suffix.lower() in (".csv", ".tsv"):
         data = read_csv(path)
     else:
         raise HemfError(f"{path} is neither a folder nor a CSV file; unpack it, or use hemf data prepare")
+    if trainable:
+        data.check_trainable()
     data.check(files=True)
-    return data if any(s.side for s in data.samples) else splits.split_data(data)
+    return data
 
 
 def _side_order(side: str) -> tuple[int, int, str]:

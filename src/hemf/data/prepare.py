@@ -94,12 +94,14 @@ def prepare(
     divide = partial(
         split_data, method=split, val=val, test=test, folds=folds, seed=seed, published=kind.paper
     )
+    data.check_trainable()
     if useless := all_in_training(divide(data)):  # which is better known before the images are read
         raise HemfError(useless)
     with whole_folder(target, WRITTEN) as staging:
         data = _decode(data, staging, resize, window, skip_unreadable, workers)
         data = divide(data)
         data.check()
+        data.check_trainable()
         data.save(staging)
     data = replace(data, root=target.resolve() / "images") if resize else data
     _show(data, kind, target)

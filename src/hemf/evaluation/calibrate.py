@@ -98,7 +98,15 @@ def calibrate(
     chose = own and opened.config.val_split == split
     about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
     found = fit_calibration(
-        logits, labels, trained.classes, about, coverage, sensitivity, specificity, halves
+        logits,
+        labels,
+        trained.classes,
+        about,
+        coverage,
+        sensitivity,
+        specificity,
+        halves,
+        [s.group for s in samples],
     )
     add_to_config(opened.model, "hemf", {"calibration": found.to_config()})
     console = Console()

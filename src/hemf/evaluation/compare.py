@@ -1,7 +1,6 @@
 """``hemf compare``: which of several runs is better on the same images, and how sure that is."""
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +50,8 @@ def compare(
 
     Args:
         runs: folders of two or more runs or cross-validations.
-        split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set.
+        split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set
+            (NAME-SPLIT-HASH where several are called so).
         metric: measures of the split to compare, with commas between them.
         out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex).
         resamples: number of resamples of the bootstrap.
@@ -96,16 +96,12 @@ def compare(
 
 def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
     """A run's evaluation: what metrics.json holds, and the predictions."""
+    from hemf.evaluation.places import find_evaluation
     from hemf.evaluation.predictions import read_predictions
 
-    if not re.fullmatch(r"[\w-]+", split):
-        raise HemfError(f"no split {split!r}; give the name of a folder under evaluation, such as test")
     if not Path(run).is_dir():
         raise HemfError(f"no run at {run}; give the folder that hemf train has made")
-    folder = Path(run) / "evaluation" / split
-    if not (folder / "metrics.json").is_file():
-        more = "" if split == "test" else f" --split {split}"
-        raise HemfError(f"{run} has no predictions in evaluation/{split}; first: hemf evaluate {run}{more}")
+    folder = find_evaluation(Path(run), split)
     report = read_json(folder / "metrics.json", "evaluate again")
     return report, read_predictions(folder / "predictions.csv")
 

@@ -1,7 +1,6 @@
 """``hemf evaluate``: how good a run is on some images, written down with how that is known."""
 
 import csv
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hemf.errors import HemfError
+from hemf.evaluation.places import folder_name, replaced_line
 from hemf.evaluation.show import show
 from hemf.evaluation.words import measure_text
 from hemf.files import whole_file, write_json
+from hemf.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +64,10 @@ def evaluate(
     """Measure a run on one split of its data, or on another data set.
 
     Writes a report (report.html, tables.md, tables.tex), metrics.json, predictions.csv and figures (SVG and
-    PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT for another data set, and prints the
+    PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT-HASH for another data set, and prints the
     metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated where
-    the model is. Of a cross-validation every fold's run is measured on the images it was not trained on, then
+    the model is. Another data set may lack some of the model's classes, and may be of a single one; one
+    without a split of its own is all test. Of a cross-validation every fold's run is measured on the images it was not trained on, then
     all of them together.
 
     Args:
@@ -116,7 +118,8 @@ def _pooled(path: Path, folds: Sequence[Path], how: dict[str, Any]) -> Evaluatio
             f"{unfinished[0]} has not finished; continue the cross-validation with hemf train --resume {path}"
         )
     of_folds = [_measured(str(fold), "test", None, None, **how) for fold in folds]
-    data, folder = DataSet.load(path), path / "evaluation" / "test"
+    data, folder = DataSet.load(path), path / "evaluation" / folder_name("test")
+    _say_replaced(folder)
     report, labels, probabilities = pool(
         path, data, [one.folder for one, _ in of_folds], [one.report for one, _ in of_folds]
     )
@@ -179,13 +182,20 @@ def _measured(
     add_intervals(report, labels, probabilities, *drawn)
     before = None if calibration.temperature is None else all_probabilities(UNCALIBRATED, logits)
     add_confidence_intervals(report, labels, probabilities, *drawn, calibration, before)
-    folder = _folder(opened, None if data is None else images.name, fold, split)
+    folder = (opened.path or opened.model) / "evaluation" / folder_name(split, None if data is None else images, fold)
+    _say_replaced(folder)
     if data is not None:
         write_groups(folder / "groups.csv", samples)
     paths, files = [s.path for s in samples], [images.path(s) for s in samples]
     mistakes = picture_mistakes(trained, paths, files, labels, probabilities, _heated(trained))
     _write(folder, report, samples, labels, probabilities, opened.path, mistakes)
     return Evaluation(split, len(samples), report["metrics"], report, folder), mistakes
+
+
+def _say_replaced(folder: Path) -> None:
+    """Say on the screen which evaluation this one takes the place of."""
+    if line := replaced_line(folder):
+        print(printable(line))
 
 
 def _heated(trained: "TrainedModel") -> "Explain":
@@ -229,18 +239,6 @@ def _provenance(
         "chose_checkpoint": is_own(ours, images) and opened.config.val_split == split,
         "data": {"name": images.name, "hash": images.hash, "own": own},
     }
-
-
-def _folder(opened: "OpenRun", name: str | None, fold: int | None, split: str) -> Path:
-    """Where the files go; the name of another data set becomes part of a folder's name."""
-    parts = [split]
-    if name is not None:
-        parts = [
-            re.sub(r"[^\w-]+", "-", name).strip("-") or "data",
-            *([f"fold{fold}"] if fold is not None else []),
-            split,
-        ]
-    return (opened.path or opened.model) / "evaluation" / "-".join(parts)
 
 
 def _write(

@@ -1,7 +1,7 @@
 """The images that an evaluation or a calibration looks at, their labels, and what the model makes of them."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAMELESS = (None, "folder", "csv")
 """Sources that do not say whose patients they name."""
+MOST_NAMED = 5  # classes that the model does not know, in one line
 
 
 def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
@@ -35,7 +36,7 @@ def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet
     Raises:
         HemfError: a fold of the run's own data, a model without its run, or images are missing.
     """
-    from hemf.data.manifest import load_data
+    from hemf.data.manifest import load_test_data
 
     if data is None:
         if fold is not None:
@@ -43,7 +44,7 @@ def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet
         if opened.path is None:
             raise HemfError(f"{opened.model} is a model without its run; say on which images with --data")
         return opened.data
-    images = load_data(data)
+    images = load_test_data(data)
     return images if fold is None else images.for_fold(fold)
 
 
@@ -58,12 +59,15 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
         counts = {side: sum(of_class.values()) for side, of_class in images.counts().items()}
         have = ", ".join(f"{side} ({n})" for side, n in counts.items() if side)
         raise HemfError(
-            f"{images.name} has no {split} images; it has {have or 'no splits, so give --split all'}"
+            f"{images.name} has no {split} images; it has {have or 'no splits'}; give --split all for all of them"
         )
-    if unknown := sorted({s.label for s in samples} - set(classes)):
+    if unknown := Counter(s.label for s in samples if s.label not in classes):
+        which = ", ".join(f"{name!r} ({n})" for name, n in sorted(unknown.items())[:MOST_NAMED])
+        which += f" and {len(unknown) - MOST_NAMED} more classes" if len(unknown) > MOST_NAMED else ""
         raise HemfError(
-            f"{images.name} has images of {unknown[0]!r}, which the model does not know (its classes are "
-            f"{', '.join(classes)}); rename that class or leave its images out"
+            f"{images.name} has images of {which}, which the model does not know (its classes are "
+            f"{', '.join(classes)}); rename {'that class' if len(unknown) == 1 else 'those classes'} or leave "
+            "the images out"
         )
     return samples
 

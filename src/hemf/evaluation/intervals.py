@@ -70,7 +70,7 @@ def add_intervals(
         measures = report["per_class"][classes[k]]
         under = {"precision": predictions == k, "recall": labels == k, "specificity": labels != k}
         for name, one in values.items():
-            single = in_class[classes[k]] == 1 and name != "specificity"
+            single = in_class.get(classes[k]) == 1 and name != "specificity"
             give_interval(measures[name], one, units, under.get(name), single)
 
 

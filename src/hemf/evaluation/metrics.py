@@ -31,13 +31,13 @@ def classification_metrics(
 
     - n of recall (sensitivity) is the class's images, of specificity all others, of precision those predicted
       as the class, of F1 those that are or are predicted as the class, and of all else the whole split.
-    - All measures of a class without images are None, with the reason ``absent``; macro and weighted averages
-      go over the classes present, which ``averaged_over`` lists.
+    - Of a class without images specificity is measured, and all else is None, with the reason ``absent``;
+      macro and weighted averages go over the classes present, which ``averaged_over`` lists.
     - The precision of a class that is never predicted is None, with the reason ``never predicted``; in macro
       and weighted precision it counts as zero (scikit-learn's ``zero_division=0``, as in published
       comparisons).
-    - With a single class in the split, specificity, ROC AUC, average precision, MCC and kappa are None, with
-      the reason ``one class only``. With several classes and a constant prediction MCC is 0, as in
+    - With a single class in the split, its specificity, ROC AUC, average precision, MCC and kappa are None,
+      with the reason ``one class only``. With several classes and a constant prediction MCC is 0, as in
       scikit-learn.
     - ROC AUC and average precision are one-vs-rest. Of two classes both are reported; their AUCs are equal.
 
@@ -136,7 +136,8 @@ def class_metrics(k: int, confusion: np.ndarray, labels: np.ndarray, scores: np.
     n, of_class = confusion.sum(), labels == k
     negatives, either = n - positives, positives + predicted - hits
     if not positives:
-        return {name: undefined(ABSENT) for name in CLASS_MEASURES}
+        absent = {name: undefined(ABSENT) for name in CLASS_MEASURES}
+        return absent | {"specificity": proportion(n - predicted, n)}
     values = {
         "precision": proportion(hits, predicted) if predicted else undefined(NEVER_PREDICTED),
         "recall": proportion(hits, positives),

@@ -95,7 +95,23 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
     if report["absent_classes"]:
         absent = ", ".join(report["absent_classes"])
         lines.append(f"Absent from the split, and left out of the averages: {absent}.")
-    return lines
+    return lines + one_class_lines(report)
+
+
+def one_class_lines(report: dict[str, Any]) -> list[str]:
+    """What a split of a single class can tell, and what not, in sentences; none of a split of several."""
+    if len(report["averaged_over"]) > 1:
+        return []
+    (name,), others = report["averaged_over"], report["absent_classes"]
+    measured = f"the sensitivity of {name} (which is the accuracy)"
+    if others:
+        measured += f", the specificity of {', '.join(others)}"
+    return [
+        f"All images are of one class, {name}. Measured are {measured}, calibration and, where the model has "
+        "them, prediction sets and the rates at its thresholds.",
+        "Not defined, as they compare images of several classes, are ROC AUC, average precision, MCC, Cohen's "
+        f"kappa and the specificity of {name}; its precision is 1 whatever the model does.",
+    ]
 
 
 def interval_lines(intervals: dict[str, Any]) -> list[str]:

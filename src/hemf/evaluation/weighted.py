@@ -99,7 +99,7 @@ class WeightedMeasures:
         }
 
     def of_classes(self, weights: np.ndarray) -> dict[int, Values]:
-        """Measures of each class present against the rest; NaN where undefined.
+        """Measures of each class present against the rest, NaN where undefined; of the others specificity.
 
         Args:
             weights: N x R, how often each image is in each resample.
@@ -109,7 +109,7 @@ class WeightedMeasures:
         """
         confusion = self._confusion(weights)
         n, true, predicted = confusion.sum((0, 1)), confusion.sum(1), confusion.sum(0)
-        found = {}
+        found = {c: {"specificity": _ratio(n - predicted[c], n, np.nan)} for c in range(self.k)}
         for c, ranking in self.rankings.items():
             hits = confusion[c, c]
             false = predicted[c] - hits
@@ -175,7 +175,7 @@ def on_resamples(
     for weights in blocks:
         classes.append(measures.of_classes(weights))
         split.append(measures.of_split(weights, classes[-1]))
-    return _joined(split), {c: _joined([one[c] for one in classes]) for c in measures.rankings}
+    return _joined(split), {c: _joined([one[c] for one in classes]) for c in range(measures.k)}
 
 
 def _joined(parts: list[Values]) -> Values:

@@ -62,6 +62,7 @@ class Calibration:
         operating_points: in the order of the classes.
         fitted_on: data, split, number of images and groups.
         left_out: a sentence for each part that these images could not settle.
+        temperature_ci95: ends of the temperature's 95% interval; None without a temperature.
     """
 
     temperature: float | None = None
@@ -69,6 +70,7 @@ class Calibration:
     operating_points: tuple[OperatingPoint, ...] = ()
     fitted_on: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    temperature_ci95: tuple[float, float] | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, K float64, of one image's K logits."""
@@ -80,7 +82,7 @@ class Calibration:
 
     def summary(self) -> str:
         """What there is, and what is missing, in a sentence."""
-        parts = [f"temperature {self.temperature:.3f}"] if self.temperature else []
+        parts = [self._temperature_text()] if self.temperature else []
         if self.sets:
             parts.append(f"sets of {self.sets.coverage:g} coverage")
         if self.operating_points:
@@ -89,6 +91,10 @@ class Calibration:
         found = f"{where}: {', '.join(parts) or 'nothing'}"
         return printable("; ".join([found, *self.left_out]))
 
+    def _temperature_text(self) -> str:
+        low, high = self.temperature_ci95 or (None, None)
+        return f"temperature {self.temperature:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+
     def to_config(self) -> dict[str, Any]:
         """As it stands in ``config.json``."""
         points = [{"class": point.label} | asdict(point) for point in self.operating_points]
@@ -96,6 +102,7 @@ class Calibration:
             del point["label"]
         return {
             "temperature": self.temperature,
+            "temperature_ci95": None if self.temperature_ci95 is None else list(self.temperature_ci95),
             "conformal": None if self.sets is None else asdict(self.sets),
             "operating_points": points,
             "fitted_on": self.fitted_on,
@@ -125,6 +132,10 @@ class Calibration:
             raise ValueError(f"sets by {sets['method']}")
         if temperature is not None and not 0 < float(temperature) < float("inf"):
             raise ValueError(f"temperature {temperature}")
+        interval = found.get("temperature_ci95")
+        if interval is not None:
+            low, high = map(float, interval)
+            interval = (low, high)
         points = [
             OperatingPoint(p["class"], p["target"], float(p["at"]), float(p["threshold"]), int(p["n"]))
             for p in found["operating_points"]
@@ -137,6 +148,7 @@ class Calibration:
             tuple(points),
             dict(found["fitted_on"]),
             tuple(found["left_out"]),
+            interval,
         )
 
 

@@ -14,10 +14,10 @@ from hemf.errors import HemfError
 from hemf.training.calibration import Calibration, OperatingPoint, PredictionSets
 from hemf.training.conformal import conformal_quantile, enough_images
 from hemf.training.precision import AUTOCAST, float32_logits
-from hemf.training.temperature import HIGHEST, fit_temperature
+from hemf.training.temperature import fit_temperature, temperature_interval, why_no_temperature
 from hemf.training.thresholds import Target, choose_threshold
 
-Rates = float | Sequence[float] | Mapping[str, float] | None
+Rates = float | Sequence[float] | Mapping[Any, float] | None
 
 
 def calibrate_on_validation(
@@ -48,7 +48,8 @@ def calibrate_on_validation(
     index = {name: k for k, name in enumerate(data.classes)}
     labels = np.array([index[s.label] for s in samples])
     about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
-    return fit_calibration(torch.cat(rows), labels, data.classes, about)
+    groups = [s.group for s in samples]
+    return fit_calibration(torch.cat(rows), labels, data.classes, about, groups=groups)
 
 
 def describe(
@@ -76,6 +77,7 @@ def fit_calibration(
     sensitivity: Rates = 0.95,
     specificity: Rates = None,
     for_sets: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Calibration:
     """Fit the temperature, then the prediction sets and the thresholds on the calibrated probabilities.
 
@@ -89,6 +91,7 @@ def fit_calibration(
         specificity: the same.
         for_sets: N booleans: images that settle the sets, while the others settle the temperature; None for
             all images for both.
+        groups: patient or lesion of each image, empty where unknown; None where there are none.
 
     Raises:
         HemfError: a rate is no share or of no class of the model, or logits are not finite.
@@ -100,13 +103,16 @@ def fit_calibration(
     wanted = check_rates(coverage, sensitivity, specificity, classes)
     on_sets = np.ones(len(labels), bool) if for_sets is None else for_sets
     on_temperature = on_sets if for_sets is None else ~for_sets
-    temperature = fit_temperature(logits[torch.from_numpy(on_temperature)].numpy(), labels[on_temperature])
+    units = _units(groups, on_temperature)
+    temperature, interval, of_temperature = _temperature(
+        logits[torch.from_numpy(on_temperature)].numpy(), labels[on_temperature], units
+    )
     scaled = Calibration(temperature)
     probabilities = torch.stack([scaled.probabilities(row) for row in logits]).numpy()
     sets, of_sets = _sets(probabilities[on_sets], labels[on_sets], coverage)
     points, of_points = _operating_points(probabilities, labels, classes, wanted)
-    left_out = _about_temperature(temperature, int(on_temperature.sum())) + of_sets + of_points
-    return Calibration(temperature, sets, tuple(points), fitted_on, tuple(left_out))
+    left_out = (*of_temperature, *of_sets, *of_points)
+    return Calibration(temperature, sets, tuple(points), fitted_on, left_out, interval)
 
 
 def check_rates(
@@ -126,9 +132,12 @@ def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[
     if rates is None:
         return []
     if isinstance(rates, Mapping):
-        if unknown := sorted(set(rates) - set(classes)):
+        named = {str(name): rate for name, rate in rates.items()}  # in Python a class 0 may come as a number
+        if unknown := sorted(set(named) - set(classes)):
             raise HemfError(f"no class {unknown[0]!r} for a {target}; the model's are {', '.join(classes)}")
-        pairs = [(name, rates[name]) for name in classes if name in rates]
+        if len(named) < len(rates):
+            raise HemfError(f"a class is named twice for a {target}, as text and as a number; keep one")
+        pairs = [(name, named[name]) for name in classes if name in named]
     else:
         several = [rates] if isinstance(rates, float | int) else rates
         pairs = [(name, rate) for name in classes for rate in several]
@@ -138,12 +147,20 @@ def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[
     return [(target, name, float(rate)) for name, rate in pairs]
 
 
-def _about_temperature(temperature: float | None, n: int) -> list[str]:
-    if temperature is None:
-        return [f"no temperature: all {n} images are classified right, so none says how confident to be"]
-    if temperature > 0.99 * HIGHEST:
-        return [f"the temperature is at its highest: on {n} images the outputs tell nothing about the class"]
-    return []
+def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
+    """Patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
+    images = np.flatnonzero(chosen)
+    return len({(groups[i] if groups else "") or i for i in images})
+
+
+def _temperature(
+    logits: np.ndarray, labels: np.ndarray, units: int
+) -> tuple[float | None, tuple[float, float] | None, list[str]]:
+    """A temperature that is known well enough and its interval, or neither and why."""
+    temperature = fit_temperature(logits, labels)
+    interval = None if temperature is None else temperature_interval(logits, labels, temperature, units)
+    why = why_no_temperature(len(labels), temperature, interval)
+    return (temperature, interval, []) if why is None else (None, None, [why])
 
 
 def _sets(
