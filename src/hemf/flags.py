@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from hemf.config import RunConfig, run_parser
 from hemf.options import alternatives, flag, is_switch, option_type, shown
+from hemf.text_keys import use_text_keys
 
 
 def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
@@ -26,6 +27,7 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
         "description": text.description,
         "formatter_class": Formatter,
         "print_config": None,
+        "parser_mode": use_text_keys(),
     }
     lists = [p for p in parameters.values() if _is_word_list(p)]
     skip = {p.name for p in lists}
