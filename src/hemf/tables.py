@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hemf.text import printable
+from hemf.text import in_words, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -157,7 +157,7 @@ def _in_full(value: Any) -> Any:
 
 
 def _one_line(value: Any) -> str:
-    return printable(" ".join(str(value).split()))
+    return printable(" ".join(in_words(value).split()))
 
 
 def _is_number(value: Any) -> bool:

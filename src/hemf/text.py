@@ -1,4 +1,7 @@
-"""Text that others wrote, such as names of files and classes, made safe to show."""
+"""Words for people: counts, values, and text that others wrote, such as names, made safe to show."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -7,3 +10,28 @@ def printable(text: str) -> str:
     Line breaks go too, so a name stays on its line.
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def counted(n: int, noun: str, plural: str | None = None, form: str = "") -> str:
+    """A number with its noun: ``1 image``, ``2 images``.
+
+    Args:
+        n: how many.
+        noun: what they are, in the singular.
+        plural: the same in the plural; by default with an s.
+        form: how the number is written, such as ``,`` for 10,015.
+    """
+    return f"{n:{form}} {noun if n == 1 else plural or noun + 's'}"
+
+
+def in_words(value: Any) -> str:
+    """A value as it can be read, mappings and lists without Python's signs: ``train 0.7, val 0.1``."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {in_words(one)}" for key, one in value.items())
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        parts = list(value)
+        nested = any(isinstance(one, Mapping) for one in parts)
+        return ("; " if nested else ", ").join(map(in_words, parts)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

@@ -26,7 +26,7 @@ def load(text: str) -> Any:
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     if isinstance(node, yaml.CollectionNode):
         _make_keys_texts(node)
-        text = yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True)
+        text = yaml.serialize(node, Dumper=yaml.SafeDumper)
     return get_loader("yaml")(text)
 
 

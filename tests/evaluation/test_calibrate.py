@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import hemf
 from hemf.cli import main
 from hemf.errors import HemfError
+from hemf.models.hub import add_to_config
 
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 FLAGS = ["--precision", "fp32", "--workers", "0", "--device", "cpu"]
@@ -43,13 +45,15 @@ def test_writes_into_the_models_configuration_and_nowhere_else(made_run: Path, c
         *(("a", "sensitivity"), ("a", "specificity"), ("b", "sensitivity"), ("c", "sensitivity"))
     ]
     said = " ".join(capsys.readouterr().out.split())
-    assert "calibrated on 6 val images: temperature" in said
+    assert "calibrated on 6 val images: sets of 0.8 coverage, 4 operating points; no temperature: " in said
+    assert found["temperature"] is None
     assert "On these images themselves, so too good" in said
 
 
 def test_evaluate_and_predict_use_it(made_run: Path, tmp_path: Path) -> None:
     plain = hemf.evaluate(str(made_run), **PLAIN)
-    own = hemf.calibrate(str(made_run), coverage=0.8, **PLAIN)
+    own = replace(hemf.calibrate(str(made_run), coverage=0.8, **PLAIN), temperature=1.7)
+    add_to_config(made_run / "model", "hemf", {"calibration": own.to_config()})
     found = hemf.evaluate(str(made_run), **PLAIN)
     assert found.metrics["accuracy"] == plain.metrics["accuracy"]
     calibration = found.report["calibration"]
@@ -147,3 +151,34 @@ def test_a_damaged_calibration_is_named(made_run: Path, capsys) -> None:
     (made_run / "model" / "config.json").write_text(json.dumps(config))
     assert main(["evaluate", str(made_run), *FLAGS]) == 2
     assert "remove that entry, then repeat hemf calibrate" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_an_earlier_calibration_says_so(made_run: Path, capsys) -> None:
+    folder = hemf.evaluate(str(made_run), resamples=0, **PLAIN).folder
+    hemf.calibrate(str(made_run), coverage=0.8, **PLAIN)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Marked as made before this calibration: {folder}; again: hemf evaluate {made_run}" in said
+    words = "the model was calibrated anew after this evaluation"
+    for name in ("report.html", "tables.md", "tables.tex", "metrics.json"):
+        assert (folder / name).read_text("utf-8").count(words) == 1, name
+    hemf.calibrate(str(made_run), coverage=0.7, **PLAIN)
+    assert (folder / "report.html").read_text("utf-8").count(words) == 1
+    hemf.evaluate(str(made_run), resamples=0, **PLAIN)
+    for name in ("report.html", "tables.md", "tables.tex", "metrics.json"):
+        assert words not in (folder / name).read_text("utf-8"), name
+    capsys.readouterr()
+    hemf.calibrate(str(made_run), coverage=0.7, **PLAIN)  # the same once more
+    assert "Marked" not in capsys.readouterr().out
+    assert words not in (folder / "report.html").read_text("utf-8")
+
+
+def test_classes_may_be_given_as_numbers(made_run: Path) -> None:
+    from hemf.training.fit_calibration import check_rates
+
+    assert check_rates(0.9, {0: 0.9, True: 0.8}, None, ["0", "True"]) == [
+        *(("sensitivity", "0", 0.9), ("sensitivity", "True", 0.8))
+    ]
+    with pytest.raises(HemfError, match="no class '2' for a sensitivity; the model's are 0, 1"):
+        check_rates(0.9, {2: 0.9}, None, ["0", "1"])
+    with pytest.raises(HemfError, match="named twice"):
+        check_rates(0.9, {0: 0.9, "0": 0.8}, None, ["0", "1"])

@@ -60,6 +60,8 @@ def test_with_patients_they_are_the_quantiles_over_patients_drawn_anew() -> None
     drawn = [np.repeat(np.arange(60), times.astype(int)) for times in weights.T]
     again = [report_of(labels[rows], logits[rows]) for rows in drawn]
     for path in MEASURES:
+        if path[-1] == "ece":
+            continue
         values = [at(one, path)["value"] for one in again]
         assert at(found, path)["interval"] == "bootstrap", path
         assert at(found, path)["ci95"] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-6), path
@@ -69,7 +71,8 @@ def test_shares_of_independent_images_keep_wilsons() -> None:
     plain, found = with_intervals(None, 40)
     for path in MEASURES:
         proportion = "ci95" in at(plain, path)
-        assert at(found, path)["interval"] == ("wilson" if proportion else "bootstrap")
+        kind = "bias-corrected bootstrap" if path[-1] == "ece" else "bootstrap"
+        assert at(found, path)["interval"] == ("wilson" if proportion else kind)
         if proportion:
             assert at(found, path)["ci95"] == at(plain, path)["ci95"]
 

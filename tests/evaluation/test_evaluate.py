@@ -256,7 +256,9 @@ def test_data_sets_of_one_name_keep_their_own_results(made_run: Path, tmp_path: 
     quick = PLAIN | {"resamples": 0}
     found = [hemf.evaluate(str(made_run), data=str(data), **quick) for data in (first, second)]
     assert found[0].folder != found[1].folder
-    assert json.loads((found[0].folder / "metrics.json").read_text()) == json.loads(json.dumps(found[0].report))
+    assert json.loads((found[0].folder / "metrics.json").read_text()) == json.loads(
+        json.dumps(found[0].report)
+    )
     assert "replaces" not in capsys.readouterr().out
     again = hemf.evaluate(str(made_run), data=str(first), **quick)
     assert again.folder == found[0].folder
@@ -290,7 +292,10 @@ def test_a_single_class_is_measured_as_far_as_it_goes(made_run: Path, tmp_path: 
     assert found.metrics["roc_auc_macro"] == {"value": None, "n": 12, "reason": "one class only"}
     assert found.report["conformal"]["mean_size"]["value"] >= 0
     assert found.report["calibration"]["brier"]["value"] >= 0
-    for words in (" ".join(capsys.readouterr().out.split()), (found.folder / "report.html").read_text("utf-8")):
+    for words in (
+        " ".join(capsys.readouterr().out.split()),
+        (found.folder / "report.html").read_text("utf-8"),
+    ):
         assert "All images are of one class, a." in words
         assert "Not defined, as they compare images of several classes, are ROC AUC" in words
 

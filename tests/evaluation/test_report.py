@@ -1,6 +1,7 @@
 """The report of an evaluation: whole, self-contained, and deaf to what file and class names say."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -302,3 +303,20 @@ def test_says_how_probabilities_were_calibrated(tmp_path: Path, changes: dict, s
     report, _ = case(["a", "b", "c"])
     calibration = EXTRA["Calibration"]["calibration"] | changes
     assert says in page_of(tmp_path, report | {"calibration": calibration}).text_of("p")
+
+
+def test_no_value_of_any_shape_is_shown_as_python_writes_it(tmp_path: Path) -> None:
+    """A run's environment and a split's description may hold whatever a later version writes there."""
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    again = {"started": "2026-01-02T03:04:05+00:00", "packages": {"torch": "2.9"}, "gpus": []}
+    about = {"resumed": [again, again], "extra": {"a": [1, {"b": None}], "c": True}, "gpus": ["one", "two"]}
+    (run / "environment.json").write_text(json.dumps(again | about))
+    report, _ = case(["a", "b"])
+    info = {"method": "grouped", "ratios": {"train": 0.7, "val": {"x": [0.1]}}, "parts": [{"k": 1}, {"k": 2}]}
+    page = page_of(tmp_path, report | {"split_info": info, "environment": about}, run=run)
+    said = " ".join(words for _, words in page.words)
+    assert "2 times: 2026-01-02T03:04:05+00:00, 2026-01-02T03:04:05+00:00" in said
+    assert "one, two" in said
+    for text in (said, (tmp_path / "tables.md").read_text(), (tmp_path / "tables.tex").read_text()):
+        assert not re.search(r"\{'|\['|\[\{|None|True", text)

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax, softmax
 
-from hemf.training.temperature import HIGHEST, LOWEST, fit_temperature
+from hemf.training.temperature import (
+    FEWEST,
+    HIGHEST,
+    LOWEST,
+    WIDEST,
+    fit_temperature,
+    temperature_interval,
+    why_no_temperature,
+)
 
 
 def drawn(n: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +65,60 @@ def test_never_worse_than_leaving_the_logits_alone(logits: np.ndarray, labels: n
         assert LOWEST <= found <= HIGHEST
         logits = logits.astype(np.float64)
         assert log_loss(logits, labels, found) <= log_loss(logits, labels, 1.0) + 1e-6
+
+
+def settled(logits: np.ndarray, labels: np.ndarray, units: int | None = None) -> str | None:
+    """Why the temperature of these images is not kept."""
+    found = fit_temperature(logits, labels)
+    interval = None if found is None else temperature_interval(logits, labels, found, units)
+    return why_no_temperature(len(labels), found, interval)
+
+
+def test_the_interval_holds_the_true_temperature_as_often_as_it_says() -> None:
+    held = []
+    for seed in range(120):
+        logits, labels = drawn(150, 3, seed)
+        found = fit_temperature(2 * logits, labels)
+        low, high = temperature_interval(2 * logits, labels, found)
+        assert low < found < high
+        held.append(low <= 2 <= high)
+    assert 0.89 <= np.mean(held) <= 0.99
+
+
+def test_the_ends_are_those_of_the_likelihood_and_patients_widen_them() -> None:
+    logits, labels = drawn(200, 3)
+    found = fit_temperature(logits, labels)
+    for end in temperature_interval(logits, labels, found):
+        drop = 200 * (log_loss(logits, labels, end) - log_loss(logits, labels, found))
+        assert 2 * drop == pytest.approx(3.841, abs=1e-3)
+    low, high = temperature_interval(logits, labels, found)
+    wide_low, wide_high = temperature_interval(logits, labels, found, units=20)
+    assert wide_low < low < high < wide_high
+
+
+@given(
+    st.integers(2, 30),
+    st.integers(2, 4),
+    st.floats(0.01, 30),
+    st.integers(0, 2**16),
+)
+def test_what_is_kept_rests_on_images_and_is_known(n: int, k: int, scale: float, seed: int) -> None:
+    logits, labels = drawn(n, k, seed)
+    why, found = settled(scale * logits, labels), fit_temperature(scale * logits, labels)
+    if why is None:
+        low, high = temperature_interval(scale * logits, labels, found)
+        assert n >= FEWEST
+        assert LOWEST < low <= found <= high < HIGHEST
+        assert high <= WIDEST * low
+    else:
+        assert why.startswith("no temperature: ")
+
+
+def test_each_reason_is_said() -> None:
+    logits, labels = drawn(200, 3)
+    assert settled(logits, labels) is None
+    assert "19 images are too few to settle it, 20 are needed" in settled(logits[:19], labels[:19])
+    assert "200 images leave it anywhere from" in settled(logits, labels, units=2)
+    noise = np.random.default_rng(0).permutation(labels)
+    assert "tell nothing" in settled(logits, noise) or "or beyond" in settled(logits, noise)
+    assert "all 1 image " not in (settled(logits[:1], logits[:1].argmax(1)) or "")

@@ -162,8 +162,8 @@ class DataSet:
             files: check also that every image is there.
 
         Raises:
-            HemfError: no image, a label that is no class, a class with a reserved name, an image listed twice,
-                missing, or one file with another.
+            HemfError: no image, a label that is no class, a class with a reserved name, an image listed
+                twice, missing, or one file with another.
         """
         if not self.samples:
             raise HemfError(f"{self.name} has no images; check {self.root}")

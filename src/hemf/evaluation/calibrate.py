@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,8 @@ def calibrate(
 
     Needs labelled images that the model was not trained on, by default the run's validation images. What is
     fitted is written into the model's config.json, in place of what is there; evaluate and predict use it
-    from then on. Training ends with this command's default settings.
+    from then on, and evaluations that were made before are marked as such. Training ends with this command's
+    default settings.
 
     Args:
         run: a run's folder, or its model folder, which then needs --data.
@@ -70,6 +72,7 @@ def calibrate(
     )
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.show_calibration import show_calibration
+    from hemf.evaluation.stale import mark_stale, stale_line
     from hemf.models.hub import add_to_config
     from hemf.training.fit_calibration import check_rates, describe, fit_calibration
     from hemf.training.folder import open_run
@@ -81,14 +84,14 @@ def calibrate(
     samples = samples_of(images, split, trained.classes)
     if seen := trained_on(ours, images, samples):
         raise HemfError(
-            f"the run was trained on {seen} of these {len(samples)} images, where it is too sure of itself; "
-            "give --split val, or other images with --data"
+            f"the run was trained on {seen} of these {counted(len(samples), 'image')}, where it is too sure "
+            "of itself; give --split val, or other images with --data"
         )
     own = is_own(ours, images)
     if not own and (known := shows_trained_groups(ours, images, samples)):
         raise HemfError(
-            f"{known} of these {len(samples)} images show patients or lesions that the run was trained on, "
-            "where it is too sure of itself; give images of others"
+            f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
+            "trained on, where it is too sure of itself; give images of others"
         )
     halves = _halves(samples) if apart else None
     logits, _ = logits_of(
@@ -109,10 +112,13 @@ def calibrate(
         [s.group for s in samples],
     )
     add_to_config(opened.model, "hemf", {"calibration": found.to_config()})
+    outdated = [] if found == trained.calibration else mark_stale(opened)
     console = Console()
     console.print(Text(found.summary()))
     console.print("On these images themselves, so too good:")
     show_calibration(console, confidence_report(labels, logits, trained.classes, found))
+    if outdated:
+        console.print(Text(stale_line(outdated, run)), soft_wrap=True)
     return found
 
 

@@ -62,6 +62,7 @@ def calibration_entry(
     """
     return {
         "temperature": own.temperature,
+        "temperature_ci95": None if own.temperature_ci95 is None else list(own.temperature_ci95),
         **confidence_metrics(labels, probabilities),
         "uncalibrated": before,
         "fitted_on": own.fitted_on or None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
 from hemf.outputs import check_report
-from hemf.text import printable
+from hemf.text import counted, printable
 from hemf.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _as_first(name: str, first: "Predictions", run: str, other: "Predictions") -
         if differ := [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]:
             i = differ[0]
             raise HemfError(
-                f"the {what} of {len(differ)} images differs, first {printable(first.paths[i])}: "
+                f"the {what} of {counted(len(differ), 'image')} differs, first {printable(first.paths[i])}: "
                 f"{printable(ours[i]) or 'none'} in {name}, {printable(theirs[i]) or 'none'} in {run}; "
                 "evaluate both on the same data"
             )
@@ -187,6 +187,8 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
             notes.append(f"{run} is a cross-validation: each image is scored by the model that left it out.")
         if report.get("images_trained_on"):
             notes.append(f"Warning: {run} was trained on {report['images_trained_on']} of these images.")
+        if report.get("stale"):
+            notes.append(f"Warning: {run} was calibrated anew after this evaluation; evaluate it again.")
         if report.get("chose_checkpoint"):
             notes.append(f"Warning: these images chose the checkpoint of {run}, so its numbers are too good.")
     return notes
@@ -197,7 +199,7 @@ def _split_notes(report: dict[str, Any]) -> list[str]:
     groups, images = report.get("groups_on_two_sides"), report.get("images_of_those_groups")
     notes = [f"Split method: {report.get('split_method') or 'unknown'}."]
     if groups:
-        share = f"{images} of these {report['n']} images"
+        share = f"{images} of these {counted(report['n'], 'image')}"
         notes.append(f"Warning: {share} show patients or lesions ({groups}) that are on another side too.")
     elif groups == 0:
         notes.append("No patient or lesion is on two sides of the split.")

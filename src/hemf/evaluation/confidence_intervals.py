@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hemf.evaluation.calibration import bin_of, brier_of
+from hemf.evaluation.error_interval import give_error_interval
 from hemf.evaluation.intervals import give_interval
 from hemf.evaluation.metrics import log_loss_of
 from hemf.evaluation.resampling import Units, resample, units_of
@@ -69,23 +70,27 @@ def add_confidence_intervals(
         means += _rates(point, labels == k, probabilities[:, k] >= point["threshold"], single[k])
 
     blocks = list(_on_resamples(means, [gaps for _, gaps in errors], units, resamples, seed))
-    values, of_errors = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
+    values, of_errors, noise = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
     for mean, one in zip(means, values, strict=True):
         give_interval(mean.measure, one, units, mean.among, mean.single)
-    for (measure, _), one in zip(errors, of_errors, strict=True):
-        give_interval(measure, one, units, None)
+    for (measure, _), *one in zip(errors, of_errors, noise, strict=True):
+        give_error_interval(measure, *one, units)
 
 
 def _on_resamples(
     means: Sequence[Mean], gaps: Sequence[np.ndarray], units: Units, resamples: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of R resamples: the M means (M x R, NaN over no image), and the E calibration errors (E x R)."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of R resamples: the M means (M x R, NaN over no image), the E calibration errors and what they
+    would be if the split's own gaps were none (E x R each)."""
     among = np.array([mean.among for mean in means], dtype=np.float64)
     of = among * np.array([mean.of for mean in means], dtype=np.float64)
     for weights in resample(units, resamples, seed):
         below = among @ weights
         values = np.divide(of @ weights, below, out=np.full(below.shape, np.nan), where=below > 0)
-        yield values, np.array([np.abs(one @ weights).sum(0) for one in gaps]) / weights.sum(0)
+        sums = [(one @ weights, one.sum(1, keepdims=True)) for one in gaps]
+        of_errors = np.array([np.abs(drawn).sum(0) for drawn, _ in sums]) / weights.sum(0)
+        noise = np.array([np.abs(drawn - own).sum(0) for drawn, own in sums]) / weights.sum(0)
+        yield values, of_errors, noise
 
 
 def _scores(entry: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray) -> list[Mean]:

@@ -67,8 +67,8 @@ def evaluate(
     PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT-HASH for another data set, and prints the
     metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated where
     the model is. Another data set may lack some of the model's classes, and may be of a single one; one
-    without a split of its own is all test. Of a cross-validation every fold's run is measured on the images it was not trained on, then
-    all of them together.
+    without a split of its own is all test. Of a cross-validation every fold's run is measured on the images
+    it was not trained on, then all of them together.
 
     Args:
         run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
@@ -182,7 +182,11 @@ def _measured(
     add_intervals(report, labels, probabilities, *drawn)
     before = None if calibration.temperature is None else all_probabilities(UNCALIBRATED, logits)
     add_confidence_intervals(report, labels, probabilities, *drawn, calibration, before)
-    folder = (opened.path or opened.model) / "evaluation" / folder_name(split, None if data is None else images, fold)
+    folder = (
+        (opened.path or opened.model)
+        / "evaluation"
+        / folder_name(split, None if data is None else images, fold)
+    )
     _say_replaced(folder)
     if data is not None:
         write_groups(folder / "groups.csv", samples)

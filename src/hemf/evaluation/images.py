@@ -59,15 +59,16 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
         counts = {side: sum(of_class.values()) for side, of_class in images.counts().items()}
         have = ", ".join(f"{side} ({n})" for side, n in counts.items() if side)
         raise HemfError(
-            f"{images.name} has no {split} images; it has {have or 'no splits'}; give --split all for all of them"
+            f"{images.name} has no {split} images; it has {have or 'no splits'}; "
+            "give --split all for all of them"
         )
     if unknown := Counter(s.label for s in samples if s.label not in classes):
         which = ", ".join(f"{name!r} ({n})" for name, n in sorted(unknown.items())[:MOST_NAMED])
         which += f" and {len(unknown) - MOST_NAMED} more classes" if len(unknown) > MOST_NAMED else ""
         raise HemfError(
             f"{images.name} has images of {which}, which the model does not know (its classes are "
-            f"{', '.join(classes)}); rename {'that class' if len(unknown) == 1 else 'those classes'} or leave "
-            "the images out"
+            f"{', '.join(classes)}); rename {'that class' if len(unknown) == 1 else 'those classes'} or "
+            "leave the images out"
         )
     return samples
 

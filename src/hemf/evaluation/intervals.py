@@ -7,7 +7,8 @@ resample patients or lesions; where a proportion is then 0 or 1, so that all res
 interval with its groups counted as single images, which errs on the wide side.
 
 No interval is given, and ``no_interval`` says why, where all resamples agree, where fewer than 95% of them
-define the measure, or where a class has a single unit.
+define the measure, where a class has a single unit, where there are fewer than five units in all, or where
+nearly all resamples lie on one side of the measure, so that the quantiles would leave it out.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from hemf.evaluation.weighted import WeightedMeasures, on_resamples
 
 RESAMPLES = 2000
 FEW = 10  # a class with fewer units: its interval rests on too few draws to be trusted
+FEWEST = 5  # units in all, below which a bootstrap has too few different resamples for quantiles
 DEFINED = 0.95  # share of the resamples that must define a measure
 
 
@@ -106,6 +108,11 @@ def give_interval(
         measure["no_interval"] = f"defined in {len(known)} of {len(values)} resamples only"
     elif np.ptp(known) < 1e-12:
         measure["no_interval"] = "the same value in all resamples"
+    elif units.count < FEWEST:
+        measure["no_interval"] = f"{units.words} {'is' if units.count == 1 else 'are'} too few to draw from"
     else:
         low, high = np.quantile(known, [0.025, 0.975])
-        measure |= {"ci95": [float(low), float(high)], "interval": "bootstrap"}
+        if low <= measure["value"] <= high:
+            measure |= {"ci95": [float(low), float(high)], "interval": "bootstrap"}
+        else:
+            measure["no_interval"] = "nearly all resamples lie on one side of the value"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
 
@@ -34,6 +35,12 @@ class Units:
     def count(self) -> int:
         """Number of units."""
         return sum(map(len, self.strata))
+
+    @property
+    def words(self) -> str:
+        """How many units there are, in words."""
+        kinds = ("patient or lesion", "patients or lesions") if self.grouped else ("image",)
+        return counted(self.count, *kinds)
 
     def among(self, images: np.ndarray) -> int:
         """Number of units that the images of a mask (N booleans) belong to."""

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hemf.evaluation.show_calibration import show_calibration
+from hemf.evaluation.words import reason_lines
 from hemf.tables import Column, Table
-from hemf.text import printable
+from hemf.text import counted, printable
 
 HEADLINE = {
     "accuracy": "accuracy",
@@ -53,7 +54,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
         console.print(Text(printable(line)))
     console.print(_headline(report["metrics"]))
     console.print(_classes(report["per_class"]))
-    for line in interval_lines(report["intervals"]):
+    for line in [*reason_lines(report["per_class"], OF_CLASS), *interval_lines(report["intervals"])]:
         console.print(Text(printable(line)))
     if "calibration" in report:
         show_calibration(console, report)
@@ -69,10 +70,11 @@ def show(report: dict[str, Any], folder: Path) -> None:
 def provenance_lines(report: dict[str, Any]) -> list[str]:
     """The split, how it was made, and what makes its numbers too good, in sentences."""
     name, split, n = report["data"]["name"], report["split"], report["n"]
-    lines = [f"{name}, split {split}: {n} images; split method: {report['split_method'] or 'unknown'}"]
+    these = counted(n, "image")
+    lines = [f"{name}, split {split}: {these}; split method: {report['split_method'] or 'unknown'}"]
     groups, images = report["groups_on_two_sides"], report["images_of_those_groups"]
     if groups:
-        share = f"{images} of these {n} images ({images / n:.1%})"
+        share = f"{images} of these {these} ({images / n:.1%})"
         of = "" if report["data"]["own"] else " of its own split"
         lines.append(
             f"Warning: {share} show patients or lesions ({groups}) that are on another side{of} too."
@@ -83,10 +85,10 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
     elif split != "all":
         lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
     if report["images_trained_on"]:
-        lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {n} images.")
+        lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {these}.")
     if known := report.get("images_of_groups_trained_on"):
         lines.append(
-            f"Warning: {known} of these {n} images show patients or lesions that the run was trained on."
+            f"Warning: {known} of these {these} show patients or lesions that the run was trained on."
         )
     if report["chose_checkpoint"]:
         lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
@@ -109,8 +111,8 @@ def one_class_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"All images are of one class, {name}. Measured are {measured}, calibration and, where the model has "
         "them, prediction sets and the rates at its thresholds.",
-        "Not defined, as they compare images of several classes, are ROC AUC, average precision, MCC, Cohen's "
-        f"kappa and the specificity of {name}; its precision is 1 whatever the model does.",
+        "Not defined, as they compare images of several classes, are ROC AUC, average precision, MCC, "
+        f"Cohen's kappa and the specificity of {name}; its precision is 1 whatever the model does.",
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from hemf.errors import HemfError
-from hemf.text import printable
+from hemf.text import counted, printable
 from hemf.training.thresholds import Target
 
 
@@ -86,8 +86,8 @@ class Calibration:
         if self.sets:
             parts.append(f"sets of {self.sets.coverage:g} coverage")
         if self.operating_points:
-            parts.append(f"{len(self.operating_points)} operating points")
-        where = f"calibrated on {self.fitted_on['n']} {self.fitted_on['split']} images"
+            parts.append(counted(len(self.operating_points), "operating point"))
+        where = f"calibrated on {counted(self.fitted_on['n'], self.fitted_on['split'] + ' image')}"
         found = f"{where}: {', '.join(parts) or 'nothing'}"
         return printable("; ".join([found, *self.left_out]))
 

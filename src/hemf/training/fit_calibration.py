@@ -11,6 +11,7 @@ from hemf.config import RunConfig
 from hemf.data.datamodule import ImageData
 from hemf.data.manifest import DataSet, Sample
 from hemf.errors import HemfError
+from hemf.text import counted
 from hemf.training.calibration import Calibration, OperatingPoint, PredictionSets
 from hemf.training.conformal import conformal_quantile, enough_images
 from hemf.training.precision import AUTOCAST, float32_logits
@@ -168,7 +169,12 @@ def _sets(
 ) -> tuple[PredictionSets | None, list[str]]:
     n = len(labels)
     if not enough_images(n, coverage):
-        return None, [f"no prediction sets: {n} images are too few to promise a coverage of {coverage:g}"]
+        return None, [
+            (
+                f"no prediction sets: {counted(n, 'image')} {'is' if n == 1 else 'are'} too few to promise a "
+                f"coverage of {coverage:g}"
+            )
+        ]
     return PredictionSets(coverage, conformal_quantile(probabilities, labels, coverage), n), []
 
 

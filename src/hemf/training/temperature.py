@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hemf.text import counted
+
 LOWEST, HIGHEST = 0.01, 100.0
 FEWEST = 20  # images below which no temperature is kept
 WIDEST = 4.0  # upper over lower end of its interval, above which it is not known well enough to be kept
-LIKELY = 3.841 / 2  # 95% quantile of chi-squared with one degree of freedom, for a difference of log-likelihoods
+LIKELY = 3.841 / 2  # half the 95% quantile of chi-squared with one degree of freedom
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
@@ -69,9 +71,7 @@ def temperature_interval(
     return end(LOWEST), end(HIGHEST)
 
 
-def why_no_temperature(
-    n: int, temperature: float | None, interval: tuple[float, float] | None
-) -> str | None:
+def why_no_temperature(n: int, temperature: float | None, interval: tuple[float, float] | None) -> str | None:
     """Why a temperature is not to be kept, in a sentence; None where it is.
 
     Args:
@@ -80,14 +80,17 @@ def why_no_temperature(
         interval: what ``temperature_interval`` gives for it; None without a temperature.
     """
     if temperature is None or interval is None:
-        return f"no temperature: all {n} images are classified right, so none says how confident to be"
+        right = "the image is" if n == 1 else f"all {n} images are"
+        return f"no temperature: {right} classified right, so none says how confident to be"
     if temperature > 0.99 * HIGHEST:
-        return f"no temperature: on {n} images the outputs tell nothing about the class"
+        return f"no temperature: on {counted(n, 'image')} the outputs tell nothing about the class"
     if n < FEWEST:
-        return f"no temperature: {n} images are too few to settle it, {FEWEST} or more are needed"
+        too_few = "is" if n == 1 else "are"
+        return f"no temperature: {counted(n, 'image')} {too_few} too few to settle it, {FEWEST} are needed"
     low, high = interval
-    if temperature < 1.01 * LOWEST or high > WIDEST * low:
-        reach = f"{low:.2g} to {high:.2g}" + (" or beyond" if low <= LOWEST or high >= HIGHEST else "")
+    unbounded = low <= LOWEST or high >= HIGHEST
+    if unbounded or high > WIDEST * low:
+        reach = f"{low:.2g} to {high:.2g}" + (" or beyond" if unbounded else "")
         return f"no temperature: {n} images leave it anywhere from {reach}"
     return None
 

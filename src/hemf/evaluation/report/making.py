@@ -8,6 +8,7 @@ from hemf.evaluation.report.curves import epochs_table, read_epochs, training_fi
 from hemf.evaluation.report.material import Material
 from hemf.evaluation.report.parts import Code, Facts, Part, Tabular, picture
 from hemf.tables import Column, Table
+from hemf.text import counted, in_words
 
 
 def training(material: Material) -> list[Part]:
@@ -19,7 +20,8 @@ def training(material: Material) -> list[Part]:
     kept = "" if material.kept_epoch is None else f" The weights of epoch {material.kept_epoch} were kept."
     figure = picture(
         material.folder / "training.svg",
-        f"Losses and validation measures over {len(epochs)} epochs.{kept} The table below holds every value.",
+        f"Losses and validation measures over {counted(len(epochs), 'epoch')}.{kept} "
+        "The table below holds every value.",
         f"Losses of training and validation, and measures of validation, by epoch.{kept}",
     )
     return [*figure, Tabular(epochs_table(epochs), folded=True, exported=False)]
@@ -37,7 +39,7 @@ def made_with(material: Material) -> list[Part]:
     if "seconds" in material.report:
         speed = f"{material.images} in {material.report['seconds']:.1f} s"
         how = {k: material.report[k] for k in ("device", "precision", "batch_size") if k in material.report}
-        settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in how.items())
+        settings = ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in how.items())
         parts.append(Facts([("Evaluation took", speed), ("Evaluation settings", settings)]))
     options = material.run / "config.yaml" if material.run else None
     if options and options.is_file():
@@ -50,8 +52,9 @@ def _environments(known: Mapping[str, Mapping[str, Any]]) -> Table:
     rows: dict[str, dict[str, Any]] = {}
     for side, where in known.items():
         for name, value in (where | where.get("packages", {})).items():
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            if name not in ("command", "packages") and text not in (None, ""):
-                rows.setdefault(name, {"name": name})[side] = str(text)
+            if name == "resumed":
+                value = f"{counted(len(value), 'time')}: {in_words(one.get('started') for one in value)}"
+            if name not in ("command", "packages") and value not in (None, "", []):
+                rows.setdefault(name, {"name": name})[side] = in_words(value)
     columns = [Column("name", ""), *(Column(side, side) for side in known)]
     return Table("Machine and versions", columns, list(rows.values()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.evaluation.report.mistakes import Mistake
+from hemf.text import counted
 from hemf.untrusted import read_json
 
 
@@ -40,7 +41,7 @@ class Material:
     @property
     def images(self) -> str:
         """How many images there are, in words."""
-        return "1 image" if self.report["n"] == 1 else f"{self.report['n']} images"
+        return counted(self.report["n"], "image")
 
 
 def _read_json(file: Path) -> dict[str, Any]:

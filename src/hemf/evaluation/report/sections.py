@@ -8,6 +8,7 @@ from hemf.evaluation.report.making import made_with, training
 from hemf.evaluation.report.material import Material
 from hemf.evaluation.report.parts import Cards, Facts, Gallery, Part, Section, Sentences, Tabular, picture
 from hemf.evaluation.show import HEADLINE, interval_lines, provenance_lines
+from hemf.text import counted, in_words
 
 CARDS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
 MOST_FITTED = 12  # a confusion matrix of more classes is illegible in the width of a page
@@ -29,9 +30,10 @@ def tested(material: Material) -> list[Part]:
     """What was tested, on which split chosen how, and whether it leaks."""
     report = material.report
     about = {k: v for k, v in report["split_info"].items() if k != "method" and v is not None}
+    present = counted(len(report["averaged_over"]), "class", "classes")
     rows = [
         ("Data set", f"{report['data']['name']} ({report['data']['hash'][:12]})"),
-        ("Split", f"{report['split']}: {material.images} of {len(report['averaged_over'])} classes"),
+        ("Split", f"{report['split']}: {material.images} of {present}"),
         ("Split method", report["split_method"] or "unknown"),
         *([("Split made with", ", ".join(f"{k} {_setting(v)}" for k, v in about.items()))] if about else []),
         ("Model", f"{report['model']}, from {report['run']}"),
@@ -43,7 +45,7 @@ def measures(material: Material) -> list[Part]:
     """The headline and every other measure of the whole split."""
     found = material.report["metrics"]
     cards = [
-        (HEADLINE[name], tables.value_text(found[name]), tables.interval_text(found[name]) or "no interval")
+        (HEADLINE[name], tables.value_text(found[name]), _below(found[name]))
         for name in CARDS
         if name in found and found[name]["value"] is not None
     ]
@@ -63,7 +65,8 @@ def confusion(material: Material) -> list[Part]:
     """Which class is taken for which."""
     report, counts = material.report, material.report["confusion_matrix"]
     right = sum(row[k] for k, row in enumerate(counts))
-    alt = f"Confusion matrix of {len(counts)} classes: {right} of {material.images} on the diagonal."
+    of = counted(len(counts), "class", "classes")
+    alt = f"Confusion matrix of {of}: {right} of {material.images} on the diagonal."
     caption = "Rows are true classes, columns predictions; the shade is the share of the row."
     alt += " The table below holds every count."
     whole = len(counts) > MOST_FITTED
@@ -160,11 +163,19 @@ SECTIONS = {
 }
 
 
+def _below(measure: Mapping[str, Any]) -> str:
+    """What stands below a card's value: its interval, or why there is none."""
+    why = measure.get("no_interval")
+    return tables.interval_text(measure) or ("no interval" + (f": {why}" if why else ""))
+
+
 def _temperature(found: Mapping[str, Any]) -> str:
     """What was done to the probabilities."""
     temperature, where = found.get("temperature"), _fitted_on(found)
     if temperature is not None:
-        by = f"Logits are divided by the temperature {temperature:.3f}"
+        low, high = found.get("temperature_ci95") or (None, None)
+        interval = "" if low is None else f" (95% interval {low:.3f} to {high:.3f})"
+        by = f"Logits are divided by the temperature {temperature:.3f}{interval}"
         return f"{by}, fitted on {where}." if where else f"{by}."
     of_folds = found.get("fold_temperatures") or []
     if calibrated := [one for one in of_folds if one is not None]:
@@ -180,12 +191,14 @@ def _fitted_on(found: Mapping[str, Any]) -> str | None:
     if not about:
         return None
     side = "" if about["split"] == "all" else f"{about['split']} "
-    return f"{about['n']} {side}images of {about['data']}"
+    return f"{counted(about['n'], f'{side}image')} of {about['data']}"
 
 
 def _setting(value: Any) -> str:
     """A value of the split's description in words."""
-    return "/".join(map(str, value.values())) if isinstance(value, Mapping) else str(value)
+    if isinstance(value, Mapping) and not any(isinstance(one, Mapping | list) for one in value.values()):
+        return "/".join(map(str, value.values()))
+    return in_words(value)
 
 
 def _areas(report: Mapping[str, Any], name: str, words: str) -> str:

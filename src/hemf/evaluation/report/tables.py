@@ -8,6 +8,7 @@ from typing import Any
 
 from hemf.evaluation.show import HEADLINE, OF_CLASS
 from hemf.evaluation.show_calibration import CONFIDENCE
+from hemf.evaluation.words import reason_lines
 from hemf.tables import Column, Table
 
 Report = Mapping[str, Any]
@@ -52,7 +53,8 @@ def classes_table(report: Report) -> Table:
         {"class": name, "n": of_class["n"]} | {key: cell(of_class.get(key)) for key in OF_CLASS}
         for name, of_class in report["per_class"].items()
     ]
-    return Table("Measures of each class against the rest", columns, rows, _why_undefined(report))
+    notes = reason_lines(report["per_class"], OF_CLASS)
+    return Table("Measures of each class against the rest", columns, rows, notes)
 
 
 def confusion_table(report: Report) -> Table:
@@ -76,12 +78,14 @@ def calibration_tables(report: Report) -> list[Table]:
     before = found.get("uncalibrated") or {}
     columns = [Column("measure", "measure"), Column("value", "calibrated" if before else "value")]
     columns += [Column("interval", "95% interval"), Column("before", "uncalibrated")]
+    columns += [Column("reason", "why not", missing="")]
     rows = [
         {
             "measure": words,
             "value": value_text(found[name]),
             "interval": interval_text(found[name]),
             "before": value_text(before.get(name)),
+            "reason": found[name].get("no_interval"),
         }
         for name, words in CONFIDENCE.items()
         if found.get(name)
@@ -168,22 +172,6 @@ def _measures(title: str, measures: Report, words: Mapping[str, str]) -> Table:
     ]
     columns += [Column("n", "n"), Column("reason", "why not", missing="")]
     return Table(title, filled(columns, rows), rows)
-
-
-def _why_undefined(report: Report) -> list[str]:
-    """For each reason the measures without a value and the classes that lack it."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for name, of_class in report["per_class"].items():
-        if of_class["absent"]:
-            reasons.setdefault(("every measure", "the split has no image of the class"), []).append(name)
-            continue
-        for key, words in OF_CLASS.items():
-            if of_class[key]["value"] is None:
-                reasons.setdefault((words, of_class[key]["reason"]), []).append(name)
-    return [
-        f"–: {words} is undefined ({reason}): {', '.join(names)}."
-        for (words, reason), names in reasons.items()
-    ]
 
 
 def _spread_text(spread: Mapping[str, Any] | None) -> str | None:

@@ -1,0 +1,71 @@
+"""Marks evaluations that were made before a model was calibrated anew, which are no longer the model's."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemf.files import write_json, write_text
+from hemf.text import printable
+
+if TYPE_CHECKING:
+    from hemf.training.folder import OpenRun
+
+STALE = (
+    "Warning: the model was calibrated anew after this evaluation, so its probabilities, prediction sets and "
+    "thresholds are no longer the model's; evaluate again."
+)
+MAIN = '<main id="main" tabindex="-1">\n'
+"""Where the body of ``report.html`` begins."""
+
+
+def mark_stale(opened: "OpenRun") -> list[Path]:
+    """Say in every evaluation of a model, and of the cross-validation it is part of, that it is outdated.
+
+    The note goes to the head of ``report.html`` and ``tables.md``, as a comment into ``tables.tex``, and into
+    ``metrics.json`` as ``stale``.
+
+    Returns:
+        The folders that were marked now.
+    """
+    return [folder for folder in _evaluations(opened) if _mark(folder)]
+
+
+def _evaluations(opened: "OpenRun") -> Iterator[Path]:
+    from hemf.training.folder import fold_paths
+
+    places = [opened.path or opened.model]
+    if opened.path is not None and opened.path in fold_paths(opened.path.parent):
+        places.append(opened.path.parent)
+    for place in places:
+        for file in sorted((place / "evaluation").glob("*/metrics.json")):
+            if not file.parent.is_symlink():  # a link may lead to files that are not ours
+                yield file.parent
+
+
+def _mark(folder: Path) -> bool:
+    """Mark one evaluation; whether it was not yet."""
+    try:
+        report = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(report, dict) or "stale" in report:
+        return False
+    _at_head(folder / "report.html", MAIN, f'<p class="warning">{STALE}</p>\n')
+    _at_head(folder / "tables.md", "", f"**{STALE}**\n\n")
+    _at_head(folder / "tables.tex", "", f"% {STALE}\n")
+    write_json(folder / "metrics.json", report | {"stale": STALE})
+    return True
+
+
+def _at_head(file: Path, after: str, note: str) -> None:
+    """Put a note into a file, if there is one, behind the first ``after``."""
+    if file.is_file() and not file.is_symlink():
+        text = file.read_text(encoding="utf-8")
+        write_text(file, text.replace(after, after + note, 1))
+
+
+def stale_line(folders: list[Path], run: str) -> str:
+    """Which evaluations are outdated, in a sentence."""
+    names = ", ".join(str(folder) for folder in folders)
+    return printable(f"Marked as made before this calibration: {names}; again: hemf evaluate {run}")
