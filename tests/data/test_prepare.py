@@ -29,6 +29,9 @@ def class_tree(root: Path, number: int = 10, size: tuple[int, int] = (30, 20)) -
     return root
 
 
+WRITTEN = {"dataset.json", "fingerprints.csv", "manifest.csv"}
+
+
 @pytest.fixture
 def tree(tmp_path) -> Path:
     return class_tree(tmp_path / "tree")
@@ -41,7 +44,11 @@ def left_over(folder: Path) -> list[str]:
 def test_a_folder_becomes_a_prepared_data_set(tree, tmp_path, capsys):
     data = prepare("folder", str(tree), str(tmp_path / "out"))
     assert load_data(tmp_path / "out") == data
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["dataset.json", "manifest.csv"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "dataset.json",
+        "fingerprints.csv",
+        "manifest.csv",
+    ]
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert about["classes"] == ["a", "b"]
     assert about["counts"]["test"] == {"a": 2, "b": 2}
@@ -125,7 +132,12 @@ def test_nothing_is_overwritten_unasked(tree, tmp_path):
     second = prepare("folder", str(tree), str(out), seed=1, overwrite=True)
     assert second.hash != first.hash
     assert load_data(out) == second
-    assert sorted(p.name for p in out.iterdir()) == ["dataset.json", "manifest.csv", "notes.txt"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "dataset.json",
+        "fingerprints.csv",
+        "manifest.csv",
+        "notes.txt",
+    ]
     assert left_over(tmp_path) == []
     out.rename(tmp_path / ".out-replaced")  # as a run leaves it that is killed while it replaces
     prepare("folder", str(tree), str(out), overwrite=True)

@@ -235,7 +235,7 @@ def test_a_split_of_hardly_any_image(tmp_path: Path, n: int) -> None:
     report = report_of(["a", "b", "c"], np.zeros(n, int), probabilities)
     page = page_of(tmp_path, report, mistakes=[])
     assert "No image was classified wrongly." in page.text_of("p")
-    assert f"test: {'1 image' if n == 1 else '2 images'} of 1 classes" in page.text_of("bdi")
+    assert f"test: {'1 image' if n == 1 else '2 images'} of 1 class" in page.text_of("bdi")
     assert any("specificity is undefined (one class only): a" in text for text in page.text_of("p"))
     assert "Absent from the split, and left out of the averages: b, c." in page.text_of("p")
 

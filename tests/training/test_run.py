@@ -7,10 +7,14 @@ import signal
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import hemf
 from hemf import HemfError, RunConfig, load_data
+from hemf.data.fingerprints import changed_files
+from hemf.data.manifest import DataSet
+from hemf.data.prepare import prepare
 from hemf.training import fit, losses
 from hemf.training.callbacks import read_checkpoint
 from hemf.training.module import ImageClassifier
@@ -25,7 +29,7 @@ def table(run) -> list[dict[str, str]]:
 def test_a_run_leaves_all_that_later_verbs_need(train, colours, capsys):
     run = train(epochs=3, val_split="val", monitor="balanced_accuracy")
     assert {p.name for p in run.path.iterdir()} == {
-        *("config.yaml", "manifest.csv", "dataset.json", "environment.json"),
+        *("config.yaml", "manifest.csv", "dataset.json", "fingerprints.csv", "environment.json"),
         *("checkpoints", "metrics.csv", "tensorboard", "model"),
     }
     assert sorted(p.name for p in (run.path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
@@ -381,3 +385,33 @@ def test_two_processes_train_one_model(colours, tmp_path):
     steps = [row.split(",")[1] for row in (tmp_path / "two" / "metrics.csv").read_text().splitlines()]
     assert steps == ["step", "3", "6"]  # 25 images for each process, in batches of 8; none of 1
     assert open_run(tmp_path / "two").model.is_dir()
+
+
+def test_a_run_knows_its_images_again_and_goes_on_with_no_others(tiny, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(tiny["data"], images)
+    run = hemf.train(
+        **tiny | {"data": str(images), "epochs": 1, "out": str(tmp_path / "runs"), "name": "run"}
+    )
+    known = DataSet.load(run.path)
+    assert known.files_hash is not None
+    assert all(one.picture for one in known.fingerprints.values())
+    file = known.path(known.subset("test")[0])
+    content = file.read_bytes()
+    Image.new("RGB", (48, 40)).save(file)
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
+    with pytest.raises(HemfError, match=r"1 of the 90 images of .* are not those that the run began"):
+        hemf.train(resume=str(run.path), epochs=2)
+    assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+    file.write_bytes(content)
+    assert hemf.train(resume=str(run.path), epochs=2).best
+
+
+def test_training_says_where_prepared_images_have_changed(tiny, tmp_path, capsys):
+    out = tmp_path / "prepared"
+    data = prepare("folder", tiny["data"], str(out), resize=32)
+    Image.new("RGB", (48, 40)).save(data.path(data.samples[0]))
+    run = hemf.train(**tiny | {"data": str(out), "epochs": 1, "out": str(tmp_path / "runs"), "name": "run"})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning: 1 of the 90 images of colours are not as they were when it was prepared" in said
+    assert changed_files(DataSet.load(run.path)) == []

@@ -1,9 +1,9 @@
 """Which images a data set has, of which class and group, and on which side of the split each of them is.
 
-A prepared data set is a folder with ``manifest.csv`` (one row an image: path, label, group, split, fold) and
-``dataset.json`` (everything else). Both are plain text and may be edited by hand: counts and hash are worked
-out anew from the rows at every load, and a manifest that no longer agrees with the hash in ``dataset.json``
-is marked ``"edited": true`` in its split.
+A prepared data set is a folder with ``manifest.csv`` (one row an image: path, label, group, split, fold),
+``dataset.json`` (everything else) and ``fingerprints.csv`` (by which its files are known again). The first
+two may be edited by hand: counts and hash are worked out anew from the rows at every load, and a manifest
+that no longer agrees with the hash in ``dataset.json`` is marked ``"edited": true`` in its split.
 """
 
 import csv
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hemf.data import splits
+from hemf.data.fingerprints import FILE, Fingerprint, read_fingerprints, write_fingerprints
 from hemf.data.same_files import same_files
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
@@ -26,9 +27,9 @@ from hemf.untrusted import read_json
 SPLITS = ("train", "val", "test")
 ALL_TEST = "none, all images test"
 COLUMNS = ("path", "label", "group", "split", "fold")
-WRITTEN = ("manifest.csv", "dataset.json", "images")  # what a prepared data set consists of
+WRITTEN = ("manifest.csv", "dataset.json", FILE, "images")  # what a prepared data set consists of
 RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
-WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash")
+WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash", "files_hash")
 KIND_NAMES = {str: "text", list: "list", dict: "mapping"}
 KINDS = {"name": str, "classes": list, "root": str, "split": dict}
 """Types of entries of ``dataset.json``."""
@@ -69,6 +70,8 @@ class DataSet:
         root: folder that the samples' paths start from.
         info: the rest of ``dataset.json``: source, licence, ``split`` (method, seed, ratios or folds), images
             that were skipped.
+        fingerprints: by path, what the files were like when the data set was prepared or the run began, as
+            far as that is known.
     """
 
     name: str
@@ -76,6 +79,7 @@ class DataSet:
     samples: list[Sample]
     root: Path
     info: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, sample: Sample) -> Path:
         """File of a sample."""
@@ -154,6 +158,14 @@ class DataSet:
     def hash(self) -> str:
         """SHA-256 over the classes and the rows of the manifest."""
         return hashlib.sha256(f"{json.dumps(self.classes)}\n{self._rows()}".encode()).hexdigest()
+
+    @property
+    def files_hash(self) -> str | None:
+        """SHA-256 over path and content of every image; None where the fingerprint of one is unknown."""
+        if any(s.path not in self.fingerprints for s in self.samples):
+            return None
+        rows = sorted([s.path, self.fingerprints[s.path].sha256] for s in self.samples)
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def check(self, files: bool = False) -> None:
         """Check that the data set is whole.
@@ -239,7 +251,7 @@ class DataSet:
         return text.getvalue()
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write ``manifest.csv`` and ``dataset.json``.
+        """Write ``manifest.csv``, ``dataset.json`` and, where any are known, ``fingerprints.csv``.
 
         A root inside ``folder`` is written relative to it, so that the folder may be moved.
 
@@ -248,6 +260,7 @@ class DataSet:
         """
         folder, root = Path(folder).resolve(), self.root.resolve()
         write_text(folder / "manifest.csv", self._rows())
+        write_fingerprints(folder / FILE, (s.path for s in self.samples), self.fingerprints)
         head = {
             "name": self.name,
             "classes": self.classes,
@@ -256,12 +269,13 @@ class DataSet:
             "groups": self.groups,
             "counts": self.counts(),
             "hash": self.hash,
+            "files_hash": self.files_hash,
         }
         write_json(folder / "dataset.json", head | self.info)
 
     @classmethod
     def load(cls, folder: str | os.PathLike, trainable: bool = True) -> Self:
-        """Read ``manifest.csv`` and ``dataset.json``; whether the images exist is left to ``check``.
+        """Read what ``save`` has written; whether the images exist is left to ``check``.
 
         Args:
             folder: where they lie.
@@ -287,6 +301,7 @@ class DataSet:
             samples=read_rows(folder / "manifest.csv"),
             root=(folder / about.get("root", ".")).resolve(),
             info={key: value for key, value in about.items() if key not in WORKED_OUT},
+            fingerprints=read_fingerprints(folder / FILE),
         )
         data.classes = data.classes or sorted({s.label for s in data.samples})
         if about.get("hash", data.hash) != data.hash:

@@ -14,6 +14,7 @@ from hemf.files import whole_folder
 from hemf.untrusted import read_json
 
 if TYPE_CHECKING:
+    from hemf.data.fingerprints import Fingerprint
     from hemf.data.manifest import DataSet, Sample
     from hemf.data.sources import Source
 
@@ -34,9 +35,10 @@ def prepare(
     skip_unreadable: bool = False,
     check_counts: bool = True,
     overwrite: bool = False,
+    group_alike: bool = False,
     workers: int | None = None,
 ) -> "DataSet":
-    """Turn a release, folder or CSV into a prepared data set: manifest.csv and dataset.json.
+    """Turn a release, folder or CSV into a prepared data set: manifest.csv, dataset.json, fingerprints.csv.
 
     Every image is decoded once. The folder appears whole or not at all.
 
@@ -60,6 +62,8 @@ def prepare(
         skip_unreadable: leave unreadable images out, named and counted, instead of stopping.
         check_counts: stop unless the number of images of each class is the published one.
         overwrite: replace a prepared data set in --out.
+        group_alike: put images that look alike, as hemf data audit finds them, into one group, with their
+            patients or lesions, and split by these groups; it takes the time of an audit.
         workers: threads that decode images; by default one a core.
 
     Returns:
@@ -76,7 +80,7 @@ def prepare(
     kind = _source(source)
     place, fetched = _place(kind, root, download)
     target = Path(out) if out else Path("prepared") / (source if kind.counts else place.stem)
-    _check_target(target, place, overwrite, inside=source == "folder")
+    check_target(target, place, overwrite, inside=source == "folder")
     data = _read(kind, place, group_column)
     if check_counts:
         kind.check_counts(data)
@@ -95,11 +99,16 @@ def prepare(
         split_data, method=split, val=val, test=test, folds=folds, seed=seed, published=kind.paper
     )
     data.check_trainable()
-    if useless := all_in_training(divide(data)):  # which is better known before the images are read
+    first = divide(data, method=_ungrouped(split) if group_alike else split)
+    if useless := all_in_training(first):  # which is better known before the images are read
         raise HemfError(useless)
     with whole_folder(target, WRITTEN) as staging:
         data = _decode(data, staging, resize, window, skip_unreadable, workers)
-        data = divide(data)
+        if group_alike:
+            data, split = _by_likeness(data, split, workers)
+        data = divide(data, method=split)
+        if group_alike and (useless := all_in_training(data)):
+            raise HemfError(useless)
         data.check()
         data.check_trainable()
         data.save(staging)
@@ -151,21 +160,60 @@ def _read(kind: "Source", place: Path, group_column: str | None) -> "DataSet":
     return read_csv(place, group_column)
 
 
-def _check_target(target: Path, place: Path, overwrite: bool, inside: bool) -> None:
+def check_target(target: Path, place: Path, overwrite: bool, inside: bool, flag: str = "--out") -> None:
+    """Refuse a folder for a prepared data set that lies around its images, or holds something already.
+
+    Args:
+        target: the folder.
+        place: of the images.
+        overwrite: whether a prepared data set in ``target`` may be replaced.
+        inside: refuse it also inside ``place``, where it would become a class.
+        flag: that gives the folder.
+
+    Raises:
+        HemfError: it must be another folder.
+    """
     here, there = target.resolve(), place.resolve()
     if there.is_relative_to(here) or (inside and here.is_relative_to(there)):
-        raise HemfError(f"{target} and the data in {place} would lie in one another; give another --out")
+        raise HemfError(f"{target} and the data in {place} would lie in one another; give another {flag}")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / "dataset.json").is_file() or not (target / "manifest.csv").is_file():
-        raise HemfError(f"{target} exists and is no prepared data set; give another --out")
+        raise HemfError(f"{target} exists and is no prepared data set; give another {flag}")
     if not overwrite:
         raise HemfError(
             f"{target} holds a prepared data set; give --overwrite to replace it, or another --out"
+            if flag == "--out"
+            else f"{target} holds a prepared data set; give another {flag}"
         )
     own = read_json(target / "dataset.json").get("root") == "images"
     if (target / "images").exists() and not own:
         raise HemfError(f"{target / 'images'} is none of the prepared data set there; give another --out")
+
+
+def _ungrouped(split: Method | None) -> Method:
+    """The method that divides like ``split`` where no group is known yet.
+
+    Raises:
+        HemfError: ``split`` does not go by groups.
+    """
+    plain: dict[Method | None, Method] = {None: "stratified", "grouped": "stratified"}
+    plain["grouped-kfold"] = "kfold"
+    if split not in plain:
+        raise HemfError(
+            f"--group-alike makes groups to split by, which --split {split} does not; leave --split out, or "
+            "give grouped or grouped-kfold"
+        )
+    return plain[split]
+
+
+def _by_likeness(data: "DataSet", split: Method | None, workers: int | None) -> "tuple[DataSet, Method]":
+    """The data set with what looks alike in groups, and how to split it then."""
+    from hemf.data.audit.regroup import group_alike, look_for_pairs
+
+    _, pairs = look_for_pairs(data, workers)
+    data = group_alike(data, pairs)
+    return data, (split or "grouped") if data.groups else _ungrouped(split)
 
 
 def _decode(
@@ -183,7 +231,7 @@ def _decode(
 
     empty: dict[str, str] = {}
 
-    def one(sample: "Sample") -> "Sample | HemfError":
+    def one(sample: "Sample") -> "tuple[Sample, Fingerprint] | HemfError":
         try:
             return _decode_one(data.path(sample), sample, staging / "images", resize, window, empty)
         except HemfError as error:
@@ -196,14 +244,20 @@ def _decode(
     if faults and not skip_unreadable:
         more = f" ({len(faults) - 1} more cannot be read)" if len(faults) > 1 else ""
         raise HemfError(f"{next(iter(faults.values()))}, with --skip-unreadable{more}")
-    samples = [r for r in results if not isinstance(r, HemfError)]
+    taken = [r for r in results if not isinstance(r, HemfError)]
     skipped = [{"path": path, "reason": reason} for path, reason in faults.items()]
     info = data.info | {"resize": resize, "skipped": skipped}
     if window != "auto":
         info["window"] = window
     if empty:
         info["empty"] = dict(sorted(empty.items()))
-    return replace(data, samples=samples, root=staging / "images" if resize else data.root, info=info)
+    return replace(
+        data,
+        samples=[sample for sample, _ in taken],
+        root=staging / "images" if resize else data.root,
+        info=info,
+        fingerprints={sample.path: taken_of for sample, taken_of in taken},
+    )
 
 
 def _decode_one(
@@ -213,8 +267,8 @@ def _decode_one(
     resize: int | None,
     window: Window,
     empty: dict[str, str],
-) -> "Sample":
-    """Read one image to its end; write it with a short side of at most ``resize``.
+) -> "tuple[Sample, Fingerprint]":
+    """Read one image to its end; write it with a short side of at most ``resize``; take its fingerprint.
 
     JPEG stays JPEG, the others become PNG. What is small enough already is copied as it is. An image that
     shows nothing is noted in ``empty``.
@@ -222,13 +276,14 @@ def _decode_one(
     from PIL.Image import Resampling
 
     from hemf.data.empty import emptiness
+    from hemf.data.fingerprints import fingerprint
     from hemf.data.image import read_image
 
     image = read_image(file, window=window)
     if what := emptiness(image):
         empty[sample.path] = what
     if resize is None:
-        return sample
+        return sample, fingerprint(file, image)
     is_jpeg = file.suffix.lower() in (".jpg", ".jpeg")
     name = sample.path if is_jpeg or file.suffix.lower() == ".png" else f"{sample.path}.png"
     target = images / name
@@ -236,12 +291,12 @@ def _decode_one(
     scale = resize / min(image.size)
     if scale >= 1 and name == sample.path:
         shutil.copyfile(file, target)
-        return sample
+        return sample, fingerprint(target, image)
     if scale < 1:
         width, height = (max(resize, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Resampling.LANCZOS)
     image.save(target, **({"quality": 95, "subsampling": 0} if is_jpeg else {}))
-    return replace(sample, path=name)
+    return replace(sample, path=name), fingerprint(target, image)
 
 
 def _show(data: "DataSet", kind: "Source", target: Path) -> None:
@@ -255,6 +310,10 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(data))
     console.print(split_line(data), *group_lines(data, kind.group or "groups"), *notes(data), sep="\n")
+    if "grouped_alike" in data.info:
+        from hemf.data.audit.regroup import group_alike_lines
+
+        console.print(*group_alike_lines(data), sep="\n")
     skipped = data.info["skipped"]
     for left_out in skipped:
         console.print(f"left out: {left_out['reason']}")

@@ -8,7 +8,7 @@ from hemf.text import counted
 if TYPE_CHECKING:
     import numpy as np
 
-    from hemf.data.manifest import Sample
+    from hemf.data.manifest import DataSet, Sample
     from hemf.training.calibration import Calibration
 
 
@@ -36,7 +36,8 @@ def calibrate(
     Args:
         run: a run's folder, or its model folder, which then needs --data.
         coverage: share of images whose prediction set is to hold the true class.
-        split: images to fit on: val, test, or all; images of the run's training are refused.
+        split: images to fit on: val, test, or all; images of the run's training are
+            refused, by file and picture.
         sensitivity: choose for each class the threshold that reaches it; one share, a list such as
             0.9,0.95, or shares by class such as {MEL: 0.95}; null for none.
         specificity: choose thresholds by it too; written like --sensitivity.
@@ -68,7 +69,6 @@ def calibrate(
         manifest_of,
         samples_of,
         shows_trained_groups,
-        trained_on,
     )
     from hemf.evaluation.inference import load_trained
     from hemf.evaluation.show_calibration import show_calibration
@@ -82,11 +82,7 @@ def calibrate(
     trained = load_trained(opened.model)
     check_rates(coverage, sensitivity, specificity, trained.classes)
     samples = samples_of(images, split, trained.classes)
-    if seen := trained_on(ours, images, samples):
-        raise HemfError(
-            f"the run was trained on {seen} of these {counted(len(samples), 'image')}, where it is too sure "
-            "of itself; give --split val, or other images with --data"
-        )
+    check_unseen(ours, images, samples)
     own = is_own(ours, images)
     if not own and (known := shows_trained_groups(ours, images, samples)):
         raise HemfError(
@@ -120,6 +116,39 @@ def calibrate(
     if outdated:
         console.print(Text(stale_line(outdated, run)), soft_wrap=True)
     return found
+
+
+def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sample"]) -> None:
+    """Refuse images that the run was trained on, or may have been; say where the run is not at hand.
+
+    Raises:
+        HemfError: the run was trained on some of the samples, or that cannot be found out.
+    """
+    from hemf.evaluation.images import changed_since
+    from hemf.evaluation.seen import PATIENCE, seen_in_training
+
+    if ours is None:
+        print("note: whether the model was trained on these images is unknown, for its run is not at hand")
+        return
+    seen = seen_in_training(ours, images, samples, PATIENCE)
+    if seen.number:
+        here, there = seen.examples[0]
+        how = "the same file as" if here in seen.same else "which shows the same picture as"
+        raise HemfError(
+            f"the run was trained on {seen.number} of these {counted(len(samples), 'image')}, where it is too "
+            f"sure of itself (first {here}, {how} the training image {there}); give --split val, or other "
+            "images with --data"
+        )
+    if seen.unknown:
+        raise HemfError(
+            f"whether the run was trained on these images cannot be checked: {seen.unknown[0]}; put the "
+            "run's images back where they were, or give others"
+        )
+    if changed := changed_since(ours, images, samples):
+        print(
+            f"warning: {len(changed)} of these {len(samples)} images are not the files any more that the run "
+            f"was trained and split on (first {changed[0]}); the fit is to what is there now"
+        )
 
 
 def _halves(samples: list["Sample"]) -> "np.ndarray":

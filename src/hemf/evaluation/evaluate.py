@@ -222,14 +222,18 @@ def _provenance(
 
     ``groups_on_two_sides`` counts the patients or lesions of this split that are on another side too (None
     where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
-    images of this split that the run was trained on (None where the run is not at hand),
-    ``images_of_groups_trained_on`` those of another data set of the same source whose patient or lesion the
-    run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint was chosen on this
-    very split.
+    images of this split that the run was trained on (None where that is unknown; ``trained_on`` says how
+    that was found out), ``images_changed`` those of the run's own that are other files now (None where
+    that is unknown), ``images_of_groups_trained_on`` those of another data set of the same source whose
+    patient or lesion the run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint
+    was chosen on this very split.
     """
-    from hemf.evaluation.images import is_own, manifest_of, shows_trained_groups, trained_on
+    from hemf.evaluation.images import changed_since, is_own, manifest_of, shows_trained_groups
+    from hemf.evaluation.seen import seen_in_training
 
     ours = manifest_of(opened)
+    seen = None if ours is None else seen_in_training(ours, images, samples)
+    changed = changed_since(ours, images, samples)
     groups = images.leaking_groups() if images.groups and split != "all" else {}
     known = bool(images.groups) and split != "all"
     about = images.info.get("split", {})
@@ -238,7 +242,9 @@ def _provenance(
         "split_info": about,
         "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
         "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
-        "images_trained_on": trained_on(ours, images, samples),
+        "images_trained_on": None if seen is None else seen.number,
+        "trained_on": None if seen is None else seen.to_json(),
+        "images_changed": None if changed is None else len(changed),
         "images_of_groups_trained_on": None if own else shows_trained_groups(ours, images, samples),
         "chose_checkpoint": is_own(ours, images) and opened.config.val_split == split,
         "data": {"name": images.name, "hash": images.hash, "own": own},

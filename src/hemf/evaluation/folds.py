@@ -74,13 +74,15 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 def _provenance(data: DataSet, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What may make the pooled numbers too good: the folds' own warnings, added up."""
     trained_on = [report["images_trained_on"] for report in reports]
+    changed = [report["images_changed"] for report in reports]
     about, leaking = data.info.get("split", {}), data.leaking_groups()
     return {
         "split_method": about.get("method"),
         "split_info": about,
         "groups_on_two_sides": len(leaking) if data.groups else None,
         "images_of_those_groups": sum(data.leaks().values()) if data.groups else None,
-        "images_trained_on": sum(trained_on),
+        "images_trained_on": None if None in trained_on else sum(trained_on),
+        "images_changed": None if None in changed else sum(changed),
         "chose_checkpoint": any(report["chose_checkpoint"] for report in reports),
         "fitted_calibration": any(report["fitted_calibration"] for report in reports),
         "data": {"name": data.name, "hash": data.hash, "own": True},

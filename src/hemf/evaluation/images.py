@@ -1,16 +1,15 @@
 """The images that an evaluation or a calibration looks at, their labels, and what the model makes of them."""
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hemf.data.fingerprints import changed_files
 from hemf.errors import HemfError
 from hemf.evaluation.inference import TrainedModel, pick_device, stream_logits, watched
 from hemf.training.environment import environment
@@ -86,34 +85,6 @@ def manifest_of(opened: "OpenRun") -> "DataSet | None":
     return None if opened.path is None else DataSet.load(opened.path)
 
 
-def trained_on(ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]) -> int | None:
-    """How many of the samples the run with the manifest ``ours`` was trained on; None where that is None.
-
-    These are the training files themselves and copies of them, byte for byte.
-    """
-    if ours is None:
-        return None
-    files = {ours.path(s) for s in ours.subset("train")}
-    of_size = defaultdict(list)
-    for file in files:
-        if file.is_file():
-            of_size[file.stat().st_size].append(file)
-    digest = cache(_digest)
-
-    def is_known(file: Path) -> bool:
-        if file in files:
-            return True
-        alike = of_size.get(file.stat().st_size, []) if file.is_file() else []
-        return any(digest(file) == digest(one) for one in alike)
-
-    return sum(is_known(images.path(s)) for s in samples)
-
-
-def _digest(file: Path) -> bytes:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
-
-
 def shows_trained_groups(
     ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]
 ) -> int | None:
@@ -126,7 +97,9 @@ def shows_trained_groups(
         return None
     source = images.info.get("source")
     same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
-    if not same or not images.groups:
+    # what was grouped by likeness has other names for the same patients
+    merged = images.hash != ours.hash and "grouped_alike" in images.info | ours.info
+    if not same or not images.groups or merged:
         return None
     trained = {s.group for s in ours.subset("train") if s.group}
     return sum(s.group in trained for s in samples)
@@ -135,6 +108,22 @@ def shows_trained_groups(
 def is_own(ours: "DataSet | None", images: "DataSet") -> bool:
     """Whether these are the images and the split of the manifest ``ours``, a run's."""
     return ours is not None and ours.hash == images.hash
+
+
+def changed_since(ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]) -> list[str] | None:
+    """Paths of those of a run's own images that are not the files any more that it was trained and split on.
+
+    Args:
+        ours: the run's manifest.
+        images: the data set of the samples.
+        samples: to be checked.
+
+    Returns:
+        None where that cannot be known: other images, no run, or one that keeps no fingerprints of them.
+    """
+    if ours is None or not is_own(ours, images):
+        return None
+    return changed_files(replace(ours, root=images.root), samples)
 
 
 def logits_of(

@@ -84,9 +84,11 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"No patient or lesion is on two sides of {of} split.")
     elif split != "all":
         lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
-    if report["images_trained_on"]:
-        lines.append(f"Warning: the run was trained on {report['images_trained_on']} of these {these}.")
-    if known := report.get("images_of_groups_trained_on"):
+    lines += trained_on_lines(report)
+    known = report.get("images_of_groups_trained_on")
+    if known is None and not report["data"]["own"]:
+        lines.append("Whether the run was trained on patients or lesions that these images show is unknown.")
+    if known:
         lines.append(
             f"Warning: {known} of these {these} show patients or lesions that the run was trained on."
         )
@@ -114,6 +116,42 @@ def one_class_lines(report: dict[str, Any]) -> list[str]:
         "Not defined, as they compare images of several classes, are ROC AUC, average precision, MCC, "
         f"Cohen's kappa and the specificity of {name}; its precision is 1 whatever the model does.",
     ]
+
+
+def trained_on_lines(report: dict[str, Any]) -> list[str]:
+    """Whether the run was trained on the images, what could not be checked, whether they have changed."""
+    these, number, seen = counted(report["n"], "image"), report["images_trained_on"], report.get("trained_on")
+    lines = []
+    if number:
+        which = _which(seen) if seen else ""
+        lines.append(f"Warning: the run was trained on {number} of these {these}.{which}")
+    for reason in seen["unknown"] if seen else ():
+        more = "more" if number else "any"
+        lines.append(f"Warning: whether the run was trained on {more} of these images is unknown: {reason}.")
+    if number is None and not seen:
+        lines.append(
+            "Whether the model was trained on any of these images is unknown: its run is not at hand."
+        )
+    if number == 0 and seen and seen["strangers"]:
+        lines.append(
+            f"None of these images was found among the {seen['images']} that the run was trained on "
+            f"({seen['name']}), neither by content nor by picture."
+        )
+    if changed := report.get("images_changed"):
+        lines.append(
+            f"Warning: {changed} of these {these} are not the files any more that the run was trained and "
+            "split on; the numbers are those of what is there now."
+        )
+    return lines
+
+
+def _which(seen: dict[str, Any]) -> str:
+    """How many of them are the very files and how many show the same picture, and the first of them."""
+    here, there = seen["examples"][0]
+    return (
+        f" {seen['same_files']} are the same files, {seen['same_pictures']} others show the same picture; "
+        f"the first is {here}, which is {there} of {seen['name']}."
+    )
 
 
 def interval_lines(intervals: dict[str, Any]) -> list[str]:

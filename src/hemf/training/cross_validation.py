@@ -19,13 +19,15 @@ from hemf.training.fit import (
     begin,
     build,
     build_trainer,
+    check_files,
     check_hardware,
+    fingerprinted,
     picked_precision,
     run_console,
     set_aside,
     take_up,
 )
-from hemf.training.folder import make_run, run_path
+from hemf.training.folder import fold_paths, is_model, make_run, run_path
 from hemf.training.run import CHANGEABLE, Run
 
 
@@ -49,6 +51,7 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     path = run_path(config, data) if rank_zero_only.rank == 0 else None
     if path is not None:
         threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
+        data = fingerprinted(data, run_console())
         make_run(path, config, data, precision, threads)
         run_console().print(f"cross-validation: {len(data.folds)} folds in {path}")
     return _train_folds(path, config, data)
@@ -71,6 +74,8 @@ def take_up_folds(path: Path, config: RunConfig, build_cache: bool = True) -> Ru
             f"{path / 'manifest.csv'} is not the one the cross-validation began with; "
             "put the file back as it was, or start a new run"
         )
+    if not all(is_model(fold) for fold in fold_paths(path)):
+        check_files(path, data)
     if rank_zero_only.rank == 0:
         if config.epochs > before.epochs:
             set_aside(path, before.epochs)

@@ -20,6 +20,7 @@ from rich.console import Console
 from hemf.config import RunConfig
 from hemf.data.cache import cache_folder, decoded_images, find_cache
 from hemf.data.datamodule import ImageData
+from hemf.data.fingerprints import SECONDS, changed_files, take_fingerprints
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.summary import group_lines, notes
 from hemf.data.transforms import InputSpec, mixup_cutmix
@@ -75,7 +76,7 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=_accelerator(config) == "cpu")
     if path is not None:
-        make_run(path, config, data, precision, threads)
+        make_run(path, config, fingerprinted(data, console), precision, threads)
         console.print(f"run folder: {path}")
     with resumable(path, console), computing_on(threads):
         return _fit(trainer, console, config, images, classifier, checkpoint=None)
@@ -127,7 +128,9 @@ def _go_on(
             )
             console.print(f"the run {path} is finished after {state['epochs']} epochs; {more}")
             return Run(path, state["best"])
+        check_files(path, images.data)
         return _finish(console, path, config, images, classifier)
+    check_files(path, images.data)
     about = read_environment(path)
     trainer = build_trainer(config, images, about["precision"], path, console)
     config = _decode_once(config, images, console, build_cache)
@@ -158,6 +161,36 @@ def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str,
             f"warning: the run began on {about['threads']} threads and keeps them, for the same weights; the "
             f"{usable_cores()} cores here make that slow",
             style="bold red",
+        )
+
+
+def fingerprinted(data: DataSet, console: Console) -> DataSet:
+    """The data set with the fingerprints of its files as they are now; says where those of before differ."""
+    if changed := changed_files(data):
+        console.print(
+            f"warning: {len(changed)} of the {len(data.samples)} images of {data.name} are not as they were "
+            f"when it was prepared (first {changed[0]}); the run trains on what is there now",
+            style="bold red",
+        )
+    found = take_fingerprints(data)
+    if late := sum(not one.picture for one in found.values()):
+        console.print(
+            f"{late} of {len(found)} images are fingerprinted by their content alone, not by what they show "
+            f"(unreadable, or more than {SECONDS:.0f} s of work); hemf data prepare has no such limit"
+        )
+    return replace(data, fingerprints=found)
+
+
+def check_files(path: Path, data: DataSet) -> None:
+    """Refuse to go on with the run at ``path`` on images other than those it began with.
+
+    Raises:
+        HemfError: a file holds something else, or is gone.
+    """
+    if changed := changed_files(data):
+        raise HemfError(
+            f"{len(changed)} of the {len(data.samples)} images of {path} are not those that the run began "
+            f"with (first {data.root / changed[0]}); put them back as they were, or start a new run"
         )
 
 

@@ -127,8 +127,8 @@ def run_path(config: RunConfig, data: "DataSet") -> Path:
 def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, threads: int) -> None:
     """Make the folder ``run``, whole or not at all.
 
-    It holds ``config.yaml`` (what was asked), ``manifest.csv`` and ``dataset.json`` (on which images, in
-    which split) and ``environment.json`` (with what).
+    It holds ``config.yaml`` (what was asked), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (on
+    which images, in which split) and ``environment.json`` (with what).
 
     Raises:
         HemfError: the folder cannot be written.

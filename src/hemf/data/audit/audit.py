@@ -33,7 +33,14 @@ class Audit:
         return int(bool(self.findings["unreadable"]) or (self.strict and self.leaks))
 
 
-def audit(data: str, *, out: str | None = None, strict: bool = False, workers: int | None = None) -> Audit:
+def audit(
+    data: str,
+    *,
+    out: str | None = None,
+    strict: bool = False,
+    regroup: str | None = None,
+    workers: int | None = None,
+) -> Audit:
     """Look for leakage, duplicates, odd files and shortcuts in a data set.
 
     Finds patients or lesions on two sides of the split; files, pixels or pictures that occur twice, also
@@ -46,6 +53,8 @@ def audit(data: str, *, out: str | None = None, strict: bool = False, workers: i
         out: folder to write; by default audit/ inside a prepared data set or run, else audits/ and the data
             set's name in the current folder.
         strict: make the exit code 1 also where anything leaks between the sides of the split.
+        regroup: folder to write a new prepared data set of the same images to, in which what looks alike, or
+            is of one patient or lesion, is one group, and no group is on two sides of a new split.
         workers: processes that read images; by default one a core. They start afresh, so a script that
             calls this needs the usual guard, if __name__ == "__main__", or 0 for none.
 
@@ -53,29 +62,32 @@ def audit(data: str, *, out: str | None = None, strict: bool = False, workers: i
         The findings, and where they were written.
 
     Raises:
-        HemfError: there is no data set, or out cannot be written.
+        HemfError: there is no data set, out or regroup cannot be written, or more than half of the images
+            would be one group.
     """
-    from hemf.data.audit.duplicates import find_pairs
     from hemf.data.audit.findings import findings
-    from hemf.data.audit.measure import Workers, look_at
     from hemf.data.audit.page import write_page
+    from hemf.data.audit.regroup import look_for_pairs, write_regrouped
     from hemf.data.audit.terminal import show
     from hemf.data.manifest import load_data
-    from hemf.data.workers import worker_count
+    from hemf.data.prepare import check_target
     from hemf.files import write_json
     from hemf.outputs import check_report
 
     dataset = load_data(data)
     folder = Path(out) if out else _default_folder(Path(data), dataset.name)
     check_report(folder / "audit.json", ["hemf", "leakage"], [".html"])
-    with Workers(worker_count(workers, len(dataset.samples))) as pool:
-        looks = pool.map(look_at, [dataset.path(s) for s in dataset.samples], "reading images")
-        pairs = find_pairs(dataset.samples, looks, pool)
+    if regroup is not None:
+        of_folders = dataset.info.get("source") == "folder"
+        check_target(Path(regroup), dataset.root, overwrite=False, inside=of_folders, flag="--regroup")
+    looks, pairs = look_for_pairs(dataset, workers)
     found = findings(dataset, looks, pairs)
     write_json(folder / "audit.json", found)
     write_page(folder / "audit.html", dataset, found)
     result = Audit(found, folder, strict)
     show(dataset, found, folder)
+    if regroup is not None:
+        write_regrouped(Path(regroup), dataset, looks, pairs)
     return result
 
 

@@ -7,6 +7,7 @@ from PIL.Image import Transpose
 from hemf.data.strips import shrink
 
 SIDE = 128  # pixels of the small grey image that all hashes come from
+THUMBNAIL = 64  # pixels of the image whose fine detail is compared
 HASHED = 64  # pixels of a side that imagehash takes 16 x 16 terms of
 TURNS = (
     None,
@@ -48,6 +49,11 @@ def small_grey(image: Image.Image) -> Image.Image:
     return shrink(image.convert("L"), (SIDE, SIDE), Image.Resampling.BOX)
 
 
+def thumbnail(small: Image.Image) -> np.ndarray:
+    """64 x 64 grey values of a ``small_grey``, for ``similarity``."""
+    return np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
 def image_hashes(small: Image.Image) -> np.ndarray:
     """Perceptual hashes (pHash: signs of the 16 x 16 lowest cosine terms about their median) by imagehash.
 
@@ -58,8 +64,14 @@ def image_hashes(small: Image.Image) -> np.ndarray:
         ``HASHES`` x 4 words of 64 bits: those of the turns, then those of the windows.
     """
     whole = small.resize((HASHED, HASHED), Image.Resampling.LANCZOS)
-    turned = [whole if turn is None else whole.transpose(turn) for turn in TURNS]
-    return np.stack([_phash(each) for each in [*turned, *map(small.crop, WINDOWS)]])
+    turned = [whole.transpose(turn) for turn in TURNS if turn is not None]
+    upright = upright_hashes(small)
+    return np.concatenate([upright[:1], [_phash(each) for each in turned], upright[1:]])
+
+
+def upright_hashes(small: Image.Image) -> np.ndarray:
+    """Those of ``image_hashes`` that are of no turn, 1 + windows x 4 words: of the whole and each window."""
+    return np.stack([_phash(each) for each in [small, *map(small.crop, WINDOWS)]])
 
 
 def _phash(image: Image.Image) -> np.ndarray:

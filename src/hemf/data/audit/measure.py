@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hemf.data.audit.hashes import image_hashes, small_grey
+from hemf.data.audit.hashes import THUMBNAIL, TURNS, image_hashes, small_grey, thumbnail
 from hemf.data.empty import emptiness
+from hemf.data.fingerprints import Fingerprint, as_text
 from hemf.data.image import UnreadableImage, decode_image
 from hemf.data.limits import max_pixels, set_max_pixels
 from hemf.data.strips import shrink
 from hemf.errors import HemfError
 
-THUMBNAIL = 64
 RING = 0.03  # of the shorter side: the outermost pixels, whose brightness tells a border
 
 
@@ -62,6 +62,12 @@ class Look:
     hashes: np.ndarray
     empty: str | None = None
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """By which the file is known again."""
+        upright = np.concatenate([self.hashes[:1], self.hashes[len(TURNS) :]])
+        return Fingerprint(self.file_bytes, self.bytes_hash, as_text(upright))
+
 
 def look_at(path: Path) -> Look | str:
     """One image, or the line that says why it cannot be read."""
@@ -90,7 +96,7 @@ def look_at(path: Path) -> Look | str:
         colour=float((reduced.max(-1) - reduced.min(-1)).mean()),
         border=_ring_brightness(grey),
         frame=_frame_share(grey),
-        thumbnail=np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        thumbnail=thumbnail(small),
         hashes=image_hashes(small),
         empty=emptiness(image),
     )

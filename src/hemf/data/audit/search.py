@@ -86,18 +86,66 @@ def _strip(
     columns: np.ndarray, kind: int, rows: range, differ: np.ndarray, bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same for a few rows; ``differ`` and ``bits`` are overwritten."""
-    differ, bits = differ[: len(rows)], bits[: len(rows)]
-    distance = np.zeros(bits.shape, np.uint16)
-    for whole, other in zip(columns[0, :, rows.start : rows.stop], columns[kind], strict=True):
-        np.bitwise_xor(whole[:, None], other, out=differ)
-        distance += np.bitwise_count(differ, out=bits)
+    distance = _distances(columns[0, :, rows.start : rows.stop], columns[kind], differ, bits)
     is_turn = kind < len(TURNS)
     close = distance <= (TURN_LIMIT if is_turn else WINDOW_LIMIT)
     for place, row in enumerate(rows):
         close[place, : row + 1 if is_turn else 0] = False  # a turn of one is a turn of the other
         close[place, row] = False
-        if np.count_nonzero(close[place]) > NEAREST:
-            near = np.flatnonzero(close[place])
-            close[place, near[np.argsort(distance[place, near], kind="stable")[NEAREST:]]] = False
-    places, seconds = np.nonzero(close)
+    places, seconds = _nearest(close, distance)
     return places + rows.start, seconds, distance[places, seconds]
+
+
+def near_between(ones: np.ndarray, others: np.ndarray) -> list[Candidate]:
+    """Pairs of an image of one set and one of another whose hashes are close, the best first.
+
+    Args:
+        ones: N x ``HASHES`` x 4 words of 64 bits, as ``image_hashes``.
+        others: M x (1 + windows) x 4 words, as ``upright_hashes``.
+
+    Returns:
+        ``first`` is a place in ``others``, ``second`` one in ``ones``, which is to be turned.
+    """
+    tasks = [(kind, 0) for kind in range(HASHES)] + [(0, window) for window in range(1, others.shape[1])]
+    mine, theirs = (np.ascontiguousarray(hashes.transpose(1, 2, 0)) for hashes in (ones, others))
+    scratch = np.empty((STRIP, len(others)), np.uint64), np.empty((STRIP, len(others)), np.uint8)
+    best: dict[tuple[int, int, int], int] = {}
+    for kind, window in tasks:
+        turn = kind if kind < len(TURNS) else 0
+        limit = TURN_LIMIT if kind < len(TURNS) and not window else WINDOW_LIMIT
+        for start in range(0, len(ones), STRIP):
+            distance = _distances(mine[kind, :, start : start + STRIP], theirs[window], *scratch)
+            places, found = _nearest(distance <= limit, distance)
+            for i, j in zip(places.tolist(), found.tolist(), strict=True):
+                key, d = (j, i + start, turn), int(distance[i, j])
+                best[key] = min(best.get(key, d), d)
+    return sorted((Candidate(*key, d) for key, d in best.items()), key=lambda c: (c.distance, c))
+
+
+def _distances(rows: np.ndarray, others: np.ndarray, differ: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Bits in which each of a few hashes differs from each of many; ``differ`` and ``bits`` are overwritten.
+
+    Args:
+        rows: 4 words x R hashes, at most ``STRIP``.
+        others: 4 words x M hashes.
+        differ: ``STRIP`` x M.
+        bits: ``STRIP`` x M.
+
+    Returns:
+        R x M.
+    """
+    differ, bits = differ[: rows.shape[1]], bits[: rows.shape[1]]
+    distance = np.zeros(bits.shape, np.uint16)
+    for whole, other in zip(rows, others, strict=True):
+        np.bitwise_xor(whole[:, None], other, out=differ)
+        distance += np.bitwise_count(differ, out=bits)
+    return distance
+
+
+def _nearest(close: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of what is close, of each row at most the ``NEAREST``; ``close`` is overwritten."""
+    for place, row in enumerate(close):
+        if np.count_nonzero(row) > NEAREST:
+            near = np.flatnonzero(row)
+            row[near[np.argsort(distance[place, near], kind="stable")[NEAREST:]]] = False
+    return np.nonzero(close)

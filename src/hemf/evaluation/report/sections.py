@@ -37,8 +37,16 @@ def tested(material: Material) -> list[Part]:
         ("Split method", report["split_method"] or "unknown"),
         *([("Split made with", ", ".join(f"{k} {_setting(v)}" for k, v in about.items()))] if about else []),
         ("Model", f"{report['model']}, from {report['run']}"),
+        *_trained_on(report),
     ]
     return [Facts(rows), Sentences(provenance_lines(report)[1:])]
+
+
+def _trained_on(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """On which images the model was trained, where the run tells."""
+    if not (about := report.get("trained_on")):
+        return []
+    return [("Trained on", f"{about['name']} ({about['hash'][:12]}): {about['images']} images")]
 
 
 def measures(material: Material) -> list[Part]:
