@@ -135,9 +135,9 @@ def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sampl
         here, there = seen.examples[0]
         how = "the same file as" if here in seen.same else "which shows the same picture as"
         raise HemfError(
-            f"the run was trained on {seen.number} of these {counted(len(samples), 'image')}, where it is too "
-            f"sure of itself (first {here}, {how} the training image {there}); give --split val, or other "
-            "images with --data"
+            f"the run was trained on {seen.number} of these {counted(len(samples), 'image')}, where it is "
+            f"too sure of itself (first {here}, {how} the training image {there}); give --split val, or "
+            "other images with --data"
         )
     if seen.unknown:
         raise HemfError(
