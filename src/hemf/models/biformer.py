@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d, calculate_drop_path_rates
-from timm.models import generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model, register_notrace_module
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
@@ -33,6 +33,7 @@ from .convert import Layout, layout, renamed
 __all__ = ["BiFormer", "BiLevelRoutingAttention", "LePEAttention"]
 
 
+@register_notrace_module
 class BiLevelRoutingAttention(nn.Module):
     """Bi-level routing attention (section 3.2): (B, dim, H, W) -> (B, dim, H, W).
 
@@ -103,6 +104,7 @@ class BiLevelRoutingAttention(nn.Module):
         return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
+@register_notrace_module
 class LePEAttention(nn.Module):
     """Attention over all tokens: (B, dim, H, W) -> (B, dim, H, W).
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD
 from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
-from timm.models import checkpoint_seq, generate_default_cfgs, register_model
+from timm.models import checkpoint_seq, generate_default_cfgs, register_model, register_notrace_module
 from torch import Tensor, nn
 
 from .blocks.attention import ChannelAttention, MultiHeadExternalAttention, SpatialAttention
@@ -57,6 +57,7 @@ class LocalBlock(nn.Module):
         return x + self.drop_path(maps(self.pwconv(tokens(y))))
 
 
+@register_notrace_module
 class GlobalBlock(nn.Module):
     """Global feature block: (B, dim, H, W) -> (B, dim, H, W).
 

@@ -23,6 +23,7 @@ from timm.models import (
     checkpoint,
     generate_default_cfgs,
     register_model,
+    register_notrace_module,
 )
 from timm.models.vision_transformer import Block as TransformerBlock
 from torch import Tensor, nn
@@ -101,6 +102,7 @@ class FCUDown(nn.Module):
         return torch.cat([class_token, F.gelu(self.norm(patches))], dim=1)
 
 
+@register_notrace_module
 class FCUUp(nn.Module):
     """Feature coupling unit, from tokens to map: (B, 1 + HW, embed_dim) -> (B, dim, sH, sW).
 

@@ -16,6 +16,7 @@ from timm.models import (
     checkpoint_seq,
     generate_default_cfgs,
     register_model,
+    register_notrace_module,
 )
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ __all__ = ["HEMF", "EGFStage", "ELFBlock"]
 Branches = Literal["both", "local", "global"]
 
 
+@register_notrace_module
 class ELFBlock(nn.Module):
     """Enhanced local feature block (ELF): (B, dim, H, W) -> (B, dim, H, W).
 
@@ -53,6 +55,7 @@ class ELFBlock(nn.Module):
         return x + self.drop_path(F.gelu(maps(self.pwconv(tokens(y)))))
 
 
+@register_notrace_module
 class EGFStage(nn.Module):
     """A stage of enhanced global feature (EGF) blocks: (B, dim, H, W) -> (B, dim, H, W).
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import ClassifierHead, DropPath, Mlp, calculate_drop_path_rates
-from timm.models import checkpoint, generate_default_cfgs, register_model
+from timm.models import checkpoint, generate_default_cfgs, register_model, register_notrace_module
 from torch import Tensor, nn
 
 from .blocks.classifier import Classifier, configuration, init_linear
@@ -55,6 +55,7 @@ def _positions(count: int, device: torch.device | None, dtype: torch.dtype) -> T
     return torch.cat([(-reach - beyond).flip(0), inner, reach + beyond])
 
 
+@register_notrace_module
 class PeripheralPosition(nn.Module):
     """Position network: embedded distances (HW, 4h, H + 4, W + 4) -> log weights (h, HW, HW) of h heads.
 
@@ -126,6 +127,7 @@ class PeripheralAttention(nn.Module):
         return self.proj(out.transpose(1, 2).flatten(2)).unflatten(1, x.shape[1:3])
 
 
+@register_notrace_module
 class PerViTBlock(nn.Module):
     """One block: (B, H, W, dim) -> (B, H, W, out_dim).
 

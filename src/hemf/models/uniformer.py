@@ -17,7 +17,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d, Mlp, calculate_drop_path_rates
-from timm.models import generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model, register_notrace_module
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
@@ -28,6 +28,7 @@ from .convert import Layout, layout, renamed
 __all__ = ["SelfAttention", "UniFormer"]
 
 
+@register_notrace_module
 class SelfAttention(nn.Module):
     """Global relation aggregator (section 3.2), attention over all tokens: (B, dim, H, W) -> (B, dim, H, W).
 

@@ -1,6 +1,7 @@
 """The attentions of HEMF's fusion: external, spatial, channel, and their mixture."""
 
 import torch
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from ..kernels import have_kernel, unwatched
@@ -9,6 +10,7 @@ from .external import StreamedExternalAttention, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
+@register_notrace_module
 class MultiHeadExternalAttention(nn.Module):
     """Multi-head external attention (MHEA): (B, dim, H, W) -> (B, dim, H, W).
 

@@ -7,7 +7,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import trunc_normal_
 from timm.models import build_model_with_cfg
 from timm.models._features import feature_take_indices
-from torch import Tensor, channels_last, nn
+from torch import Tensor, channels_last, fx, nn
 
 __all__ = ["Classifier", "configuration", "init_linear"]
 
@@ -178,15 +178,20 @@ class Classifier(nn.Module):
         return self.forward_head(self.forward_features(x))
 
     def _begin(self, x: Tensor) -> Any:
-        height, width = x.shape[-2:]
-        step = self.multiple_of
-        if height % step or width % step:
-            near = " x ".join(str(max(step, step * round(side / step))) for side in (height, width))
-            raise ValueError(
-                f"{type(self).__name__} needs a height and width divisible by {step}, "
-                f"got {height} x {width}: resize or pad the images, for instance to {near}"
-            )
+        x = _of_fitting_size(x, self.multiple_of, type(self).__name__)
         return self.stems(x.contiguous(memory_format=channels_last))
+
+
+@fx.wrap  # symbolic tracing knows no sizes, so it takes the check as one step
+def _of_fitting_size(x: Tensor, step: int, network: str) -> Tensor:
+    height, width = x.shape[-2:]
+    if height % step or width % step:
+        near = " x ".join(str(max(step, step * round(side / step))) for side in (height, width))
+        raise ValueError(
+            f"{network} needs a height and width divisible by {step}, "
+            f"got {height} x {width}: resize or pad the images, for instance to {near}"
+        )
+    return x
 
 
 def init_linear(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from ..kernels import usable
@@ -91,6 +92,7 @@ def _distance(length: int, like: Tensor) -> Tensor:
     return (position[:, None] - position).abs()
 
 
+@register_notrace_module
 class ManhattanSelfAttention(nn.Module):
     """Manhattan self-attention, decomposed (RMT, section 3.2): (B, dim, H, W) -> (B, dim, H, W).
 

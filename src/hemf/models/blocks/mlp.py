@@ -1,11 +1,13 @@
 """Inverted residual MLPs that fuse concatenated maps."""
 
 import torch.nn.functional as F
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from .layers import ConvBN1x1, convolve, maps, tokens
 
 
+@register_notrace_module
 class IRMLP(nn.Module):
     """Inverted residual MLP of HiFuse (Huo et al. 2024): (B, in_dim, H, W) -> (B, dim, H, W).
 
@@ -31,6 +33,7 @@ class IRMLP(nn.Module):
         return self.project(maps(F.gelu(self.expand(tokens(x)))))
 
 
+@register_notrace_module
 class SIRMLP(IRMLP):
     """Squeezed inverted residual MLP of HEMF: (B, in_dim, H, W) -> (B, dim, H, W).
 

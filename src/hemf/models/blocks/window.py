@@ -3,12 +3,13 @@
 import torch
 import torch.nn.functional as F
 from timm.layers import trunc_normal_
-from timm.models import swin_transformer
+from timm.models import register_notrace_module, swin_transformer
 from torch import Tensor, nn
 
 from .layers import head_width, maps, tokens
 
 
+@register_notrace_module
 class WindowAttention(nn.Module):
     """Self-attention within windows (Swin, section 3.2): (B, dim, H, W) -> (B, dim, H, W).
 
