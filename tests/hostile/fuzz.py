@@ -17,6 +17,7 @@ import corpus
 import folders
 import jobs
 
+KINDS = ("models", "runs", "recipes", "data_sets")
 BATCH = 100
 """Files that are on the disk at once."""
 
@@ -31,14 +32,23 @@ def main() -> int:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hemf-fuzz-") as home:
         place = folders.Place(Path(home) / "place", *folders.sound_run(Path(home)))
-        result = run(place, asked.count, asked.seed)
+        result = {"hostile_folders": open_hostile(place)} | run(place, asked.count, asked.seed)
     result |= {"seed": asked.seed, "minutes": (time.monotonic() - start) / 60}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(result, indent=2) + "\n")
     for name, wrong in result["faults"].items():
         print(f"{name}: {wrong}")
     print(f"{result['files']} damaged files: {len(result['faults'])} faults, all in {asked.out}")
-    return 1 if result["faults"] else 0
+    return 1 if result["faults"] or result["hostile_folders"]["faults"] else 0
+
+
+def open_hostile(place: folders.Place) -> dict:
+    """What came of every hostile folder of ``folders.py``: how many commands, and the faults by name."""
+    made = [one for kind in KINDS for one in getattr(folders, kind)(place)]
+    found = jobs.run_jobs([job for _, job in made])
+    wrong = {name: jobs.faults(job, one) for (name, job), one in zip(made, found, strict=True)}
+    shutil.rmtree(place.home / "work")
+    return {"commands": len(made), "faults": {name: faults for name, faults in wrong.items() if faults}}
 
 
 def run(place: folders.Place, number: int, seed: int) -> dict:
