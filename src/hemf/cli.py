@@ -172,6 +172,10 @@ def _run(name: str, arguments: list[str]) -> Any:
         given = parser.parse_args(words, defaults=False)
     except ArgumentError as error:
         raise HemfError(f"{plain_error(error, parser)}; see hemf {name} --help") from error
+    if isinstance(device := given.get("device"), str):
+        from hemf.names import check_device
+
+        check_device(device)
     return load_verb(name)(**{key: value for key, value in given.as_dict().items() if key != "config"})
 
 

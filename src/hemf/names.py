@@ -18,6 +18,7 @@ from hemf.errors import HemfError
 
 MONITORED = {"accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max", "loss": "min"}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
 DECORATED = r"@{}\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\("
 DEPRECATED = r"^register_model_deprecations\(.*?^\}"
 
@@ -33,6 +34,16 @@ def check_names(config: RunConfig) -> None:
     _check("optimizer", config.optimizer.lower(), optimizer_names())
     check_monitor(config.monitor)
     _check("accelerator", config.accelerator, ACCELERATORS)
+
+
+def check_device(name: str) -> None:
+    """Check that a device is called as torch calls it, which says nothing of whether it is there.
+
+    Raises:
+        HemfError: it is not.
+    """
+    if not DEVICE.fullmatch(name):
+        raise HemfError(f"no device {name!r} here; give cpu, cuda, cuda:1 ... or auto")
 
 
 def check_monitor(name: str) -> None:

@@ -43,6 +43,10 @@ def profile(
     Raises:
         HemfError: no such model or device, or the model does not work at that size.
     """
+    from hemf.names import check_model
+
+    for name in models:
+        check_model(name)
     from hemf.bench.measure import Task, profile_blocks, profile_models
 
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
