@@ -135,6 +135,38 @@ def test_moved_images_are_known_by_their_content(lesions_run: Path, tmp_path: Pa
     hemf.calibrate(str(lesions_run), data=str(tmp_path / "list"), split="val", **PLAIN)
 
 
+def tree_of(run: Path, folder: Path, made: Callable[[Sample, int], Image.Image | None]) -> Path:
+    """Class folders of the run's images, which become its data and go, and in ``folder`` what is ``made``."""
+    data, base = DataSet.load(run), folder.with_name("own")
+    samples = [replace(s, path=f"{s.label}/{i}.png") for i, s in enumerate(data.samples)]
+    for i, (old, new) in enumerate(zip(data.samples, samples, strict=True)):
+        for root in (base, folder):
+            (root / new.label).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(data.path(old), root / new.path)
+        if (other := made(new, i)) is not None:
+            other.save(folder / new.path)
+    data = replace(data, samples=samples, root=base, fingerprints={})
+    replace(data, fingerprints=take_fingerprints(data)).save(run)
+    shutil.rmtree(base)
+    return folder
+
+
+def test_a_moved_folder_without_a_split_has_the_runs(lesions_run: Path, tmp_path: Path) -> None:
+    moved = tree_of(lesions_run, tmp_path / "moved", lambda *_: None)
+    found = hemf.evaluate(str(lesions_run), data=str(moved), split="train", resamples=0, **PLAIN)
+    assert (found.n, found.report["images_trained_on"], found.report["images_changed"]) == (6, 6, 0)
+    with pytest.raises(HemfError, match="trained on 6 of these 6 images"):
+        hemf.calibrate(str(lesions_run), data=str(moved), split="train", **PLAIN)
+    test = hemf.evaluate(str(lesions_run), data=str(moved), resamples=0, **PLAIN)
+    assert (test.n, test.report["images_trained_on"]) == (12, 0)
+
+
+def test_another_folder_of_the_same_names_is_all_for_testing(lesions_run: Path, tmp_path: Path) -> None:
+    other = tree_of(lesions_run, tmp_path / "other", lambda _, i: lesion(300 + i))
+    found = hemf.evaluate(str(lesions_run), data=str(other), resamples=0, **PLAIN)
+    assert (found.n, found.report["images_trained_on"]) == (24, 0)
+
+
 def test_without_fingerprints_and_images_it_is_unknown_and_not_zero(
     lesions_run: Path, tmp_path: Path, capsys
 ) -> None:

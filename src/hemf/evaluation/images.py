@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hemf.data.fingerprints import changed_files
+from hemf.data.manifest import ALL_TEST
 from hemf.errors import HemfError
 from hemf.evaluation.inference import TrainedModel, pick_device, stream_logits, watched
 from hemf.training.environment import environment
@@ -25,7 +26,7 @@ MOST_NAMED = 5  # classes that the model does not know, in one line
 
 
 def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
-    """The run's own images with its split, or those of another data set.
+    """The run's own images with its split, wherever they lie now, or those of another data set.
 
     Args:
         opened: the run.
@@ -44,7 +45,23 @@ def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet
             raise HemfError(f"{opened.model} is a model without its run; say on which images with --data")
         return opened.data
     images = load_test_data(data)
-    return images if fold is None else images.for_fold(fold)
+    if fold is not None:
+        return images.for_fold(fold)
+    ours = manifest_of(opened)
+    return replace(ours, root=images.root) if ours is not None and _are_ours(images, ours) else images
+
+
+def _are_ours(images: "DataSet", ours: "DataSet") -> bool:
+    """Whether images that came without a split are those of the run's manifest ``ours``, perhaps elsewhere.
+
+    The names are not enough, for other data sets may number their images alike: a file must hold the same.
+    """
+    came_with_one = images.info.get("split", {}).get("method") != ALL_TEST
+    lists = [sorted((s.path, s.label) for s in data.samples) for data in (images, ours)]
+    if came_with_one or lists[0] != lists[1]:
+        return False
+    changed = changed_files(replace(ours, root=images.root))
+    return changed is not None and len(changed) < len(images.samples)
 
 
 def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["Sample"]:
