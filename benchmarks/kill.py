@@ -201,7 +201,7 @@ class Place:
         """Give the command and let it end; one that has ended already may say so."""
         code = os.waitstatus_to_exitcode(os.waitpid(self._start(verb), 0)[1])
         said = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-        done = verb == "prepare" and "exists" in "".join(said)  # it was killed after its end
+        done = verb == "prepare" and "holds a prepared data set" in "".join(said)  # killed after its end
         if code != 0 and not done:
             raise RuntimeError(f"exit code {code}: {' '.join(said)}")
 
