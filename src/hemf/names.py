@@ -16,7 +16,7 @@ from pathlib import Path
 from hemf.config import RunConfig
 from hemf.errors import HemfError
 
-MONITORED = {"accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max", "loss": "min"}
+MONITORED = {"loss": "min", "accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max"}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
 DECORATED = r"@{}\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\("

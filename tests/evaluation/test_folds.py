@@ -18,7 +18,7 @@ from hemf.data.splits import split_data
 from hemf.data.transforms import InputSpec
 from hemf.errors import HemfError
 from hemf.evaluation.metrics import classification_metrics
-from hemf.models.hub import save_model
+from hemf.models.hub import add_to_config, save_model
 
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 
@@ -134,8 +134,13 @@ def test_only_what_the_folds_left_out_is_measured(folds_run: Path, options: dict
 
 def test_folds_that_calibrate_are_said_to(folds_run: Path) -> None:
     own = hemf.calibrate(str(folds_run / "fold1"), coverage=0.5, split="val", **PLAIN)
+    assert (
+        own.temperature is None
+    )  # its images are too few, so one that more images would have given is put in
+    model = folds_run / "fold1" / "model"
+    add_to_config(model, "hemf", {"calibration": own.to_config() | {"temperature": 2.0}})
     found = hemf.evaluate(str(folds_run), **PLAIN)
-    assert found.report["calibration"]["fold_temperatures"] == [None, own.temperature, None]
+    assert found.report["calibration"]["fold_temperatures"] == [None, 2.0, None]
     assert found.report["fitted_calibration"] is False
     page = (found.folder / "report.html").read_text(encoding="utf-8")
     assert "The models of 1 of 3 folds calibrate their probabilities." in page
