@@ -38,7 +38,7 @@ def check_output(path: Path, is_ours: Known, inputs: Iterable[Path] = ()) -> Non
         raise HemfError(f"{path} is one of the files to read; choose another --out")
     if path.is_dir():
         raise HemfError(f"{path} is a folder; choose another --out")
-    if not (path.is_file() and is_ours(path)):
+    if path.is_symlink() or not (path.is_file() and is_ours(path)):  # hemf writes no links
         raise HemfError(f"{path} exists and was not written by hemf; move it away, or choose another --out")
 
 

@@ -96,9 +96,11 @@ class Watch:
 
     @staticmethod
     def _is_own(event: str, arguments: tuple) -> bool:
-        """hemf asks git for the commit of its own checkout, and torch for a driver, whatever they work on."""
-        asks_git = event == "subprocess.Popen" and list(arguments[1][:2]) == ["git", "-C"]
-        return asks_git or (event == "ctypes.dlopen" and arguments[0] == "libnvidia-ml.so.1")
+        """hemf asks git for the commit of its own checkout, decodes apart, and torch looks for a driver."""
+        if event == "subprocess.Popen":
+            words = list(arguments[1])
+            return words[:2] == ["git", "-C"] or "from hemf.data.apart import serve; serve()" in words
+        return event == "ctypes.dlopen" and arguments[0] == "libnvidia-ml.so.1"
 
 
 def run(job: dict, watch: Watch) -> dict:
@@ -140,6 +142,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     import matplotlib.pyplot
     import pytorch_lightning  # noqa: F401  what is imported before the hook is no doing of a job
+    import requests  # noqa: F401
     import torchcam  # noqa: F401
 
     import hemf.models  # noqa: F401

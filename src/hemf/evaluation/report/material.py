@@ -30,7 +30,8 @@ class Material:
     @cached_property
     def training(self) -> Mapping[str, Any]:
         """With what the run was trained; empty where that is not known."""
-        return _read_json(self.run / "environment.json") if self.run else {}
+        about = _read_json(self.run / "environment.json") if self.run else {}
+        return {name: value for name, value in about.items() if _is_sound(name, value)}
 
     @cached_property
     def kept_epoch(self) -> int | None:
@@ -46,3 +47,11 @@ class Material:
 
 def _read_json(file: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {}
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether an entry of a stranger's ``environment.json`` is of the type that hemf writes."""
+    if name == "resumed":
+        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    kinds = {"packages": dict, "command": str}
+    return isinstance(value, kinds.get(name, object))
