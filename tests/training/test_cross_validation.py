@@ -30,7 +30,7 @@ def test_every_image_is_tested_once_and_no_patient_is_on_two_sides(train, patien
     run = train(data=str(patients), folds=3, epochs=1, seed=5)
     assert [fold.path for fold in run.folds] == [run.path / f"fold{i}" for i in range(3)]
     assert {p.name for p in run.path.iterdir()} == {
-        *("config.yaml", "manifest.csv", "dataset.json", "environment.json"),
+        *("config.yaml", "manifest.csv", "dataset.json", "environment.json", "fingerprints.csv"),
         *("fold0", "fold1", "fold2"),
     }
     tested = []
