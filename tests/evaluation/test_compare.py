@@ -174,11 +174,11 @@ def test_runs_tested_on_different_images_or_labels_are_refused(three, tmp_path):
         hemf.compare([other.fewer, three[0]])
     changed = [Sample("0.png", "b", "p0", "test"), *samples[1:]]
     other.label = evaluated(tmp_path / "label", changed, p)
-    with pytest.raises(HemfError, match=r"the label of 1 images differs, first 0.png: a in .*, b in "):
+    with pytest.raises(HemfError, match=r"the label of 1 image differs, first 0.png: a in .*, b in "):
         hemf.compare([three[0], other.label])
     changed = [Sample("0.png", "a", "q\x1b", "test"), *samples[1:]]
     other.group = evaluated(tmp_path / "group", changed, p)
-    with pytest.raises(HemfError, match=r"the group of 1 images differs, first 0.png: p0 in .*, q\ufffd in "):
+    with pytest.raises(HemfError, match=r"the group of 1 image differs, first 0.png: p0 in .*, q\ufffd in "):
         hemf.compare([three[0], other.group])
     renamed = [Sample(s.path, s.label.replace("c", "d"), s.group, "test") for s in samples]
     other.classes = evaluated(tmp_path / "classes", renamed, p, classes=["a", "b", "d"])
