@@ -13,7 +13,7 @@ from hemf.bench.published import MODELS, TABLE_3_PARAMS, TABLE_6
 from hemf.bench.speed import Setting, machine, machine_line, measure_speed
 from hemf.errors import HemfError
 
-SMALL = ["--image_size", "64", "--batch_sizes", "2"]
+SMALL = ["--image-size", "64", "--batch-sizes", "2"]
 
 
 def test_models_are_counted_and_written_in_every_format(tmp_path, capsys):
@@ -122,10 +122,10 @@ def test_speed_is_the_median_over_interleaved_rounds(monkeypatch):
     ("arguments", "words"),
     [
         (["hemf_bsae"], ["hemf_bsae", "hemf_base"]),
-        (["hemf_nano", "--image_size", "50"], ["50", "--image_size"]),
+        (["hemf_nano", "--image-size", "50"], ["50", "--image-size"]),
         (["test_resnet", "--precisions", "fp16", "--device", "cpu"], ["fp16", "GPU"]),
-        (["test_resnet", "--batch_sizes", "0"], ["--batch_sizes"]),
-        (["--blocks", "--image_size", "100"], ["100", "32"]),
+        (["test_resnet", "--batch-sizes", "0"], ["--batch-sizes"]),
+        (["--blocks", "--image-size", "100"], ["100", "32"]),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, capsys):

@@ -139,10 +139,11 @@ def test_it_ends_with_the_calibration_that_hemf_calibrate_makes(train, capsys):
         "chose_checkpoint": True,
         "apart": False,
     }
-    assert found["temperature"] > 0
+    reasons = [why for why in found["left_out"] if why.startswith("no temperature")]
+    assert len(reasons) == (found["temperature"] is None)  # twenty images settle one or they do not
     assert found["conformal"]["n"] == 20
     assert [point["class"] for point in found["operating_points"]] == ["blue", "green", "red"]
-    assert "calibrated on 20 val images: temperature" in capsys.readouterr().out.replace("\n", " ")
+    assert "calibrated on 20 val images: " in capsys.readouterr().out.replace("\n", " ")
     options = {"batch_size": 8, "precision": "fp32", "workers": 0, "device": "cpu"}
     assert hemf.calibrate(str(run.path), **options).to_config() == found
 
@@ -169,7 +170,7 @@ def test_a_calibration_that_fails_does_not_lose_the_model(train, monkeypatch, ca
     assert "calibration" not in json.loads((run.path / "model" / "config.json").read_text())["hemf"]
     printed = capsys.readouterr().out.replace("\n", " ")
     assert f"warning: not calibrated: no memory left; hemf calibrate {run.path} tries again" in printed
-    assert hemf.calibrate(str(run.path), device="cpu").temperature > 0
+    assert hemf.calibrate(str(run.path), device="cpu").fitted_on["n"] == 20
 
 
 def test_a_run_is_never_overwritten(train):
