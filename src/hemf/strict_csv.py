@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 DELIMITERS = ",;\t"
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -78,7 +79,8 @@ def read_csv_table(
             line = before + reader.line_num + 1
     except csv.Error as error:
         raise HemfError(
-            f"{path}, line {line}: {error}; look for an unclosed quote (the {len(rows)} rows above are whole)"
+            f"{path}, line {line}: {error}; look for an unclosed quote (the {counted(len(rows), 'row')} "
+            "above are whole)"
         ) from error
     return CsvTable(path, head, rows, lines)
 
@@ -106,7 +108,8 @@ def _check_row(where: str, row: Sequence[str], head: Sequence[str], delimiter: s
             )
     if len(row) < len(head):
         raise HemfError(
-            f"{where}: {len(row)} values for {len(head)} columns; leave a value empty, but keep its separator"
+            f"{where}: {len(row)} values for {counted(len(head), 'column')}; leave a value empty, but keep "
+            "its separator"
         )
 
 

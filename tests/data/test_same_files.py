@@ -64,7 +64,7 @@ def test_one_image_twice_in_a_class_is_refused_too(tree):
 def test_two_spellings_of_a_path_are_one_image(tree, spelling):
     rows = ["a/3.png,x", f"{spelling.format(tree)},y", "b/1.png,y"]
     (tree / "list.csv").write_text("\n".join(["path,label", *rows]))
-    with pytest.raises(HemfError, match=r"lists 1 images twice, first a/3.png"):
+    with pytest.raises(HemfError, match=r"lists 1 image twice, first a/3.png"):
         load_data(tree / "list.csv")
     samples = [Sample("a/3.png", "x"), Sample(spelling.format(tree), "y")]
     with pytest.raises(HemfError, match="are one file"):

@@ -150,7 +150,7 @@ def test_covid_ct_without_its_tables(covid):
 
 def test_covid_ct_faults_are_named(covid):
     (covid / "Data-split" / "COVID" / "valCT_COVID.txt").write_text("gone.png\n")
-    with pytest.raises(HemfError, match=r"lists 1 images that are missing, first 'gone.png'"):
+    with pytest.raises(HemfError, match=r"lists 1 missing image, first 'gone.png'"):
         SOURCES["covid-ct"].read(covid)
     (covid / "NonCOVID-CT-MetaInfo.csv").write_text("image,who\n0.jpg,1\n")
     with pytest.raises(HemfError, match="no column file name or image name"):

@@ -145,7 +145,7 @@ def test_official_split_may_spare_validation_images():
         ("paper", {}, "the paper names no split"),
         ("kfold", {"test": 0.2}, "leave out test"),
         ("official", {"test": 0.2}, "leave out test"),
-        ("kfold", {"folds": 1}, "cannot make 1 folds"),
+        ("kfold", {"folds": 1}, "cannot make 1 fold "),
         ("kfold", {"folds": 11}, "give 2 to 10"),
         ("kfold", {"val": 0.9}, "leave something to train on"),
         ("stratified", {"val": 0.5, "test": 0.5}, "leave something to train on"),

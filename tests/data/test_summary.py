@@ -34,7 +34,7 @@ def test_class_names_are_never_read_as_markup():
     console = Console(width=60, record=True, file=io.StringIO())
     console.print(counts_table(data))
     text = console.export_text()
-    assert "[bold]d: 1 images" in text
+    assert "[bold]d: 1 image" in text
     assert "[red]x" in text
 
 
@@ -48,8 +48,8 @@ def test_groups_on_two_sides_are_counted_with_their_images():
     assert "none known" in group_lines(data_set(Sample("1", "x")))[0]
     one, two = Sample("1", "x", "p", "train"), Sample("2", "y", "q", "test")
     lines = group_lines(data_set(one, two, Sample("3", "x", "", "test")), "patients")
-    assert lines[0] == "patients: 2 of 1 images (median 1)"
-    assert "1 images without" in lines[1]
+    assert lines[0] == "patients: 2 of 1 image (median 1)"
+    assert "1 image without" in lines[1]
     assert lines[2].strip() == "none on two sides of the split"
     last = group_lines(data_set(one, two, Sample("3", "x", "p", "test")))[-1]
     assert last.strip() == "LEAKAGE: 1 on two or more sides; of the images, 1 of 1 in train, 1 of 2 in test"

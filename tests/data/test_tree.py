@@ -278,7 +278,7 @@ def test_a_class_folder_with_other_files_says_so(tmp_path):
     class_tree(tmp_path)
     touch(tmp_path / "c" / "1.avif")
     with pytest.raises(
-        HemfError, match=r"c holds no images hemf reads \(but 1 other files, such as 1\.avif\)"
+        HemfError, match=r"c holds no images hemf reads \(but 1 other file, such as 1\.avif\)"
     ):
         read_folder(tmp_path)
 

@@ -252,7 +252,7 @@ def test_a_wrong_layer_is_an_error_that_helps():
 @pytest.mark.parametrize("targets", [[3], [-1], [0, 1], []])
 def test_a_class_that_is_none_is_an_error(targets):
     model = timm.create_model("hemf_nano", num_classes=3)
-    with pytest.raises(HemfError, match="not 1 classes from 0 to 2"):
+    with pytest.raises(HemfError, match="not 1 class from 0 to 2"):
         heat_maps(model, torch.randn(1, 3, 64, 64), targets)
 
 

@@ -130,7 +130,7 @@ def test_verbs_for_one_model_ask_for_one_fold(train, patients):
     ("options", "message"),
     [
         ({"folds": 2, "fold": 0}, "--fold trains one fold and --folds all of them"),
-        ({"folds": 1}, "cannot make 1 folds"),
+        ({"folds": 1}, "cannot make 1 fold "),
         ({"folds": 31}, "cannot make 31 folds of patients; give 2 to 30"),
         ({"folds": 2, "val_split": "none", "patience": 3}, "early stopping needs validation images"),
         ({"folds": 2, "monitor": "acuracy"}, "no metric 'acuracy'"),

@@ -293,7 +293,7 @@ def test_a_finished_run_says_so_and_takes_more_epochs(train, capsys):
     run = train(epochs=1)
     again = hemf.train(resume=str(run.path))
     assert again == run
-    assert "is finished after 1 epochs" in capsys.readouterr().out.replace("\n", " ")
+    assert "is finished after 1 epoch;" in capsys.readouterr().out.replace("\n", " ")
     longer = hemf.train(resume=str(run.path), epochs=2, workers=0)
     assert len(table(longer)) == 2
     assert RunConfig.of(str(run.path / "config.yaml")).epochs == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from hemf.bench.plan import PlannedRun
@@ -91,7 +92,10 @@ def _run_all(
     from hemf.bench.results import write
 
     todo = [run for run in chosen if not run.done]
-    print(f"suite {name}: {len(chosen)} runs, {len(chosen) - len(todo)} done already; results in {folder}")
+    print(
+        f"suite {name}: {counted(len(chosen), 'run')}, {len(chosen) - len(todo)} done already; results in "
+        f"{folder}"
+    )
     if cluster and todo:
         from hemf.bench.cluster import finish_on
 
@@ -125,7 +129,8 @@ def _conclude(suite: "Suite", name: str, runs: Sequence["PlannedRun"], folder: P
     print(", ".join(str(folder / file) for file in ("results.json", "table.md", "table.tex", "table.csv")))
     if failed:
         print(
-            f"failed: {failed} of {len(runs)} runs; the same command tries them again, and skips what is done"
+            f"failed: {failed} of {counted(len(runs), 'run')}; the same command tries them again, and skips "
+            "what is done"
         )
     return 1 if failed else 0
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from hemf.bench.plan import PlannedRun
 from hemf.bench.runs import finish, record_failure
 from hemf.errors import HemfError
+from hemf.text import counted
 
 Cluster = Literal["slurm", "local", "debug"]
 
@@ -51,7 +52,7 @@ def finish_on(
         jobs = executor.map_array(Job(), runs)
     except Exception as error:  # whatever the scheduler says
         raise HemfError(f"{cluster} takes no jobs: {_line(error)}; change --cluster-args") from error
-    print(f"{len(jobs)} jobs on {cluster}; their logs are in {folder}")
+    print(f"{counted(len(jobs), 'job')} on {cluster}; their logs are in {folder}")
     try:
         for run, job in zip(runs, jobs, strict=True):
             try:

@@ -33,6 +33,7 @@ from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
 from hemf.tables import Column, Table
+from hemf.text import counted
 from hemf.training.module import model_args
 from hemf.training.precision import resolve_precision
 
@@ -205,7 +206,7 @@ def _published(name: str, task: Task, counts: dict[str, Counts]) -> dict[str, An
     for variant, one in counts.items():
         for how, value in (("all", one.params), ("thop", one.operations.thop_params)):
             for classes, total in ((task.num_classes, value), (IMAGENET_CLASSES, value + more)):
-                what = ", ".join(filter(None, (f"{classes} classes", variant)))
+                what = ", ".join(filter(None, (counted(classes, "class", "classes"), variant)))
                 params[how, what] = total / MILLION
         operations["thop", variant] = one.operations.thop / GIGA
         operations["torch", variant] = one.operations.torch / GIGA

@@ -12,6 +12,7 @@ from torch import nn
 from hemf.bench.counting import autocast, classification_loss
 from hemf.machine import cpu_name
 from hemf.models.kernels import INSTRUCTION_SET
+from hemf.text import counted
 
 BASE_LR = 1e-4
 
@@ -136,6 +137,6 @@ def machine(device: torch.device) -> dict[str, Any]:
 def machine_line(described: dict[str, Any]) -> str:
     """A machine in a sentence."""
     gpu = f"{described['gpu']}; " if "gpu" in described else ""
-    cores = f"{described['threads']} of {described['cores']} cores"
+    cores = f"{described['threads']} of {counted(described['cores'], 'core')}"
     kernels = f", hemf's {described['kernels']} kernels" if "kernels" in described else ""
     return f"Measured on {gpu}{described['cpu']}, {cores}; torch {described['torch']}{kernels}."

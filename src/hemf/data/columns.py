@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hemf.errors import HemfError
 from hemf.strict_csv import CsvTable
+from hemf.text import counted
 
 NONE = "none"
 GROUP, PATIENT = 0, 1  # ranks
@@ -239,8 +240,8 @@ def _ask_about_content(table: CsvTable, names: list[str], free: list[int], group
         if group is None or (_keeps_together(table, i, group) and not _keeps_together(table, group, i)):
             number = len(set(map(known, values)) - {""})
             raise HemfError(
-                f"column {names[i]!r} of {table.path} looks like patients ({len(values)} rows share {number} "
-                f"values, such as {values[0]!r}), and a split that ignores them leaks; "
+                f"column {names[i]!r} of {table.path} looks like patients ({counted(len(values), 'row')} "
+                f"share {number} values, such as {values[0]!r}), and a split that ignores them leaks; "
                 f"{_ask(table, names[i])}"
             )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from hemf.data.manifest import Sample
@@ -38,10 +39,11 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
     from hemf.files import whole_folder
 
     if lesions < 5:
-        raise HemfError(f"{lesions} lesions a class cannot be split; give --lesions 5 or more")
+        raise HemfError(f"{counted(lesions, 'lesion')} a class cannot be split; give --lesions 5 or more")
     if lesions > 20_000 or size > 2_048:
         raise HemfError(
-            f"{lesions} lesions of {size} pixels are too many; give up to 20000, and --size up to 2048"
+            f"{counted(lesions, 'lesion')} of {size} pixels are too many; give up to 20000, and --size up "
+            "to 2048"
         )
     if size < 32:
         raise HemfError(f"pictures of {size} pixels hold no texture; give --size 32 or more")
@@ -65,7 +67,8 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
         data.save(staging)
     counts = ", ".join(f"{sum(row.values())} {split}" for split, row in data.counts().items())
     Console().print(
-        f"{len(samples)} images of {data.groups} lesions in {len(CLASSES)} classes ({counts}) in {folder}\n"
+        f"{counted(len(samples), 'image')} of {counted(data.groups, 'lesion')} in "
+        f"{counted(len(CLASSES), 'class', 'classes')} ({counts}) in {folder}\n"
         f"next: hemf data info {folder}",
         highlight=False,
         soft_wrap=True,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from hemf.text import counted
+
 NAMED = 10
 
 
@@ -26,4 +28,7 @@ def empty_line(names: Sequence[str], number: int) -> str:
     """
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     shown = "shows" if len(names) == 1 else "show"
-    return f"{len(names)} of {number} images {shown} nothing: {', '.join(names[:NAMED])}{more}; look at them"
+    return (
+        f"{len(names)} of {counted(number, 'image')} {shown} nothing: {', '.join(names[:NAMED])}{more}; "
+        "look at them"
+    )

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hemf.text import counted
+
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
 
@@ -50,12 +52,13 @@ def _why(data: "DataSet") -> str:
         )
     if about.get("method") == "grouped" and len(sizes) < 3 * len(data.classes):
         return (
-            f"{len(sizes)} patients or the like are too few to part; add some, or prepare with "
+            f"{counted(len(sizes), 'patient')} or the like are too few to part; add some, or prepare with "
             "--split grouped-kfold, which tests on each in turn"
         )
     of_class = Counter(s.label for s in data.samples).values()
     return (
-        f"its {len(data.classes)} classes have {min(of_class)} to {max(of_class)} images, too few to part; "
+        f"its {counted(len(data.classes), 'class', 'classes')} have {min(of_class)} to "
+        f"{counted(max(of_class), 'image')}, too few to part; "
         "add images, put classes together, or give greater shares to --val and --test"
     )
 
@@ -66,6 +69,6 @@ def _lacking_classes(data: "DataSet") -> Iterator[str]:
         if side and lacking:
             names = ", ".join(lacking[:NAMED]) + (" ..." if len(lacking) > NAMED else "")
             yield (
-                f"no {side} images of {len(lacking)} of the {len(counts)} classes ({names}); nothing can be "
-                "said of them there: add images, or put classes together"
+                f"no {side} images of {len(lacking)} of the {counted(len(counts), 'class', 'classes')} "
+                f"({names}); nothing can be said of them there: add images, or put classes together"
             )

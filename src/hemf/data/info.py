@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hemf.errors import HemfError
 from hemf.tables import Column, Table
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
@@ -49,7 +50,8 @@ def info(data: str, *, out: str | None = None) -> int:
     console.print(_files_table(found))
     if found.unreadable:
         console.print(
-            f"{len(found.unreadable)} of {len(dataset.samples)} images cannot be read:", style="red"
+            f"{len(found.unreadable)} of {counted(len(dataset.samples), 'image')} cannot be read:",
+            style="red",
         )
         console.print("\n".join(found.unreadable), **words)
     if sheet is None:

@@ -22,6 +22,7 @@ from hemf.data.fingerprints import FILE, Fingerprint, read_fingerprints, write_f
 from hemf.data.same_files import same_files
 from hemf.errors import HemfError
 from hemf.files import write_json, write_text
+from hemf.text import counted
 from hemf.untrusted import read_json
 
 SPLITS = ("train", "val", "test")
@@ -96,7 +97,9 @@ class DataSet:
         if split not in SPLITS:
             raise HemfError(f"no split {split!r}; give one of {', '.join(SPLITS)}, or all")
         if self.folds and not any(s.split for s in self.samples):
-            raise HemfError(f"{self.name} is prepared in {len(self.folds)} folds; choose one with --fold")
+            raise HemfError(
+                f"{self.name} is prepared in {counted(len(self.folds), 'fold')}; choose one with --fold"
+            )
         return [s for s in self.samples if s.split == split]
 
     @property
@@ -190,11 +193,13 @@ class DataSet:
             )
         twice = [path for path, n in Counter(s.path for s in self.samples).items() if n > 1]
         if twice:
-            raise HemfError(f"{self.name} lists {len(twice)} images twice, first {twice[0]}; keep one row")
+            raise HemfError(
+                f"{self.name} lists {counted(len(twice), 'image')} twice, first {twice[0]}; keep one row"
+            )
         if files and (missing := self._missing()):
             raise HemfError(
-                f"{len(missing)} of the {len(self.samples)} images of {self.name} are missing, first "
-                f"{self.root / missing[0]}; put them back, or correct the root in dataset.json"
+                f"{len(missing)} of the {counted(len(self.samples), 'image')} of {self.name} are missing, "
+                f"first {self.root / missing[0]}; put them back, or correct the root in dataset.json"
             )
         if files:
             self._check_same_files()

@@ -11,6 +11,7 @@ from hemf.config import Window
 from hemf.data.splits import Method
 from hemf.errors import HemfError
 from hemf.files import whole_folder
+from hemf.text import counted
 from hemf.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -318,7 +319,9 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     for left_out in skipped:
         console.print(f"left out: {left_out['reason']}")
     if skipped:
-        console.print(f"left out {len(skipped)} unreadable of {len(skipped) + len(data.samples)} images")
+        console.print(
+            f"left out {len(skipped)} unreadable of {counted(len(skipped) + len(data.samples), 'image')}"
+        )
     if empty := data.info.get("empty"):
         console.print(empty_line([f"{path} ({what})" for path, what in empty.items()], len(data.samples)))
     fold = f" --folds {len(data.folds)}" if data.folds else ""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet, Sample
@@ -125,7 +126,7 @@ def validation_part(samples: Sequence["Sample"], number: float, seed: int) -> li
     if number == 0:
         return []
     if not 0 < number < len(samples):
-        raise HemfError(f"cannot validate on {number:.0f} of {len(samples)} images; change val")
+        raise HemfError(f"cannot validate on {number:.0f} of {counted(len(samples), 'image')}; change val")
     share = number / len(samples)
     parts = assign(samples, [1 - share, share], seed)
     return [s for s, part in zip(samples, parts, strict=True) if part == 1]
@@ -198,7 +199,7 @@ def _official(data: "DataSet", val: float | None, seed: int) -> "DataSet":
 def _folds(data: "DataSet", method: Method, val: float, folds: int, seed: int) -> "DataSet":
     units = data.groups if method == "grouped-kfold" else len(data.samples)
     if not 2 <= folds <= units:
-        raise HemfError(f"cannot make {folds} folds of {data.name}; give 2 to {units}")
+        raise HemfError(f"cannot make {counted(folds, 'fold')} of {data.name}; give 2 to {units}")
     _ratios(val, 1 / folds)
     parts = assign(data.samples, [1 / folds] * folds, seed, grouped=method == "grouped-kfold")
     return _with(data, _folded(data, parts), method=method, seed=seed, folds=folds, val=val)

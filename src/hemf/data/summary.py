@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hemf.data.gaps import gaps
 from hemf.data.slips import likely_slips
 from hemf.tables import Column, Table
-from hemf.text import printable
+from hemf.text import counted, printable
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
@@ -59,7 +59,7 @@ def counts_table(data: "DataSet") -> Table:
     ]
     sums = {side: sum(row.values()) for side, row in counts.items()}
     rows.append({"class": "all classes"} | _counts_row(sums, total))
-    return Table(f"{data.name}: {total:,} images", columns, rows, last_apart=True)
+    return Table(f"{data.name}: {counted(total, 'image', form=',')}", columns, rows, last_apart=True)
 
 
 def _counts_row(sides: dict[str, int], total: int) -> dict[str, Any]:
@@ -94,9 +94,9 @@ def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
     if not sizes:
         return [f"{word}: none known; images of one patient may be on two sides of the split"]
     reach = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else sizes[0]
-    lines = [f"{word}: {len(sizes):,} of {reach} images (median {median(sizes):g})"]
+    lines = [f"{word}: {len(sizes):,} of {counted(reach, 'image')} (median {median(sizes):g})"]
     if unknown := len(data.samples) - sum(sizes):
-        lines.append(f"        {unknown:,} images without a known one")
+        lines.append(f"        {counted(unknown, 'image', form=',')} without a known one")
     leaking = data.leaking_groups()
     if not leaking:
         return [*lines, "        none on two sides of the split"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemf.errors import HemfError
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ def _report(checkpoint: str, out: str, network: "nn.Module", dropped: list[str])
     parameters = sum(parameter.numel() for parameter in network.parameters())
     console.print(
         f"[bold]{escape(checkpoint)}[/] -> [bold]{escape(out)}[/]: {len(network.state_dict())} tensors, "
-        f"{parameters / 1e6:.3f} M parameters, {network.num_classes} classes"
+        f"{parameters / 1e6:.3f} M parameters, {counted(network.num_classes, 'class', 'classes')}"
     )
     modules = Counter(name.rpartition(".")[0] for name in dropped)
     for module, count in modules.items():

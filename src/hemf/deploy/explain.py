@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hemf.deploy.predict import report_failed
 from hemf.errors import HemfError
-from hemf.text import printable
+from hemf.text import counted, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,7 +72,7 @@ def explain_images(
     classifier, blank = load(run, "fp32", device), []
     explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed, blank)
     count = write_explanations(explained, Path(out))
-    print(f"{count} images explained in {out}")
+    print(f"{counted(count, 'image')} explained in {out}")
     return max(report_failed(failed, f"{count} explained"), _report_blank(blank, count, method))
 
 

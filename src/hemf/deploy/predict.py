@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hemf.errors import HemfError
 from hemf.files import whole_file
-from hemf.text import printable
+from hemf.text import counted, printable
 
 if TYPE_CHECKING:
     from hemf.deploy.classifier import Prediction
@@ -74,7 +74,7 @@ def predict(
         count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
         count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
-        print(f"{count} predictions in {out}")
+        print(f"{counted(count, 'prediction')} in {out}")
     if empty:
         print(printable(empty_line(empty, count)), file=sys.stderr)
     return report_failed(failed, f"{count} classified")

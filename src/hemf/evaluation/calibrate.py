@@ -146,8 +146,8 @@ def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sampl
         )
     if changed := changed_since(ours, images, samples):
         print(
-            f"warning: {len(changed)} of these {len(samples)} images are not the files any more that the run "
-            f"was trained and split on (first {changed[0]}); the fit is to what is there now"
+            f"warning: {len(changed)} of these {counted(len(samples), 'image')} are not the files any more "
+            f"that the run was trained and split on (first {changed[0]}); the fit is to what is there now"
         )
 
 

@@ -170,7 +170,11 @@ def _as_first(name: str, first: "Predictions", run: str, other: "Predictions") -
 def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[str]:
     """What the numbers suppose, and what makes those of a run too good."""
     intervals = found["intervals"]
-    drawn = f"{intervals['groups']} patients or lesions" if intervals["unit"] == "group" else "images"
+    drawn = (
+        counted(intervals["groups"], "patient or lesion", "patients or lesions")
+        if intervals["unit"] == "group"
+        else "images"
+    )
     notes = [
         "Differences: the first model less the second. Intervals and p of the measures: paired bootstrap, "
         f"{intervals['resamples']} resamples of {drawn}, stratified by class.",
@@ -179,8 +183,8 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
     ]
     if intervals["unit"] == "group":
         notes.append(
-            f"McNemar's and DeLong's tests suppose independent images; these {found['n']} images show "
-            f"{intervals['groups']} patients or lesions, so believe the bootstrap where they disagree."
+            f"McNemar's and DeLong's tests suppose independent images; these {counted(found['n'], 'image')} "
+            f"show {drawn}, so believe the bootstrap where they disagree."
         )
     for run, report in zip(runs, reports, strict=True):
         if "folds" in report:

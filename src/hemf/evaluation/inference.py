@@ -22,6 +22,7 @@ from hemf.data.workers import killed_workers_explained, same_limits, worker_coun
 from hemf.errors import HemfError
 from hemf.machine import computing_on, model_threads
 from hemf.models.hub import load_model
+from hemf.text import counted
 from hemf.training.calibration import UNCALIBRATED, Calibration
 from hemf.training.precision import AUTOCAST, float32_logits, resolve_precision
 
@@ -131,8 +132,8 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
         raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
     if len(set(classes)) != model.num_classes:
         raise HemfError(
-            f"{folder} names {len(set(classes))} classes for {model.num_classes} outputs; "
-            "set label_names in its config.json, in the order of the outputs"
+            f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
+            "outputs; set label_names in its config.json, in the order of the outputs"
         )
     check_class_names(classes, str(folder))
     own = config.get("hemf") or {}
@@ -218,6 +219,6 @@ def _logits(
                 return float32_logits(model, images).cpu()
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"a batch of {len(pixels)} images does not fit into the memory of {device}; "
+            f"a batch of {counted(len(pixels), 'image')} does not fit into the memory of {device}; "
             "give a smaller --batch-size"
         ) from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemf.data.fingerprints import is_file_of, sha256_of, take_fingerprints
+from hemf.text import counted
 
 if TYPE_CHECKING:
     from hemf.data.audit.search import Candidate
@@ -180,7 +181,9 @@ def _compare(
     if not compared:
         found.unknown.append(f"not all pictures that may be alike could be compared {within}")
     elif len(seen) < len(strangers):
-        found.unknown.append(f"{len(strangers) - len(seen)} images could not be compared by picture {within}")
+        found.unknown.append(
+            f"{counted(len(strangers) - len(seen), 'image')} could not be compared by picture {within}"
+        )
     if lacking := len(known.samples) - len(known.lost) - len(trained):
         found.unknown.append(
             f"what {lacking} of the {found.training} training images show is not known, only their content"

@@ -160,7 +160,7 @@ def interval_lines(intervals: dict[str, Any]) -> list[str]:
     if not intervals["resamples"]:
         return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
     grouped = intervals["unit"] == "group"
-    drawn = f"{intervals['groups']} patients or lesions" if grouped else "images"
+    drawn = counted(intervals["groups"], "patient or lesion", "patients or lesions") if grouped else "images"
     how = f"bootstrap, {intervals['resamples']} resamples of {drawn}, stratified by class"
     lines = [f"95% intervals: {how}." if grouped else f"95% intervals: {wilson}; for the others {how}."]
     if few := intervals["few_units"]:

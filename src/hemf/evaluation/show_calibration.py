@@ -7,7 +7,7 @@ from rich.text import Text
 
 from hemf.evaluation.words import measure_text
 from hemf.tables import Column, Table
-from hemf.text import printable
+from hemf.text import counted, printable
 
 CONFIDENCE = {"ece": "expected calibration error", "brier": "Brier score", "log_loss": "log-loss"}
 RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
@@ -47,7 +47,7 @@ def _refusal(found: dict[str, Any]) -> str:
     answered = found["accuracy_answered"]
     return (
         f"Prediction sets for a coverage of {found['target']:g} hold the true class in "
-        f"{measure_text(found['coverage'])} of {found['coverage']['n']} images, and "
+        f"{measure_text(found['coverage'])} of {counted(found['coverage']['n'], 'image')}, and "
         f"{measure_text(found['mean_size'])} classes on average. The model abstains in "
         f"{measure_text(found['abstained'])}; where it answers, its accuracy is {measure_text(answered)} "
         f"(n = {answered['n']})."

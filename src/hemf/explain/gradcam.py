@@ -12,6 +12,7 @@ from torchcam.methods import GradCAM, GradCAMpp
 from hemf.errors import HemfError
 from hemf.explain.layers import chosen_layer, default_layer, find_layer, stage_layers
 from hemf.explain.taps import classes_of, differentiable, tapped
+from hemf.text import counted
 
 Method = Literal["gradcam++", "gradcam"]
 
@@ -107,7 +108,7 @@ def _fitting(images: Tensor) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"the heat maps of {len(images)} images do not fit into the device's memory; "
+            f"the heat maps of {counted(len(images), 'image')} do not fit into the device's memory; "
             "give a smaller --batch-size"
         ) from error
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hemf.errors import HemfError
 from hemf.explain.maps import as_maps, prefix_tokens, swapped
+from hemf.text import counted
 
 
 @contextmanager
@@ -81,6 +82,7 @@ def classes_of(targets: Sequence[int] | None, logits: Tensor) -> list[int]:
     targets = [int(target) for target in targets]
     if len(targets) != batch or not all(0 <= target < classes for target in targets):
         raise HemfError(
-            f"targets {targets} are not {batch} classes from 0 to {classes - 1}; give one an image"
+            f"targets {targets} are not {counted(batch, 'class', 'classes')} from 0 to {classes - 1}; give "
+            "one an image"
         )
     return targets

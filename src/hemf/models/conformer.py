@@ -349,7 +349,7 @@ def _checked_pool(global_pool: str, num_classes: int) -> str:
     if global_pool == "avg" or (global_pool == "" and num_classes == 0):
         return global_pool
     raise ValueError(
-        f"Conformer cannot classify {num_classes} classes with global_pool={global_pool!r}: "
+        f"Conformer cannot classify with num_classes={num_classes}, global_pool={global_pool!r}: "
         "use 'avg' (or '' with num_classes=0, for features)"
     )
 

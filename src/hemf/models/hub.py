@@ -14,6 +14,7 @@ from torch import nn
 
 from hemf.files import whole_file, write_text
 from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
+from hemf.text import counted
 from hemf.untrusted import read_json, refuse_links
 
 WEIGHTS = "model.safetensors"
@@ -56,7 +57,8 @@ def save_model(
     """
     if len(classes) != model.num_classes:
         raise ValueError(
-            f"{len(classes)} class names for a model with {model.num_classes} classes: give one for each"
+            f"{len(classes)} class names for a model with {counted(model.num_classes, 'class', 'classes')}: "
+            "give one for each"
         )
     own = {key: value for key, value in model.pretrained_cfg.items() if key not in _SOURCES}
     config = {

@@ -15,6 +15,7 @@ from hemf.data.manifest import DataSet, load_data
 from hemf.data.splits import split_data
 from hemf.errors import HemfError
 from hemf.machine import model_threads
+from hemf.text import counted
 from hemf.training.fit import (
     begin,
     build,
@@ -53,7 +54,7 @@ def start_folds(config: RunConfig, folds: int) -> Run:
         threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
         data = fingerprinted(data, run_console())
         make_run(path, config, data, precision, threads)
-        run_console().print(f"cross-validation: {len(data.folds)} folds in {path}")
+        run_console().print(f"cross-validation: {counted(len(data.folds), 'fold')} in {path}")
     return _train_folds(path, config, data)
 
 
@@ -95,8 +96,8 @@ def in_folds(data: DataSet, folds: int) -> DataSet:
     if data.folds and not any(s.split for s in data.samples):
         if len(data.folds) != folds:
             raise HemfError(
-                f"{data.name} is prepared in {len(data.folds)} folds; give --folds {len(data.folds)}, "
-                "or prepare it again"
+                f"{data.name} is prepared in {counted(len(data.folds), 'fold')}; give --folds "
+                f"{len(data.folds)}, or prepare it again"
             )
         return data
     return split_data(data, "grouped-kfold" if data.groups else "kfold", folds=folds)
@@ -119,5 +120,5 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
     except (KeyboardInterrupt, SystemExit):
         run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")
         raise
-    run_console().print(f"all {len(runs)} folds are trained; next: hemf evaluate {path}")
+    run_console().print(f"all {counted(len(runs), 'fold')} are trained; next: hemf evaluate {path}")
     return Run(path, {}, tuple(runs))

@@ -30,6 +30,7 @@ from hemf.files import write_json
 from hemf.machine import computing_on, model_threads, usable_cores
 from hemf.models.constructor import network_arguments
 from hemf.models.hub import save_model
+from hemf.text import counted
 from hemf.training.callbacks import (
     EMA,
     Checkpoints,
@@ -126,7 +127,7 @@ def _go_on(
                 if state["stopped_early"]
                 else "--epochs gives it more"
             )
-            console.print(f"the run {path} is finished after {state['epochs']} epochs; {more}")
+            console.print(f"the run {path} is finished after {counted(state['epochs'], 'epoch')}; {more}")
             return Run(path, state["best"])
         check_files(path, images.data)
         return _finish(console, path, config, images, classifier)
@@ -158,8 +159,8 @@ def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str,
         )
     if _accelerator(config) == "cpu" and about["threads"] > usable_cores():
         console.print(
-            f"warning: the run began on {about['threads']} threads and keeps them, for the same weights; the "
-            f"{usable_cores()} cores here make that slow",
+            f"warning: the run began on {counted(about['threads'], 'thread')} and keeps them, for the same "
+            f"weights; the {counted(usable_cores(), 'core')} here make that slow",
             style="bold red",
         )
 
@@ -168,15 +169,16 @@ def fingerprinted(data: DataSet, console: Console) -> DataSet:
     """The data set with the fingerprints of its files as they are now; says where those of before differ."""
     if changed := changed_files(data):
         console.print(
-            f"warning: {len(changed)} of the {len(data.samples)} images of {data.name} are not as they were "
-            f"when it was prepared (first {changed[0]}); the run trains on what is there now",
+            f"warning: {len(changed)} of the {counted(len(data.samples), 'image')} of {data.name} are not "
+            f"as they were when it was prepared (first {changed[0]}); the run trains on what is there now",
             style="bold red",
         )
     found = take_fingerprints(data)
     if late := sum(not one.picture for one in found.values()):
         console.print(
-            f"{late} of {len(found)} images are fingerprinted by their content alone, not by what they show "
-            f"(unreadable, or more than {SECONDS:.0f} s of work); hemf data prepare has no such limit"
+            f"{late} of {counted(len(found), 'image')} are fingerprinted by their content alone, not by "
+            f"what they show (unreadable, or more than {SECONDS:.0f} s of work); hemf data prepare has no "
+            "such limit"
         )
     return replace(data, fingerprints=found)
 
@@ -189,8 +191,9 @@ def check_files(path: Path, data: DataSet) -> None:
     """
     if changed := changed_files(data):
         raise HemfError(
-            f"{len(changed)} of the {len(data.samples)} images of {path} are not those that the run began "
-            f"with (first {data.root / changed[0]}); put them back as they were, or start a new run"
+            f"{len(changed)} of the {counted(len(data.samples), 'image')} of {path} are not those that the "
+            f"run began with (first {data.root / changed[0]}); put them back as they were, or start a new "
+            "run"
         )
 
 
@@ -265,9 +268,10 @@ def _warn(console: Console, config: RunConfig, data: DataSet, classifier: ImageC
             "the paper's protocol"
         )
     if leaking := data.leaking_groups():
+        torn = counted(len(leaking), "patient or lesion", "patients or lesions")
         notes.append(
-            f"{len(leaking)} patients or lesions are on more than one side of this split, so results will be "
-            "too good; prepare with --split grouped to keep them apart"
+            f"{torn} on more than one side of this split, so results will be too good; prepare with --split "
+            "grouped to keep them apart"
         )
     expected = classifier.model.pretrained_cfg
     if config.pretrained and (tuple(expected["mean"]), tuple(expected["std"])) != (config.mean, config.std):
@@ -311,7 +315,7 @@ def _fit(
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"a batch of {config.batch_size} images does not fit into the memory of "
+            f"a batch of {counted(config.batch_size, 'image')} does not fit into the memory of "
             f"{trainer.strategy.root_device}; give a smaller --batch-size and more --accumulate"
         ) from error
     except ValueError as error:

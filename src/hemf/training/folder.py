@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hemf.config import RunConfig
 from hemf.errors import HemfError
 from hemf.files import clear_leftovers, lock, open_to_others, write_json
+from hemf.text import counted
 from hemf.training.environment import environment
 from hemf.untrusted import plain_name, refuse_links
 
@@ -76,7 +77,7 @@ def open_run(path: str | os.PathLike) -> OpenRun:
     if _is_run(path):
         if folds := fold_paths(path):
             raise HemfError(
-                f"{path} is a cross-validation of {len(folds)} runs; give one of them, {folds[0]}"
+                f"{path} is a cross-validation of {counted(len(folds), 'run')}; give one of them, {folds[0]}"
             )
         if not is_model(path / "model"):
             raise HemfError(f"the run {path} has not finished; continue it with hemf train --resume {path}")

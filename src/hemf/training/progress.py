@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
+from hemf.text import counted
 from hemf.training.callbacks import epoch_metrics
 
 SILENCE = 60.0  # seconds that a log file says nothing at most
@@ -61,7 +62,8 @@ class RunProgress(Callback):
         self.training_time = time.monotonic() - self.epoch_started
         self.seen = min(self.images, self.seen + len(batch["label"]) * trainer.world_size)
         if self.bar is None:
-            part = f"{self.seen} of {self.images} images, loss {outputs['loss']:.4f}, {self._speed(trainer)}"
+            done = f"{self.seen} of {counted(self.images, 'image')}"
+            part = f"{done}, loss {outputs['loss']:.4f}, {self._speed(trainer)}"
             self._say_once_a_minute(trainer, part)
         else:
             self.bar.update(

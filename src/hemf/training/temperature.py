@@ -80,7 +80,7 @@ def why_no_temperature(n: int, temperature: float | None, interval: tuple[float,
         interval: what ``temperature_interval`` gives for it; None without a temperature.
     """
     if temperature is None or interval is None:
-        right = "the image is" if n == 1 else f"all {n} images are"
+        right = "the image is" if n == 1 else f"all {counted(n, 'image')} are"
         return f"no temperature: {right} classified right, so none says how confident to be"
     if temperature > 0.99 * HIGHEST:
         return f"no temperature: on {counted(n, 'image')} the outputs tell nothing about the class"
@@ -91,7 +91,7 @@ def why_no_temperature(n: int, temperature: float | None, interval: tuple[float,
     unbounded = low <= LOWEST or high >= HIGHEST
     if unbounded or high > WIDEST * low:
         reach = f"{low:.2g} to {high:.2g}" + (" or beyond" if unbounded else "")
-        return f"no temperature: {n} images leave it anywhere from {reach}"
+        return f"no temperature: {counted(n, 'image')} leave it anywhere from {reach}"
     return None
 
 

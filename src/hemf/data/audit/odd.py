@@ -10,6 +10,7 @@ from PIL import Image
 
 from hemf.data.audit.measure import Look
 from hemf.data.manifest import Sample
+from hemf.text import counted
 
 BLANK = 3.0  # grey values of standard deviation: nothing is to be seen
 SMALL = 32  # pixels
@@ -40,7 +41,7 @@ def odd_images(samples: Sequence[Sample], looks: Sequence[Look | str]) -> list[d
     for s, look in readable:
         why = _looks_odd(look, area)
         why += [
-            f"{what} {value}, as {counts[value]} of {len(readable)} images"
+            f"{what} {value}, as {counts[value]} of {counted(len(readable), 'image')}"
             for what, value, counts in (("mode", look.mode, modes), ("format", look.format, formats))
             if counts[value] < RARE * len(readable)
         ]

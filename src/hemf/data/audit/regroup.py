@@ -15,6 +15,7 @@ from hemf.data.splits import split_data
 from hemf.data.workers import worker_count
 from hemf.errors import HemfError
 from hemf.files import whole_folder
+from hemf.text import counted
 
 LARGE = 0.1  # of the images in one group: worth a word
 LARGEST = 0.5  # no split by groups is worth its name beyond this
@@ -59,8 +60,9 @@ def group_alike(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
     largest = max(Counter(names[i] for i in range(len(names)) if names[i]).values(), default=0)
     if largest > LARGEST * len(names):
         raise HemfError(
-            f"{largest} of the {len(names)} images of {data.name} hang together by likeness or patient, so "
-            "no split can part them; look at the pairs with hemf data audit, and leave out what is one film"
+            f"{largest} of the {counted(len(names), 'image')} of {data.name} hang together by likeness or "
+            "patient, so no split can part them; look at the pairs with hemf data audit, and leave out "
+            "what is one film"
         )
     about = {"pairs": len(pairs), "new_groups": len(new), "images": sum(new), "largest": largest}
     samples = [replace(s, group=name) for s, name in zip(data.samples, names, strict=True)]
@@ -118,14 +120,15 @@ def group_alike_lines(data: DataSet) -> list[str]:
     if not about["pairs"]:
         return ["grouped by likeness: no two images look alike"]
     lines = [
-        f"grouped by likeness: {about['pairs']:,} pairs; {about['new_groups']:,} new or merged groups of "
-        f"{about['images']:,} images"
+        f"grouped by likeness: {counted(about['pairs'], 'pair', form=',')}; {about['new_groups']:,} new or "
+        f"merged groups of {counted(about['images'], 'image', form=',')}"
     ]
     if about["largest"] > LARGE * len(data.samples):
         share = about["largest"] / len(data.samples)
         lines.append(
-            f"warning: the largest group has {about['largest']:,} of {len(data.samples):,} images "
-            f"({share:.0%}), so the sides may miss the shares that were asked for"
+            f"warning: the largest group has {about['largest']:,} of "
+            f"{counted(len(data.samples), 'image', form=',')} ({share:.0%}), so the sides may miss the "
+            "shares that were asked for"
         )
     return lines
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemf.tables import Column, Table
-from hemf.text import printable
+from hemf.text import counted, printable
 
 if TYPE_CHECKING:
     from hemf.data.manifest import DataSet
@@ -22,7 +22,10 @@ def show(data: "DataSet", found: dict[str, Any], folder: Path) -> None:
     console = Console(highlight=False, soft_wrap=True)
     say = lambda text, style=None: console.print(printable(text), style=style, markup=False)  # noqa: E731
     about = found["data"]
-    say(f"{about['name']}: {about['images']:,} images, {about['readable']:,} readable; {split_line(data)}")
+    say(
+        f"{about['name']}: {counted(about['images'], 'image', form=',')}, {about['readable']:,} readable; "
+        f"{split_line(data)}"
+    )
     leaks = found["leakage"]["found"]
     say(verdict(found), style="bold red" if leaks else "bold green")
     if found["groups"]["straddling"]:
@@ -47,23 +50,23 @@ def verdict(found: dict[str, Any]) -> str:
         known, without = found["groups"]["known"], found["groups"]["images_without"]
         unknown = "" if known else " (patients or lesions are unknown)"
         if known and without:
-            unknown = f" ({without:,} images name no patient or lesion)"
+            unknown = f" ({counted(without, 'image', form=',')} name no patient or lesion)"
         return f"no leakage found between the sides of the split{unknown}"
     shares = ", ".join(
         f"{n:,} of {sides[side]['images']:,} in {side}" for side, n in leakage["images"].items() if n
     )
     groups, pairs = leakage["straddling_groups"], leakage["pairs_across_sides"]
     return (
-        f"LEAKAGE: {groups:,} groups and {pairs:,} pairs of like pictures are on two sides; "
-        f"images concerned: {shares}"
+        f"LEAKAGE: {counted(groups, 'group', form=',')} and {counted(pairs, 'pair', form=',')} of like "
+        f"pictures are on two sides; images concerned: {shares}"
     )
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     twice = found["duplicates"]
     yield (
-        f"duplicates: {twice['bytes']:,} pairs of equal files, {twice['pixels']:,} of equal pixels, "
-        f"{twice['near']:,} of nearly equal pictures"
+        f"duplicates: {counted(twice['bytes'], 'pair', form=',')} of equal files, {twice['pixels']:,} of "
+        f"equal pixels, {twice['near']:,} of nearly equal pictures"
     )
     for what, words in (
         ("different_labels", "have different classes"),

@@ -10,6 +10,7 @@ from hemf.data.manifest import SPLITS, DataSet
 from hemf.data.sources.registry import Source, register
 from hemf.data.sources.release import Release, column, data_set, table
 from hemf.errors import HemfError
+from hemf.text import counted
 
 CLASSES = ["COVID", "NonCOVID"]
 
@@ -60,7 +61,7 @@ def _official_split(release: Release, label: str, names: set[str]) -> dict[str, 
             return {}
         listed = [name.strip() for name in file.read_text(encoding="utf-8").splitlines() if name.strip()]
         if unknown := [name for name in listed if name not in names]:
-            raise HemfError(f"{file} lists {len(unknown)} images that are missing, first {unknown[0]!r}")
+            raise HemfError(f"{file} lists {counted(len(unknown), 'missing image')}, first {unknown[0]!r}")
         official |= dict.fromkeys(listed, split)
     return official
 

@@ -9,6 +9,7 @@ from hemf.data.sources.folder import split_name
 from hemf.data.sources.registry import Source, register
 from hemf.errors import HemfError
 from hemf.strict_csv import CsvTable, read_csv_table
+from hemf.text import counted
 
 
 def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSet:
@@ -80,7 +81,9 @@ def _samples(table: CsvTable, columns: Columns, exact: bool = False) -> list[Sam
         given = [getattr(s, what) not in ("", None) for s in samples]
         if any(given) and not all(given):
             lacking = given.count(False)
-            raise HemfError(f"{table.path}: {lacking} rows have no {what}; fill in all of them or none")
+            raise HemfError(
+                f"{table.path}: {counted(lacking, 'row')} without {what}; fill in all of them or none"
+            )
     return samples
 
 

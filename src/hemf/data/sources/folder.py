@@ -10,7 +10,7 @@ from hemf.data.manifest import DataSet, Sample
 from hemf.data.sources.registry import Source, register
 from hemf.data.tree import Tree, read_tree
 from hemf.errors import HemfError
-from hemf.text import printable
+from hemf.text import counted, printable
 
 SPLIT_NAMES = {
     "train": "train",
@@ -90,7 +90,7 @@ def read_folder(root: str | os.PathLike, trainable: bool = True) -> DataSet:
 def _check_strays(tree: Tree, folder: PurePosixPath) -> None:
     """Refuse images beside the class or split folders."""
     if strays := [path for path in tree.images if path.parent == folder]:
-        number = f"{len(strays)} images lie" if len(strays) > 1 else "1 image lies"
+        number = counted(len(strays), "image") + (" lies" if len(strays) == 1 else " lie")
         raise HemfError(
             f"{number} beside the folders in {tree.root / folder}, first {strays[0].name}, so the class is "
             "unknown; move what belongs there into a class folder, and the rest away"
@@ -224,7 +224,9 @@ def _patients_folders(samples: list[Sample]) -> Iterator[str]:
 def _other_files(tree: Tree, folder: PurePosixPath) -> str:
     """What an image folder without images holds instead."""
     others = [path for path in tree.other if path.is_relative_to(folder)]
-    return f" hemf reads (but {len(others)} other files, such as {others[0].name})" if others else ""
+    return (
+        f" hemf reads (but {counted(len(others), 'other file')}, such as {others[0].name})" if others else ""
+    )
 
 
 def _sample(path: PurePosixPath, label: str, split: str = "") -> Sample:

@@ -8,6 +8,7 @@ from hemf.data.manifest import DataSet
 from hemf.data.sources.registry import Source, register
 from hemf.data.sources.release import Release, column, data_set, table
 from hemf.errors import HemfError
+from hemf.text import counted
 
 COUNTS = {"MEL": 1113, "NV": 6705, "BCC": 514, "AKIEC": 327, "BKL": 1099, "DF": 115, "VASC": 142}
 PUBLISHER = "https://isic-challenge-data.s3.amazonaws.com/2018"
@@ -27,8 +28,8 @@ def read_isic2018(root: Path) -> DataSet:
     files = {file.stem: file for file in find_images(folder)}
     if missing := [image for image in labels if image not in files]:
         raise HemfError(
-            f"{folder} lacks {len(missing)} of the {len(labels)} images of the ground truth, first "
-            f"{missing[0]}; fetch the release again"
+            f"{folder} lacks {len(missing)} of the {counted(len(labels), 'image')} of the ground truth, "
+            f"first {missing[0]}; fetch the release again"
         )
     rows = ((files[image], label, lesions.get(image, ""), "") for image, label in labels.items())
     return data_set("isic2018", classes, folder, rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 from hemf.data.download import Download
 from hemf.data.manifest import DataSet
 from hemf.errors import HemfError
+from hemf.text import counted
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ class Source:
         if wrong:
             differ = ", ".join(f"{label} {found[label]} for {self.counts.get(label, 0)}" for label in wrong)
             raise HemfError(
-                f"{data.root} is not the published {self.name}: found {len(data.samples)} images, expected "
-                f"{sum(self.counts.values())} ({differ}); fetch it again, or give --no-check-counts"
+                f"{data.root} is not the published {self.name}: found "
+                f"{counted(len(data.samples), 'image')}, expected {sum(self.counts.values())} ({differ}); "
+                "fetch it again, or give --no-check-counts"
             )
 
 

@@ -46,7 +46,7 @@ def _trained_on(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """On which images the model was trained, where the run tells."""
     if not (about := report.get("trained_on")):
         return []
-    return [("Trained on", f"{about['name']} ({about['hash'][:12]}): {about['images']} images")]
+    return [("Trained on", f"{about['name']} ({about['hash'][:12]}): {counted(about['images'], 'image')}")]
 
 
 def measures(material: Material) -> list[Part]:
@@ -189,7 +189,10 @@ def _temperature(found: Mapping[str, Any]) -> str:
     if calibrated := [one for one in of_folds if one is not None]:
         if len(calibrated) == len(of_folds):
             return "Each fold's probabilities are calibrated by its own model."
-        return f"The models of {len(calibrated)} of {len(of_folds)} folds calibrate their probabilities."
+        return (
+            f"The models of {len(calibrated)} of {counted(len(of_folds), 'fold')} calibrate their "
+            "probabilities."
+        )
     return "The probabilities are the model's own: no temperature was fitted."
 
 
