@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import hemf
 from hemf import machine
 from hemf.machine import MOST_READERS, computing_on, model_threads, reading_cores, usable_cores
 
@@ -91,3 +93,10 @@ def test_threads_wait_passively_unless_the_user_wants_otherwise(asked, found):
         [sys.executable, "-c", code], env=environment | asked, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == found
+
+
+def test_no_pool_is_as_large_as_the_whole_machine():
+    """A container or a cluster's job may use few of its cores; only a description counts them all."""
+    sources = [path for root in hemf.__path__ for path in Path(root).rglob("*.py")]
+    asking = [path.name for path in sources if "cpu_count()" in path.read_text(encoding="utf-8")]
+    assert sorted(asking) == ["machine.py", "speed.py"]

@@ -46,11 +46,8 @@ def test_values_are_told_apart() -> None:
 
 # What a user may have one of, and words before it that are no number: "no test images".
 NOUNS = re.compile(
-    r
-        " (?:other |unreadable |missing |new "
-        ")?(images|runs|jobs|files|pairs|lesions|patients|groups|folds|rows|columns|classes|epochs|cores|threads|"
-    
-    r"predictions)\b(?!/)"
+    r" (?:other |unreadable |missing |new )?(images|runs|jobs|files|pairs|lesions|patients|groups|folds|rows|"
+    r"columns|classes|epochs|cores|threads|predictions)\b(?!/)"
 )
 NO_NUMBER = {"split", "side", "self.val_split"}
 

@@ -210,6 +210,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         struct.pack("<I", 15 | 15 << 14), struct.pack("<I", 0x3FFF | 0x3FFF << 14), 1
     ),
     "large.webp": lambda: _saved(Image.new("RGB", (7000, 6000)), "WEBP", lossless=True, method=0),
+    "large.avif": lambda: _saved(Image.new("RGB", (7000, 7000)), "AVIF", speed=10),
+    "too-large.avif": lambda: _saved(Image.new("RGB", (8000, 6400)), "AVIF", speed=10),
     "large.jp2": lambda: _saved(Image.new("L", (6000, 6000)), "JPEG2000"),
     "largest.bmp": lambda: (
         b"BM" + struct.pack("<IIIIiiHHIIiiII", 60, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, *[0] * 6)
@@ -270,6 +272,7 @@ def sound_files() -> Iterator[tuple[str, bytes]]:
         ("rgb.ppm", colour, "PPM", {}),
         ("rgb.gif", colour.quantize(64), "GIF", {}),
         ("rgb.jp2", colour, "JPEG2000", {}),
+        ("rgb.avif", colour, "AVIF", {}),
     ]
     for name, image, kind, how in kinds:
         yield name, _saved(image, kind, **how)

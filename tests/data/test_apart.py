@@ -20,6 +20,7 @@ QUICK = (
     *("grey16-170-megapixels.png", "grey8-400-megapixels.png", "bits-5-gigapixels.png", "widest.png"),
     *("tallest.png", "largest.png", "3000-scans.jpg", "largest.jpg", "tiles.tif", "grey16.tif", "pages.tif"),
     *("largest.tif", "largest.gif", "frames.gif", "largest.webp", "largest.bmp", "largest.ppm"),
+    "too-large.avif",
 )
 
 

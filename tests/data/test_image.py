@@ -42,6 +42,20 @@ def test_lossless_colour_keeps_its_values(tmp_path, suffix, size, seed):
     assert inspect_image(path) == (size, "RGB")
 
 
+def test_avif_is_read_as_pillow_reads_it_and_on_black(tmp_path):
+    smooth = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)
+    alpha = np.repeat(np.uint8([[0], [255]]), [30, 30], axis=0) * np.ones((1, 80), np.uint8)
+    picture = Image.fromarray(np.dstack([smooth, smooth, smooth, alpha]))
+    picture.convert("RGB").save(tmp_path / "a.avif", quality=100, subsampling="4:4:4")
+    picture.save(tmp_path / "b.avif", quality=100, subsampling="4:4:4")
+    with Image.open(tmp_path / "a.avif") as opened:
+        assert np.array_equal(pixels(tmp_path / "a.avif"), np.asarray(opened))
+    assert inspect_image(tmp_path / "a.avif") == ((80, 60), "RGB")
+    assert np.abs(pixels(tmp_path / "a.avif", "L").astype(int) - smooth).max() <= 3
+    assert not pixels(tmp_path / "b.avif")[:29].any()
+    assert np.abs(pixels(tmp_path / "b.avif", "L")[31:].astype(int) - smooth[31:]).max() <= 4
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg"])
 def test_jpeg(tmp_path, suffix):
     smooth = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)
@@ -167,7 +181,7 @@ def test_palettes_with_and_without_transparency(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
 def test_the_orientation_of_the_camera_is_applied(tmp_path, orientation, suffix):
     upright = np.zeros((24, 40), np.uint8)
     upright[:8, :20], upright[16:, 20:] = 255, 128
@@ -262,7 +276,7 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(tmp_path, suffix, d
 
 def test_stacks_and_animations_are_refused(tmp_path):
     first, second = (Image.fromarray(noise((8, 8), seed=i)) for i in (1, 2))
-    for suffix in ("tif", "gif", "webp", "png"):
+    for suffix in ("tif", "gif", "webp", "png", "avif"):
         first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
         refused(tmp_path / f"a.{suffix}", "2 pages")
 
@@ -288,7 +302,19 @@ def test_images_are_found_below_a_folder_in_order_whatever_the_case_of_the_suffi
 
 
 def test_every_suffix_of_a_format_that_is_read_is_found_and_no_other(tmp_path):
-    images = ("a.jfif", "b.JPE", "c.jp2", "d.j2k", "e.pgm", "f.ppm", "g.gif", "h.dib", "i.webp", "j.Tif")
+    images = (
+        "a.avif",
+        "a.jfif",
+        "b.JPE",
+        "c.jp2",
+        "d.j2k",
+        "e.pgm",
+        "f.ppm",
+        "g.gif",
+        "h.dib",
+        "i.webp",
+        "j.Tif",
+    )
     others = ("Thumbs.db", "k.pdf", "l.eps", "m.ico", "n.mpg", "o.h5", "p.psd", "q.csv", "r.png.txt", "s")
     for name in (*images, *others):
         (tmp_path / name).touch()

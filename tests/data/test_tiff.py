@@ -128,6 +128,20 @@ def test_colour_of_twelve_bits_in_sixteen_is_not_black(tmp_path):
     assert np.array_equal(pixels(tmp_path / "a.tif"), values >> 4)
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("apart", [False, True])
+def test_floating_colour_from_0_to_1_has_its_256_levels(tmp_path, dtype, samples, apart):
+    values = np.random.default_rng(0).random((24, 40, samples)).astype(dtype)
+    extra = ["unassalpha"] * (samples - 3)
+    stored, how = (values.transpose(2, 0, 1), "separate") if apart else (values, "contig")
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=how, extrasamples=extra)
+    second = tifffile.imread(tmp_path / "a.tif").astype(np.float64)
+    second = second.transpose(1, 2, 0) if apart else second
+    seen = np.rint(second[..., :3] * 255) * (second[..., 3:] if samples == 4 else 1)
+    assert np.abs(pixels(tmp_path / "a.tif") - seen).max() <= 0.5
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_holds_for_wide_kinds_too(tmp_path, orientation):
     values = np.arange(48, dtype=np.float64).reshape(6, 8)
@@ -141,7 +155,9 @@ def test_the_orientation_holds_for_wide_kinds_too(tmp_path, orientation):
 @pytest.mark.parametrize(
     ("values", "photometric", "words"),
     [
-        (np.zeros((6, 8, 3), np.float32), 2, "colour of float32"),
+        (np.full((6, 8, 3), 1.01, np.float32), 2, "colour of float32 numbers, not all from 0 to 1"),
+        (np.full((6, 8, 3), -0.01, np.float64), 2, "colour of float64 numbers, not all from 0 to 1"),
+        (np.full((6, 8, 3), np.inf, np.float32), 2, "not finite"),
         (np.zeros((6, 8, 3), np.int16), 2, "colour of int16"),
         (np.zeros((6, 8, 5), np.uint16), 1, "5 samples of 16 bits"),
         (np.zeros((6, 8), np.complex64), 1, "complex64"),

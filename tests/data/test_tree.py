@@ -79,13 +79,13 @@ def test_folders_of_the_system_are_left_out_and_named(tmp_path, folder, place):
 
 def test_what_is_no_image_is_counted_by_suffix(tmp_path):
     class_tree(tmp_path)
-    for name in ("a/1.avif", "a/2.AVIF", "b/IM0001", "b/notes.txt", "labels.csv"):
+    for name in ("a/1.heic", "a/2.HEIC", "b/IM0001", "b/notes.txt", "labels.csv"):
         touch(tmp_path / name)
     touch(tmp_path / "a" / "._1.png")
     touch(tmp_path / ".DS_Store")
     assert read_folder(tmp_path).info["left_out"] == [
-        "5 files that are no images hemf reads: 2 .avif, 1 .csv, 1 without a suffix, 1 .txt, such as "
-        "labels.csv, a/1.avif, a/2.AVIF",
+        "5 files that are no images hemf reads: 2 .heic, 1 .csv, 1 without a suffix, 1 .txt, such as "
+        "labels.csv, a/1.heic, a/2.HEIC",
         "2 hidden files, .DS_Store, a/._1.png",
     ]
 
@@ -266,19 +266,19 @@ def test_what_was_left_out_is_shown_and_kept(tmp_path, capsys):
     tree = class_tree(tmp_path / "tree")
     for i in range(10):
         picture(tree / "a" / f"{i}_mask.png", MASK)
-    touch(tree / "b" / "scan.avif")
+    touch(tree / "b" / "scan.heic")
     prepare("folder", str(tree), str(tmp_path / "out"))
     printed = capsys.readouterr().out
     assert "left out: 10 masks or drawings of other images, such as a/0_mask.png" in printed
-    assert "left out: 1 file that is no image hemf reads: 1 .avif, b/scan.avif" in printed
+    assert "left out: 1 file that is no image hemf reads: 1 .heic, b/scan.heic" in printed
     assert len(load_data(tmp_path / "out").info["left_out"]) == 2
 
 
 def test_a_class_folder_with_other_files_says_so(tmp_path):
     class_tree(tmp_path)
-    touch(tmp_path / "c" / "1.avif")
+    touch(tmp_path / "c" / "1.heic")
     with pytest.raises(
-        HemfError, match=r"c holds no images hemf reads \(but 1 other file, such as 1\.avif\)"
+        HemfError, match=r"c holds no images hemf reads \(but 1 other file, such as 1\.heic\)"
     ):
         read_folder(tmp_path)
 
@@ -351,7 +351,7 @@ def test_any_way_to_write_a_side(side, added, separator, spell):
 
 FILES = [
     *("a/1.png", "b/1.png", "a/x/2.png", "a/1_mask.png", "b/masks/1.png", "b/.x/3.png", "b/@eaDir/4.png"),
-    *("a/5.avif", "a/IM1", "a/.8.png", "c/6.png", "__MACOSX/7.png"),
+    *("a/5.heic", "a/IM1", "a/.8.png", "c/6.png", "__MACOSX/7.png"),
     *("runs/x/manifest.csv", "runs/x/config.yaml", "runs/x/9.png"),
 ]
 

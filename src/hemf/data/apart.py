@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from hemf.data.limits import MAX_PIXELS, max_pixels, set_max_pixels
 from hemf.errors import UnreadableImage
@@ -149,6 +149,7 @@ def serve() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends this one
     Image.MAX_IMAGE_PIXELS = None  # our own limit is judged instead
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each would take memory and time of those of the image
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     for line in requests:

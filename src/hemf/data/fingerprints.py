@@ -9,7 +9,6 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemf.errors import HemfError
 from hemf.files import write_text
+from hemf.machine import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,6 +193,6 @@ def _by_threads(what: Callable[["Sample"], Any], samples: Sequence["Sample"], do
     from rich.console import Console
     from rich.progress import track
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(what, samples)
         return list(track(results, doing, len(samples), console=Console(stderr=True), transient=True))

@@ -35,7 +35,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # all readers at once: Pillow's loading on demand fails when threads race for it
 
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF", "AVIF")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 IMAGE_SUFFIXES = frozenset(
     (*DICOM_SUFFIXES, *(s for s, name in Image.registered_extensions().items() if name in FORMATS))
@@ -60,7 +60,7 @@ UPRIGHT = {
 def read_image(
     path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
 ) -> Image.Image:
-    """Read PNG, JPEG, TIFF, BMP, WebP, DICOM (PGM, JPEG 2000, single GIF) by content, whatever the suffix.
+    """Read PNG, JPEG, TIFF, BMP, WebP, AVIF, DICOM (PGM, JPEG 2000, single GIF) by content, whatever the suffix.
 
     Transparent pixels lie on black, and the EXIF orientation is applied. 8-bit values stay as they are.
     Grey of 16 or more bits, whole or floating point, is stretched linearly from the image's own least and

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from hemf.errors import HemfError
+from hemf.machine import usable_cores
 from hemf.tables import Column, Table
 from hemf.text import counted
 
@@ -89,7 +90,7 @@ def survey(data: "DataSet") -> Survey:
 
     found = Survey()
     paths = [data.path(sample) for sample in data.samples]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         looks = pool.map(_look, paths)
         for look in track(looks, "reading images", len(paths), console=Console(stderr=True), transient=True):
             if isinstance(look, str):

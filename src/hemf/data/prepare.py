@@ -1,6 +1,5 @@
 """``hemf data prepare``: a release, folder or CSV becomes a prepared data set."""
 
-import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,7 @@ from hemf.config import Window
 from hemf.data.splits import Method
 from hemf.errors import HemfError
 from hemf.files import whole_folder
+from hemf.machine import usable_cores
 from hemf.text import counted
 from hemf.untrusted import read_json
 
@@ -238,7 +238,7 @@ def _decode(
         except HemfError as error:
             return error
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         results = pool.map(one, data.samples)
         results = list(track(results, "reading images", total=len(data.samples), transient=True))
     faults = {s.path: str(r) for s, r in zip(data.samples, results, strict=True) if isinstance(r, HemfError)}

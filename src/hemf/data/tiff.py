@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from hemf.data.limits import check_pixels
-from hemf.data.wide import colour_levels, on_black, stretched
+from hemf.data.wide import colour_levels, on_black, stretched, unit_levels
 from hemf.errors import UnreadableImage
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def tiff_picture(file: BinaryIO, path: str | os.PathLike) -> Image.Image:
     """The picture in a TIFF, upright, in mode ``L`` or ``RGB``.
 
     Grey of at most 8 unsigned bits keeps its values (of fewer, spread to 0..255); other grey is stretched
-    from the least to the greatest value of its visible pixels. Colour keeps its upper 8 bits. Samples of 9
-    to 15 bits are packed, unless the file holds a word of 16 bits for each.
+    from the least to the greatest value of its visible pixels. Colour keeps its upper 8 bits; in floating
+    point it is read where all samples are from 0 to 1, its usual range. Samples of 9 to 15 bits are packed,
+    unless the file holds a word of 16 bits for each.
 
     Args:
         file: opened for reading, at its beginning.
@@ -111,8 +112,11 @@ def _picture(
         colour = levels[..., None]
     elif unsigned:
         colour = colour_levels(values[..., :own], bits)
+    elif values.dtype.kind == "f" and (levels := unit_levels(values)) is not None:
+        colour = levels[..., :own]
     else:
-        raise UnreadableImage(_of_other_kind(path, f"colour of {values.dtype.name} numbers"))
+        within = ", not all from 0 to 1" if values.dtype.kind == "f" else ""
+        raise UnreadableImage(_of_other_kind(path, f"colour of {values.dtype.name} numbers{within}"))
     if kind == CMYK:
         return Image.fromarray(np.ascontiguousarray(colour), "CMYK").convert("RGB")
     if alpha is not None and extra[alpha - own] == UNASSOCIATED:

@@ -85,6 +85,26 @@ def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
     return (values >> (used - 8)).astype(np.uint8)
 
 
+def unit_levels(values: np.ndarray) -> np.ndarray | None:
+    """Samples from 0 to 1 as the nearest of 256 levels; None where one lies outside.
+
+    Args:
+        values: height x width x channels, floating point.
+
+    Raises:
+        ValueError: one is not a finite number.
+    """
+    levels = np.empty(values.shape, np.uint8)
+    for rows in _bands(values):
+        band = values[rows].astype(np.float64)
+        if not np.isfinite(band).all():
+            raise ValueError("some pixels are not finite numbers")
+        if band.size and not 0 <= band.min() <= band.max() <= 1:
+            return None
+        levels[rows] = np.rint(band * 255)
+    return levels
+
+
 def on_black(colour: np.ndarray, alpha: np.ndarray, top: float = 1) -> np.ndarray:
     """Height x width x channels, uint8, as seen on black.
 
@@ -95,5 +115,6 @@ def on_black(colour: np.ndarray, alpha: np.ndarray, top: float = 1) -> np.ndarra
     """
     seen = np.empty_like(colour)
     for rows in _bands(alpha):
-        seen[rows] = np.rint(colour[rows] * (alpha[rows][..., None] / top)).astype(np.uint8)
+        share = alpha[rows][..., None].astype(np.float64) / top
+        seen[rows] = np.rint(colour[rows] * share).astype(np.uint8)
     return seen

@@ -4,7 +4,6 @@ The run's fingerprints tell, wherever its images lie now. Where these are still 
 whether two pictures are one, as in ``hemf data audit``; else their perceptual hashes alone, more strictly.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemf.data.fingerprints import is_file_of, sha256_of, take_fingerprints
+from hemf.machine import usable_cores
 from hemf.text import counted
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _in_time(what: Callable, items: Sequence, until: float) -> Iterator[Any]:
 
     with (
         Progress(console=Console(stderr=True), transient=True) as bar,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
     ):
         task = bar.add_task("looking for training images", total=len(items))
         for first in range(0, len(items), AT_ONCE):
