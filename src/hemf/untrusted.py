@@ -67,13 +67,23 @@ def read_yaml(path: str | os.PathLike, mend: str = "correct it") -> Any:
     return value
 
 
+def check_regular(path: Path, mend: str, most: int = MOST_BYTES) -> None:
+    """Check that a path leads to a file that ends, and not after more bytes than ``most``.
+
+    Raises:
+        HemfError: it does not.
+        OSError: there is no such file.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe or a device would be read for ever
+        raise HemfError(f"{path} is no regular file; {mend}")
+    if about.st_size > most:
+        raise HemfError(f"{path} has {about.st_size} bytes, more than {most}; {mend}")
+
+
 def _read_text(path: Path, mend: str) -> str:
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe or a device would be read for ever
-            raise HemfError(f"{path} is no regular file; {mend}")
-        if about.st_size > MOST_BYTES:
-            raise HemfError(f"{path} has {about.st_size} bytes, more than {MOST_BYTES}; {mend}")
+        check_regular(path, mend)
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise HemfError(f"cannot read {path}: {error.strerror or error}; {mend}") from error

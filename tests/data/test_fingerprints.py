@@ -1,6 +1,7 @@
 """Fingerprints know files again, and only those; what cannot be known is None."""
 
 import csv
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemf.data.fingerprints import changed_files, read_fingerprints, take_fingerprints
+from hemf.data import fingerprints
+from hemf.data.fingerprints import FILE, changed_files, read_fingerprints, take_fingerprints
 from hemf.data.manifest import DataSet, load_data
 from hemf.data.prepare import prepare
 from hemf.errors import HemfError
@@ -99,3 +101,20 @@ def test_preparing_anew_shows_in_the_files_hash_and_not_in_that_of_the_list(
     assert first.hash == second.hash
     assert first.files_hash != second.files_hash
     assert len(changed_files(replace(first, root=second.root))) == 20
+
+
+@pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_BYTES"])
+def test_a_file_beyond_its_limits_is_refused_in_a_line(tmp_path: Path, monkeypatch, limit: str) -> None:
+    row = f"{{}},1,{'a' * 64},\n"
+    (tmp_path / FILE).write_text("path,bytes,sha256,picture\n" + "".join(map(row.format, range(4))))
+    assert len(read_fingerprints(tmp_path / FILE)) == 4
+    monkeypatch.setattr(fingerprints, limit, 3)
+    with pytest.raises(HemfError, match=r"fingerprints\.csv.* more than 3.* or remove it"):
+        read_fingerprints(tmp_path / FILE)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(HemfError, match=r"fingerprints\.csv is no regular file"):
+        read_fingerprints(tmp_path / FILE)

@@ -1,6 +1,8 @@
 """``hemf predict``: exit codes, table, CSV."""
 
 import csv
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from PIL import Image
 
 import hemf
 from hemf.cli import main
+from hemf.data.fingerprints import take_fingerprints
+from hemf.data.manifest import DataSet
 from hemf.errors import HemfError
 
 PLAIN = ["--precision", "fp32", "--device", "cpu", "--workers", "0"]
@@ -95,3 +99,33 @@ def test_only_an_earlier_csv_of_predictions_is_replaced(made_run: Path, tmp_path
     for image in images[:2]:
         assert main(["predict", str(made_run), str(image), "--out", str(out), *PLAIN]) == 0
         assert [row["path"] for row in read_rows(out)] == [str(image)]
+
+
+def test_images_that_the_run_was_trained_on_are_counted_wherever_they_lie(
+    made_run: Path, tmp_path: Path, capsys
+) -> None:
+    data = DataSet.load(made_run)
+    replace(data, fingerprints=take_fingerprints(data)).save(made_run)
+    training = data.path(data.subset("train")[0])
+    copies = [tmp_path / "copy.png", tmp_path / "new.png"]
+    copies[0].write_bytes(training.read_bytes())
+    Image.new("RGB", (40, 30), (9, 90, 200)).save(copies[1])
+    training.unlink()
+    assert main(["predict", str(made_run), *map(str, copies), *PLAIN]) == 0
+    assert "warning: the run was trained on 1 of these 2 images" in capsys.readouterr().err
+    assert main(["predict", str(made_run), str(copies[1]), *PLAIN]) == 0
+    assert "the run was trained on 0 of these 1 image, by the content" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["no fingerprints", "no run", "damaged"])
+def test_what_cannot_be_checked_is_said(made_run: Path, tmp_path: Path, capsys, fault: str) -> None:
+    run, image = made_run, tmp_path / "new.png"
+    Image.new("RGB", (40, 30), (9, 90, 200)).save(image)
+    (run / "fingerprints.csv").unlink(missing_ok=True)
+    if fault == "no run":
+        run = shutil.copytree(made_run / "model", tmp_path / "alone")
+    elif fault == "damaged":
+        (run / "fingerprints.csv").write_text("path,bytes\nx", encoding="utf-8")
+    assert main(["predict", str(run), str(image), *PLAIN]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "trained on" in line]
+    assert "is not checked: " in line

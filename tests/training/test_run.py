@@ -388,7 +388,7 @@ def test_two_processes_train_one_model(colours, tmp_path):
     assert open_run(tmp_path / "two").model.is_dir()
 
 
-def test_a_run_knows_its_images_again_and_goes_on_with_no_others(tiny, tmp_path):
+def test_a_run_knows_its_images_again_and_goes_on_with_no_others(tiny, tmp_path, capsys):
     images = tmp_path / "images"
     shutil.copytree(tiny["data"], images)
     run = hemf.train(
@@ -406,6 +406,10 @@ def test_a_run_knows_its_images_again_and_goes_on_with_no_others(tiny, tmp_path)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
     file.write_bytes(content)
     assert hemf.train(resume=str(run.path), epochs=2).best
+    (run.path / "fingerprints.csv").unlink()
+    assert "keeps no fingerprints" not in capsys.readouterr().out
+    assert hemf.train(resume=str(run.path), epochs=3).best
+    assert "keeps no fingerprints of its images" in " ".join(capsys.readouterr().out.split())
 
 
 def test_training_says_where_prepared_images_have_changed(tiny, tmp_path, capsys):

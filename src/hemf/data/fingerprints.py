@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemf.errors import HemfError
 from hemf.files import write_text
 from hemf.machine import usable_cores
+from hemf.untrusted import check_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 FILE = "fingerprints.csv"
 COLUMNS = ("path", "bytes", "sha256", "picture")
 PICTURE_BYTES = 11 * 32  # hashes of the whole image and of ten windows
+MOST_ROWS = 1_000_000
+MOST_BYTES = 1 << 30
+MEND = "put it back as it was, or remove it: hemf then cannot know these images again"
 SECONDS = 60.0  # the most that a training waits for pictures to be hashed
 
 
@@ -146,18 +151,20 @@ def read_fingerprints(file: Path) -> dict[str, Fingerprint]:
     """The fingerprints in a file, by path; none where there is no such file.
 
     Raises:
-        HemfError: the file is damaged.
+        HemfError: the file is damaged, no regular file, or larger than 1 GiB or a million rows.
     """
-    if not file.is_file():
+    if not file.exists():
         return {}
+    check_regular(file, MEND, MOST_BYTES)
     try:
-        rows = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline=""), strict=True)
-        return {row["path"]: _checked(row) for row in rows}
+        with open(file, encoding="utf-8", newline="") as opened:
+            rows = csv.DictReader(opened, strict=True)
+            found = {row["path"]: _checked(row) for row in islice(rows, MOST_ROWS)}
+            if next(rows, None) is not None:
+                raise ValueError(f"it has more than {MOST_ROWS:,} rows")
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise HemfError(
-            f"{file} is damaged ({error}); put it back as it was, or remove it: hemf then cannot know these "
-            "images again"
-        ) from error
+        raise HemfError(f"{file} is damaged ({error}); {MEND}") from error
+    return found
 
 
 def _checked(row: dict[str, str]) -> Fingerprint:

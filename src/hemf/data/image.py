@@ -60,7 +60,7 @@ UPRIGHT = {
 def read_image(
     path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
 ) -> Image.Image:
-    """Read PNG, JPEG, TIFF, BMP, WebP, AVIF, DICOM (PGM, JPEG 2000, single GIF) by content, whatever the suffix.
+    """Read PNG, JPEG, TIFF, BMP, WebP, AVIF, DICOM (PGM, JPEG 2000, single GIF) by content, not by suffix.
 
     Transparent pixels lie on black, and the EXIF orientation is applied. 8-bit values stay as they are.
     Grey of 16 or more bits, whole or floating point, is stretched linearly from the image's own least and

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,7 +34,8 @@ def predict(
     Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
     Probabilities are calibrated where the model is. A model with prediction sets gives the set too (in the
     CSV a JSON list) and abstains where that is empty or holds several classes.
-    Images that show nothing, being of one value or two, are counted and named.
+    Images that show nothing, being of one value or two, are counted and named; so are those that the run was
+    trained on, by the content of their files.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
 
     Args:
@@ -62,6 +63,7 @@ def predict(
     if out is not None:
         check_output(Path(out), is_table(*COLUMNS), map(Path, images))
     classifier, failed, empty = load(run, precision, device), [], []
+    files: list[Path] = []
     predictions = classifier.stream(
         images,
         batch_size,
@@ -70,6 +72,7 @@ def predict(
         bar=out is not None,
         on_empty=lambda path, what: empty.append(f"{path} ({what})"),
     )
+    predictions = _noting(predictions, files)
     if out is None:
         count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
@@ -77,7 +80,30 @@ def predict(
         print(f"{counted(count, 'prediction')} in {out}")
     if empty:
         print(printable(empty_line(empty, count)), file=sys.stderr)
-    return report_failed(failed, f"{count} classified")
+    code = report_failed(failed, f"{count} classified")
+    if files:
+        print(printable(_trained_on(run, files)), file=sys.stderr)
+    return code
+
+
+def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator["Prediction"]:
+    """The predictions, whose files are added to ``files`` as they pass."""
+    for one in predictions:
+        if one.path is not None:
+            files.append(Path(one.path))
+        yield one
+
+
+def _trained_on(run: str, files: Sequence[Path]) -> str:
+    """Whether the run was trained on these files; a run whose manifest cannot be read does not tell."""
+    from hemf.evaluation.images import manifest_of
+    from hemf.evaluation.seen import trained_on_line
+    from hemf.training.folder import open_run
+
+    try:
+        return trained_on_line(manifest_of(open_run(run)), files)
+    except (HemfError, OSError) as error:
+        return f"whether the run was trained on any of these images is not checked: {error}"
 
 
 def report_failed(failed: Sequence[str], done: str) -> int:

@@ -118,13 +118,41 @@ def seen_in_training(
     return found
 
 
-class _Training:
-    """A run's images, its training images above all, by place and content."""
+def trained_on_line(ours: "DataSet | None", files: Sequence[Path]) -> str:
+    """Whether the run was trained on these very files, by place and content, in a line.
 
-    def __init__(self, ours: "DataSet"):
+    Pictures are not compared, which would take longer than classifying them.
+
+    Args:
+        ours: the run's images, with their fingerprints; None where the run is not at hand.
+        files: to be looked for.
+    """
+    these = f"these {counted(len(files), 'image')}"
+    if ours is None:
+        return f"whether the model was trained on any of {these} is not checked: its run is not at hand"
+    known = _Training(ours, taking=False)
+    if number := sum(known.find(file)[0] is not None for file in files if file.is_file()):
+        return f"warning: the run was trained on {number} of {these}, or on copies, so it knows their classes"
+    if known.lost:
+        return (
+            f"whether the run was trained on any of {these} is not checked: it keeps no fingerprints of "
+            f"{counted(len(known.lost), 'training image')}"
+        )
+    return f"the run was trained on 0 of {these}, by the content of their files; pictures are not compared"
+
+
+class _Training:
+    """A run's images, its training images above all, by place and content.
+
+    Args:
+        ours: the images.
+        taking: whether to take the fingerprints that the run lacks.
+    """
+
+    def __init__(self, ours: "DataSet", taking: bool = True):
         self.ours, self.samples = ours, ours.subset("train")
         bare = [s for s in ours.samples if s.path not in ours.fingerprints]
-        there = [s for s in bare if ours.path(s).is_file()]
+        there = [s for s in bare if taking and ours.path(s).is_file()]
         self.prints = ours.fingerprints | (
             take_fingerprints(replace(ours, samples=there), seconds=0) if there else {}
         )

@@ -184,12 +184,19 @@ def fingerprinted(data: DataSet, console: Console) -> DataSet:
 
 
 def check_files(path: Path, data: DataSet) -> None:
-    """Refuse to go on with the run at ``path`` on images other than those it began with.
+    """Refuse to go on with the run at ``path`` on other images than it began with; say if none can know.
 
     Raises:
         HemfError: a file holds something else, or is gone.
     """
-    if changed := changed_files(data):
+    changed = changed_files(data)
+    if changed is None:
+        run_console().print(
+            f"warning: {path} keeps no fingerprints of its images, so whether they are those that it began "
+            "with is not checked",
+            style="bold red",
+        )
+    if changed:
         raise HemfError(
             f"{len(changed)} of the {counted(len(data.samples), 'image')} of {path} are not those that the "
             f"run began with (first {data.root / changed[0]}); put them back as they were, or start a new "
