@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
-from hemf.data.audit import match, search
-from hemf.data.audit.duplicates import find_pairs
-from hemf.data.audit.measure import Workers, look_at
-from hemf.data.image import read_image
-from hemf.data.manifest import Sample, load_data
-from hemf.files import write_json
+from hemf.auditing import candidates, similarity
+from hemf.auditing.duplicates import find_pairs
+from hemf.auditing.scan import Workers, look_at
+from hemf.core.files import write_json
+from hemf.data.dataset import Sample
+from hemf.data.image.read import read_image
+from hemf.data.load import load_data
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -99,9 +100,9 @@ def measure(data: str, number: int, scratch: Path, workers: int) -> dict:
     return {
         "data": {"name": dataset.name, "hash": dataset.hash, "images": len(dataset.samples)},
         "planted": len(chosen),
-        "most_bits": search.TURN_LIMIT,
-        "most_bits_of_a_window": search.WINDOW_LIMIT,
-        "least_similarity": match.SAME,
+        "most_bits": candidates.TURN_LIMIT,
+        "most_bits_of_a_window": candidates.WINDOW_LIMIT,
+        "least_similarity": similarity.SAME,
         "changes": found,
     }
 

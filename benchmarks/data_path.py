@@ -22,15 +22,15 @@ from torchvision import transforms as v1
 from torchvision.datasets import ImageFolder
 
 from common import DATA, FOLDERS, cpu_seconds, described
-from hemf.config import RunConfig
-from hemf.data.cache import DecodedImages, decoded_images
-from hemf.data.datamodule import ImageData
-from hemf.data.decode import jpeg_pixels, read_pixels
-from hemf.data.image import find_images, read_image
-from hemf.data.manifest import DataSet, Sample
-from hemf.data.pixels import RandomCrop, as_pixels
+from hemf.config.run_config import RunConfig
+from hemf.core.files import write_json
+from hemf.data.dataset import DataSet, Sample
+from hemf.data.image.jpeg import jpeg_pixels, read_pixels
+from hemf.data.image.read import find_images, read_image
+from hemf.data.loading.cache import DecodedImages, decoded_images
+from hemf.data.loading.datamodule import ImageData
+from hemf.data.tensor_transforms import RandomCrop, as_pixels
 from hemf.data.transforms import InputSpec, normaliser
-from hemf.files import write_json
 
 BATCH = 32
 CLASSES = ["a", "b"]

@@ -23,11 +23,11 @@ import torch
 
 import hemf
 from common import DATA, FOLDERS, cpu_seconds, described
-from hemf.data.image import find_images
-from hemf.deploy.predict import write_csv
-from hemf.evaluation.inference import load_trained
-from hemf.files import write_json
-from hemf.training.precision import float32_logits
+from hemf.commands.predict import write_csv
+from hemf.core.files import write_json
+from hemf.core.precision import float32_logits
+from hemf.data.image.read import find_images
+from hemf.inference.stream import load_trained
 from startup import saved
 
 BATCH = 32
@@ -37,7 +37,7 @@ FOR_MEMORY = "test_resnet"
 # A child's ru_maxrss starts from its parent's; VmHWM is its own.
 WITH_PEAK = """
 import re, sys
-from hemf.cli import main
+from hemf.cli.app import main
 main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """

@@ -21,8 +21,8 @@ import torch
 import hemf
 from hemf.bench.counting import on_paper, training_step
 from hemf.bench.speed import machine
-from hemf.errors import HemfError
-from hemf.files import write_json
+from hemf.core.errors import HemfError
+from hemf.core.files import write_json
 from hemf.models.blocks import ManhattanSelfAttention
 
 CLASSES = 7

@@ -15,11 +15,11 @@ import numpy as np
 from scipy.special import softmax
 
 from common import described
-from hemf.evaluation.calibration import calibration_entry
-from hemf.evaluation.confidence_intervals import add_confidence_intervals
-from hemf.evaluation.intervals import add_intervals
-from hemf.evaluation.metrics import classification_metrics
-from hemf.files import write_json
+from hemf.core.files import write_json
+from hemf.metrics.calibration import calibration_entry
+from hemf.metrics.calibration_intervals import add_confidence_intervals
+from hemf.metrics.classification import classification_metrics
+from hemf.metrics.intervals import add_intervals
 
 MEASURES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro", "log_loss")
 

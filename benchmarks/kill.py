@@ -125,9 +125,9 @@ class Place:
     """Images, a trained run, and one folder in which every command works, for paths stand in its results."""
 
     def __init__(self, scratch: Path) -> None:
-        import hemf.bench.bench
-        import hemf.evaluation.evaluate
-        import hemf.training.fit  # noqa: F401  imports once what every command would
+        import hemf.commands.bench
+        import hemf.commands.evaluate
+        import hemf.training.trainer  # noqa: F401  imports once what every command would
 
         self.data, self.here, self.log = scratch / "images", scratch / "here", scratch / "log"
         self.run = scratch / "trained"
@@ -189,7 +189,7 @@ class Place:
             log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            from hemf.cli import main
+            from hemf.cli.app import main
 
             code = main(command)
         except BaseException:

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 import hemf
 from hemf.bench.counting import autocast, classification_loss, count_operations, on_paper, training_step
 from hemf.bench.speed import BASE_LR, machine
-from hemf.errors import HemfError
-from hemf.files import write_json
+from hemf.core.errors import HemfError
+from hemf.core.files import write_json
 from hemf.models import fuse
 
 BASELINE = "convnext_base"

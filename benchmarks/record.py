@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from hemf.files import write_json
-from hemf.training.folder import fold_paths
+from hemf.core.files import write_json
+from hemf.runs.folder import fold_paths
 
 
 def record(run: Path, split: str, commands: list[str], name: str = "metrics.json") -> dict:

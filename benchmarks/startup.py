@@ -19,10 +19,10 @@ import timm
 
 import hemf.models  # noqa: F401  registers the models
 from common import DATA, FOLDERS, described
-from hemf.config import RunConfig
-from hemf.data.image import find_images
+from hemf.config.run_config import RunConfig
+from hemf.core.files import write_json
+from hemf.data.image.read import find_images
 from hemf.data.transforms import InputSpec
-from hemf.files import write_json
 from hemf.models.hub import save_model
 
 

@@ -14,8 +14,8 @@ from mkdocs.structure.files import File, Files
 
 import hemf.models  # noqa: F401  registers the models
 from hemf.bench.published import CORRECTED, DATA, MODELS, PRINTED_NAMES, SOURCE, TABLE_6, published_scores
-from hemf.cli import VERBS, build_parser
-from hemf.config import recipe_names, recipe_path
+from hemf.cli.app import VERBS, build_parser
+from hemf.config.run_config import recipe_names, recipe_path
 from hemf.models.convert import convertible_models
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"

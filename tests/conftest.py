@@ -1,10 +1,18 @@
-"""Where the real images and the golden numbers lie, and small images for tests that need none of them."""
+"""Real images and golden numbers; small images, a made run and the smallest training for other tests."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+import hemf
+from hemf.data.manifest import write_data_set
+
+if TYPE_CHECKING:
+    from hemf.runs.folder import Run
 
 settings.register_profile("hemf", deadline=None)  # a busy machine is no failure
 settings.load_profile("hemf")
@@ -42,8 +50,8 @@ def made_run(tmp_path: Path) -> Path:
     import torch
     from PIL import Image
 
-    from hemf.config import RunConfig
-    from hemf.data.manifest import DataSet, Sample
+    from hemf.config.run_config import RunConfig
+    from hemf.data.dataset import DataSet, Sample
     from hemf.data.transforms import InputSpec
     from hemf.models.hub import save_model
 
@@ -59,7 +67,7 @@ def made_run(tmp_path: Path) -> Path:
     data = DataSet(
         "noise", list("abc"), samples, tmp_path / "images", {"split": {"method": "grouped", "seed": 0}}
     )
-    data.save(run)
+    write_data_set(data, run)
     config.save(run / "config.yaml")
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=3)
@@ -73,3 +81,50 @@ def made_run(tmp_path: Path) -> Path:
         pretrained_cfg=spec,
     )
     return run
+
+
+TINY = {
+    "model": "test_efficientnet",  # timm's, with BatchNorm, for tests
+    "image_size": 32,
+    "epochs": 2,
+    "batch_size": 8,
+    "lr": 3e-3,
+    "precision": "fp32",
+    "accelerator": "cpu",
+    "workers": 0,
+}
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory) -> Path:
+    """Noise with a red, green or blue cast, in train/val/test folders: 50, 20 and 20 images."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("data") / "colours"
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 20), ("val", 8), ("test", 8)):
+        for channel, name in enumerate(("red", "green", "blue")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count if name != "blue" else count // 2):
+                pixels = rng.integers(0, 160, (40, 48, 3))
+                pixels[..., channel] += 60
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02}.png")
+    return root
+
+
+@pytest.fixture
+def tiny(colours) -> dict[str, Any]:
+    """Options of the smallest run."""
+    return TINY | {"data": str(colours)}
+
+
+@pytest.fixture
+def train(tiny, tmp_path) -> "Callable[..., Run]":
+    """``hemf.train`` on the colours with a tiny model, into a folder of this test."""
+
+    def train(**options) -> "Run":
+        return hemf.train(**tiny | {"out": str(tmp_path / "runs"), "name": "run"} | options)
+
+    return train

@@ -3,7 +3,7 @@
 import pytest
 
 import hemf
-from hemf.data.demo import demo
+from hemf.data.demo.make import demo
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ HEAVY = {"torch", "torchvision", "timm", "numpy", "PIL", "rich", "yaml", "jsonar
 
 CODE = """
 import json, sys
-from hemf.cli import main
+from hemf.cli.app import main
 code = main(sys.argv[1:])
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
 """

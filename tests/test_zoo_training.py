@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import hemf
-from hemf.bench.bench import bench
 from hemf.bench.suite import read_suite
+from hemf.commands.bench import bench
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

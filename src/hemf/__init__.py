@@ -1,44 +1,76 @@
 """hemf: medical image classification that can be believed.
 
-The verbs of the command line are functions here: ``train``, ``calibrate``, ``evaluate``, ``compare``,
-``predict``, ``explain_images``, ``localise``, ``load``, ``convert``; ``hemf.explain`` is the package of heat
-maps. Each is imported when it is first used, so that ``import hemf`` costs nothing.
+The verbs of the command line are functions here, beside what they take and give. Each is imported when it is
+first used, so that ``import hemf`` costs nothing.
 """
 
 import importlib
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hemf.machine import wait_passively
+from hemf.core.machine import wait_passively
+
+if TYPE_CHECKING:
+    from timm import create_model
+
+    from hemf.commands.calibrate import calibrate
+    from hemf.commands.compare import compare
+    from hemf.commands.convert import convert_checkpoint
+    from hemf.commands.data.audit import audit
+    from hemf.commands.evaluate import evaluate
+    from hemf.commands.explain import explain
+    from hemf.commands.localise import localise
+    from hemf.commands.predict import predict
+    from hemf.commands.train import train
+    from hemf.config.run_config import RunConfig
+    from hemf.core.errors import HemfError
+    from hemf.data.load import load_data
+    from hemf.inference.classifier import load
+    from hemf.models.convert import convert
 
 wait_passively()
 
 __version__ = version("hemf")
 
-_WHERE = {
-    "train": "hemf.training.run",
-    "evaluate": "hemf.evaluation.evaluate",
-    "compare": "hemf.evaluation.compare",
-    "calibrate": "hemf.evaluation.calibrate",
-    "load": "hemf.deploy.classifier",
-    "predict": "hemf.deploy.predict",
-    "explain_images": "hemf.deploy.explain",
-    "localise": "hemf.explain.localise",
-    "create_model": "timm",
-    "convert": "hemf.models.convert",
-    "convert_checkpoint": "hemf.deploy.convert",
-    "load_data": "hemf.data.manifest",
-    "audit": "hemf.data.audit.audit",
-    "HemfError": "hemf.errors",
-    "RunConfig": "hemf.config",
-}
+__all__ = [
+    "HemfError",
+    "RunConfig",
+    "__version__",
+    "audit",
+    "calibrate",
+    "compare",
+    "convert",
+    "convert_checkpoint",
+    "create_model",
+    "evaluate",
+    "explain",
+    "load",
+    "load_data",
+    "localise",
+    "predict",
+    "train",
+]
 
-__all__ = [*_WHERE, "__version__"]
+_WHERE = {
+    "HemfError": "hemf.core.errors",
+    "RunConfig": "hemf.config.run_config",
+    "audit": "hemf.commands.data.audit",
+    "calibrate": "hemf.commands.calibrate",
+    "compare": "hemf.commands.compare",
+    "convert": "hemf.models.convert",
+    "convert_checkpoint": "hemf.commands.convert",
+    "create_model": "timm",
+    "evaluate": "hemf.commands.evaluate",
+    "explain": "hemf.commands.explain",
+    "load": "hemf.inference.classifier",
+    "load_data": "hemf.data.load",
+    "localise": "hemf.commands.localise",
+    "predict": "hemf.commands.predict",
+    "train": "hemf.commands.train",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "explain":
-        return importlib.import_module("hemf.explain")
     if name not in _WHERE:
         raise AttributeError(f"module 'hemf' has no attribute {name!r}; it has {', '.join(__all__)}")
     if name == "create_model":

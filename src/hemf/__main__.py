@@ -2,7 +2,7 @@
 
 import sys
 
-from hemf.cli import main
+from hemf.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from hemf.errors import HemfError
+from hemf.core.errors import HemfError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

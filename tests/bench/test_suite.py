@@ -18,11 +18,11 @@ import yaml
 from PIL import Image
 
 import hemf.models  # noqa: F401  registers our models with timm
-from hemf.bench.bench import bench
 from hemf.bench.published import MODELS, TABLE_10, published_scores
 from hemf.bench.results import paper_scores
 from hemf.bench.suite import chosen_rows, parse_suite, read_suite, suite_names
-from hemf.errors import HemfError
+from hemf.commands.bench import bench
+from hemf.core.errors import HemfError
 
 TINY = {
     "image_size": 32,
@@ -119,12 +119,12 @@ def test_the_smoke_suite_trains_and_measures_every_model(tmp_path, capsys):
     [
         ({"rows": []}, "rows is empty"),
         ({"rows": ["hemf_base"]}, "row 1: 'hemf_base' is no mapping"),
-        ({"rows": [{"modle": "x"}]}, "did you mean 'model'"),
+        ({"rows": [{"modle": "x"}]}, "did you mean model"),
         ({"rows": [{"name": "x"}]}, "row 1: the key 'model' is missing"),
         ({"rows": [{"model": 3}]}, "row 1: model is 3; it must be str"),
         ({"rows": [{"model": "a"}, {"model": "a"}]}, "rows has 'a' twice"),
         ({"rows": [{"model": "a", "name": "../a"}]}, "no name for a folder"),
-        ({"rows": [{"model": "a", "options": {"epochz": 1}}]}, "did you mean 'epochs'"),
+        ({"rows": [{"model": "a", "options": {"epochz": 1}}]}, "did you mean epochs"),
         ({"options": {"seed": 1}}, "'seed' cannot be set here; give --seeds"),
         ({"options": {"epochs": 0}}, "epochs is 0"),
         ({"recipe": "papre"}, "no recipe 'papre'"),
@@ -132,7 +132,7 @@ def test_the_smoke_suite_trains_and_measures_every_model(tmp_path, capsys):
         ({"seeds": [True]}, r"seeds is \[True\]; it must be list\[int\]"),
         ({"folds": 2}, r"folds is 2; it must be list\[int\] \| None"),
         ({"data": {"noise": {"demo": {"lesions": "x"}}}}, "data noise: demo is"),
-        ({"titel": "x"}, "did you mean 'title'"),
+        ({"titel": "x"}, "did you mean title"),
     ],
 )
 def test_a_faulty_suite_is_refused_in_one_line(tmp_path, noise, change, message):
@@ -168,10 +168,10 @@ def test_missing_data_are_named_with_the_command_that_prepares_them(tmp_path):
         ({"seed": 1}, "--seeds"),
         ({"devices": 4}, "one device"),
         ({"seeds": "a"}, "whole numbers"),
-        ({"only": "test_resnett"}, "did you mean 'test_resnet'"),
+        ({"only": "test_resnett"}, "did you mean test_resnet"),
         ({"folds": "7"}, "no fold 7"),
         ({"cluster_args": {"timeout_min": 1}}, "--cluster"),
-        ({"epochz": 1}, "did you mean 'epochs'"),
+        ({"epochz": 1}, "did you mean epochs"),
     ],
 )
 def test_options_that_a_suite_does_not_take_are_refused(tmp_path, noise, options, message):

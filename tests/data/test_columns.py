@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hemf.data import load_data
+from hemf.core.errors import HemfError
 from hemf.data.columns import GROUP_WORDS, known, looks_like_groups, rank_of
+from hemf.data.load import load_data
 from hemf.data.sources.csv import read_csv
-from hemf.errors import HemfError
 
 N = 60
 

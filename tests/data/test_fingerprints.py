@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hemf.commands.data.prepare import prepare
+from hemf.core.errors import HemfError
 from hemf.data import fingerprints
+from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import FILE, changed_files, read_fingerprints, take_fingerprints
-from hemf.data.manifest import DataSet, load_data
-from hemf.data.prepare import prepare
-from hemf.errors import HemfError
+from hemf.data.load import load_data
+from hemf.data.manifest import read_data_set, write_data_set
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def data(tmp_path: Path) -> DataSet:
 
 def test_written_and_read_back(data: DataSet, tmp_path: Path) -> None:
     taken = replace(data, fingerprints=take_fingerprints(data))
-    taken.save(tmp_path / "saved")
-    again = DataSet.load(tmp_path / "saved")
+    write_data_set(taken, tmp_path / "saved")
+    again = read_data_set(tmp_path / "saved")
     assert again.fingerprints == taken.fingerprints
     assert again.files_hash == taken.files_hash is not None
     assert all(one.hashes.shape == (11, 4) for one in again.fingerprints.values())
@@ -39,7 +41,7 @@ def test_written_and_read_back(data: DataSet, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [s.path for s in data.samples]
     assert max(len(row["picture"]) for row in rows) < 500  # hashes, and no picture
-    data.save(tmp_path / "saved")
+    write_data_set(data, tmp_path / "saved")
     assert not (tmp_path / "saved" / "fingerprints.csv").exists()  # those of another state say nothing
 
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hemf.data import DataSet, Sample, load_data
-from hemf.data.manifest import SPLITS
-from hemf.errors import HemfError
+from hemf.core.errors import HemfError
+from hemf.data.dataset import SPLITS, DataSet, Sample
+from hemf.data.load import load_data
+from hemf.data.manifest import read_data_set, write_data_set
 
 
 def picture(path: Path) -> Path:
@@ -204,13 +205,13 @@ def test_a_file_name_that_is_not_utf_8_is_named(tmp_path):
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
     data = load_data(class_tree(tmp_path / "tree"))
-    data.save(tmp_path / "prepared")
+    write_data_set(data, tmp_path / "prepared")
     assert load_data(tmp_path / "prepared") == data
 
 
 def test_a_data_set_with_its_images_may_be_moved(tmp_path):
     data = load_data(class_tree(tmp_path / "here" / "images"))
-    data.save(tmp_path / "here")
+    write_data_set(data, tmp_path / "here")
     shutil.move(tmp_path / "here", tmp_path / "there")
     moved = load_data(tmp_path / "there")
     assert moved.root == (tmp_path / "there" / "images").resolve()
@@ -219,7 +220,7 @@ def test_a_data_set_with_its_images_may_be_moved(tmp_path):
 
 def test_a_manifest_edited_by_hand_still_loads_and_says_so(tmp_path):
     data = load_data(class_tree(tmp_path / "tree"))
-    data.save(tmp_path / "prepared")
+    write_data_set(data, tmp_path / "prepared")
     manifest = tmp_path / "prepared" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",train,"))
     edited = load_data(tmp_path / "prepared")
@@ -230,7 +231,7 @@ def test_a_manifest_edited_by_hand_still_loads_and_says_so(tmp_path):
 
 def test_missing_images_and_a_class_without_any_are_named(tmp_path):
     data = load_data(class_tree(tmp_path / "tree"))
-    data.save(tmp_path / "prepared")
+    write_data_set(data, tmp_path / "prepared")
     gone = tmp_path / "tree" / "a" / "3.png"
     gone.unlink()
     with pytest.raises(HemfError, match=f"1 of the 20 images of tree are missing, first {gone}"):
@@ -238,10 +239,10 @@ def test_missing_images_and_a_class_without_any_are_named(tmp_path):
     about = tmp_path / "prepared" / "dataset.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"classes": ["a", "b", "c"]}))
     with pytest.raises(HemfError, match="class 'c' of tree has no images"):
-        DataSet.load(tmp_path / "prepared")
+        read_data_set(tmp_path / "prepared")
     about.write_text("{")
     with pytest.raises(HemfError, match="cannot read"):
-        DataSet.load(tmp_path / "prepared")
+        read_data_set(tmp_path / "prepared")
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=8)
@@ -260,8 +261,8 @@ def test_any_names_survive_the_disk(tmp_path_factory, paths, labels, groups):
     ]
     folder = tmp_path_factory.mktemp("any")
     data = DataSet("any", labels, samples, folder.resolve(), {"split": {"method": "official"}})
-    data.save(folder)
-    assert DataSet.load(folder) == data
+    write_data_set(data, folder)
+    assert read_data_set(folder) == data
 
 
 def test_an_empty_path_is_no_word_for_the_current_folder(tmp_path, monkeypatch):

@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 import hemf
-from hemf.cli import main
-from hemf.data.manifest import load_data
+from hemf.cli.app import main
+from hemf.commands.data.prepare import prepare
+from hemf.data.load import load_data
 from hemf.data.patients import patient_groups
-from hemf.data.prepare import prepare
 
 PATIENTS = [f"PID-{number:04d}" for number in range(6)]
 
@@ -130,5 +130,5 @@ def test_train_evaluate_and_predict_through_a_window_that_travels_with_the_model
 
 
 def _through(classifier, window: str, file: Path) -> dict[str, float]:
-    image = hemf.data.image.read_image(file, window=window)
+    image = hemf.data.image.read.read_image(file, window=window)
     return classifier.predict(image)[0].probabilities

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemf.data.manifest import DataSet, Sample
+from hemf.core.errors import HemfError
+from hemf.data.dataset import DataSet, Sample
 from hemf.data.sources import SOURCES
 from hemf.data.splits import assign, published_split, split_data
-from hemf.errors import HemfError
 
 
 @st.composite

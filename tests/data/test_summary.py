@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hemf.data.manifest import DataSet, Sample
+from hemf.data.dataset import DataSet, Sample
 from hemf.data.summary import counts_table, group_lines, notes, split_line
 
 

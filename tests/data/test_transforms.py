@@ -12,11 +12,11 @@ from timm.data import create_transform, resolve_data_config
 from torchvision import transforms as v1
 from torchvision.transforms import InterpolationMode
 
-from hemf.config import RunConfig
-from hemf.data.image import find_images, read_image
-from hemf.data.pixels import as_pixels
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.data.image.read import find_images, read_image
+from hemf.data.tensor_transforms import as_pixels
 from hemf.data.transforms import InputSpec, eval_transform, mixup_cutmix, normaliser, train_transform
-from hemf.errors import HemfError
 
 
 def picture(width: int = 90, height: int = 60, channels: int = 3, seed: int = 0) -> Image.Image:

@@ -16,6 +16,8 @@ import torch
 import yaml
 from PIL import Image
 
+from hemf.data.manifest import write_data_set
+
 Job = dict[str, Any]
 SECRET = "secret.pth"
 BIG = 10**9
@@ -75,7 +77,7 @@ class Place:
 def sound_run(home: Path) -> tuple[Path, Path]:
     """A finished run of two epochs and the prepared data set that it was trained on, in a folder."""
     from hemf import evaluate, train
-    from hemf.data.manifest import DataSet, Sample
+    from hemf.data.dataset import DataSet, Sample
 
     rng, samples = np.random.default_rng(0), []
     prepared = home / "prepared"
@@ -85,7 +87,7 @@ def sound_run(home: Path) -> tuple[Path, Path]:
         pixels = rng.integers(0, 60, (36, 36, 3)) + 60 * (i % 3)
         Image.fromarray(pixels.astype(np.uint8)).save(prepared / name)
         samples.append(Sample(name, label, f"p{i}", ("train", "val", "test", "train")[i // 3 % 4]))
-    DataSet("sound", list("abc"), samples, prepared, {}).save(prepared)
+    write_data_set(DataSet("sound", list("abc"), samples, prepared, {}), prepared)
     options = {"model": "test_resnet", "image_size": 32, "batch_size": 8, "epochs": 2, "workers": 0}
     run = train(str(prepared), **options, precision="fp32", out=str(home / "runs"), name="sound")
     evaluate(str(run.path), workers=0, resamples=0)

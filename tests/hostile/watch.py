@@ -99,7 +99,7 @@ class Watch:
         """hemf asks git for the commit of its own checkout, decodes apart, and torch looks for a driver."""
         if event == "subprocess.Popen":
             words = list(arguments[1])
-            return words[:2] == ["git", "-C"] or "from hemf.data.apart import serve; serve()" in words
+            return words[:2] == ["git", "-C"] or "from hemf.data.image.apart import serve; serve()" in words
         return event == "ctypes.dlopen" and arguments[0] == "libnvidia-ml.so.1"
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     import torchcam  # noqa: F401
 
     import hemf.models  # noqa: F401
-    from hemf.cli import VERBS, load_verb
+    from hemf.cli.app import VERBS, load_verb
 
     for verb in VERBS:
         load_verb(verb)

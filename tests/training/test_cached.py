@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 import hemf
-from hemf.data import cache
-from hemf.errors import HemfError
+from hemf.core.errors import HemfError
+from hemf.data.loading import cache
 
 
 def test_the_cache_changes_no_weight_and_is_found_again(train, tmp_path, monkeypatch, capsys):
@@ -15,7 +15,7 @@ def test_the_cache_changes_no_weight_and_is_found_again(train, tmp_path, monkeyp
     weights = [run.path / "model" / "model.safetensors" for run in (plain, cached)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     monkeypatch.setattr(cache, "read_pixels", None)
-    monkeypatch.setattr("hemf.data.datamodule.read_pixels", None)
+    monkeypatch.setattr("hemf.data.loading.datamodule.read_pixels", None)
     monkeypatch.chdir(tmp_path)
     hemf.train(resume=str(cached.path), epochs=2)
     options = yaml.safe_load((cached.path / "config.yaml").read_text())

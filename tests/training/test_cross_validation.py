@@ -7,9 +7,10 @@ import pytest
 
 import hemf
 from hemf import HemfError, RunConfig
-from hemf.data.manifest import DataSet, Sample
+from hemf.data.dataset import DataSet, Sample
+from hemf.data.manifest import read_data_set, write_data_set
+from hemf.runs.folder import fold_paths, open_run
 from hemf.training import cross_validation
-from hemf.training.folder import fold_paths, open_run
 from hemf.training.module import ImageClassifier
 
 
@@ -22,7 +23,7 @@ def patients(colours, tmp_path) -> Path:
         for i, file in enumerate(files)
     ]
     data = DataSet("patients", ["blue", "green", "red"], samples, colours)
-    hemf.data.splits.split_data(data).save(tmp_path / "patients")
+    write_data_set(hemf.data.splits.split_data(data), tmp_path / "patients")
     return tmp_path / "patients"
 
 
@@ -40,7 +41,7 @@ def test_every_image_is_tested_once_and_no_patient_is_on_two_sides(train, patien
         assert not opened.data.leaking_groups()
         assert opened.data.subset("val")
         tested += [s.path for s in opened.data.subset("test")]
-    whole = DataSet.load(run.path)
+    whole = read_data_set(run.path)
     assert sorted(tested) == sorted(s.path for s in whole.samples)
     assert whole.info["split"] == {"method": "grouped-kfold", "seed": 0, "folds": 3, "val": 0.1}
 
@@ -53,12 +54,12 @@ def test_a_fold_is_what_the_fold_alone_would_be(train, patients, tmp_path):
 
 
 def test_data_prepared_in_folds_keep_them(train, patients, tmp_path):
-    data = hemf.data.splits.split_data(DataSet.load(patients), "grouped-kfold", folds=4, seed=9, val=0.2)
-    data.save(tmp_path / "four")
+    data = hemf.data.splits.split_data(read_data_set(patients), "grouped-kfold", folds=4, seed=9, val=0.2)
+    write_data_set(data, tmp_path / "four")
     with pytest.raises(HemfError, match="is prepared in 4 folds; give --folds 4"):
         train(data=str(tmp_path / "four"), folds=3)
     run = train(data=str(tmp_path / "four"), folds=4, epochs=1)
-    assert DataSet.load(run.path).hash == data.hash
+    assert read_data_set(run.path).hash == data.hash
     assert open_run(run.folds[2].path).data.hash == data.for_fold(2).hash
 
 
@@ -154,7 +155,7 @@ def test_resume_refuses_other_folds(train, patients):
     )
     with pytest.raises(HemfError, match=r"manifest\.csv is not the one the cross-validation began with"):
         hemf.train(resume=str(run.path))
-    assert json.loads((run.path / "dataset.json").read_text())["hash"] != DataSet.load(run.path).hash
+    assert json.loads((run.path / "dataset.json").read_text())["hash"] != read_data_set(run.path).hash
     assert RunConfig.of(str(run.path / "config.yaml")).fold is None
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 
 import hemf
 from hemf import HemfError
-from hemf.data.workers import killed_workers_explained
-from hemf.files import write_text
+from hemf.core.files import write_text
+from hemf.data.loading.workers import killed_workers_explained
 from hemf.models.hub import save_model
 from hemf.training.callbacks import WholeCheckpointIO
 from hemf.training.stopping import resumable

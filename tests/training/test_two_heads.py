@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hemf.config import RunConfig
+from hemf.config.run_config import RunConfig
 from hemf.training.module import ImageClassifier
 
 SMALL = {

@@ -7,22 +7,26 @@ process of its own on this machine (``local``), which a model that dies of memor
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hemf.bench.execute import Finish, record_failure
 from hemf.bench.plan import PlannedRun
-from hemf.bench.runs import finish, record_failure
-from hemf.errors import HemfError
-from hemf.text import counted
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
 
 Cluster = Literal["slurm", "local", "debug"]
 
 
+@dataclass(frozen=True)
 class Job:
     """What a job does; a job that is cut short is queued again, and takes its run up."""
 
+    finish: Finish
+
     def __call__(self, run: PlannedRun) -> str | None:
-        return finish(run)
+        return self.finish(run)
 
     def checkpoint(self, run: PlannedRun) -> Any:
         """Called by submitit when the job's time is up; what to queue next."""
@@ -32,7 +36,7 @@ class Job:
 
 
 def finish_on(
-    cluster: Cluster, runs: Sequence[PlannedRun], folder: Path, parameters: dict[str, Any]
+    cluster: Cluster, finish: Finish, runs: Sequence[PlannedRun], folder: Path, parameters: dict[str, Any]
 ) -> Iterator[tuple[PlannedRun, str | None]]:
     """Send all runs to a cluster and yield each with why it failed, or None, in their order.
 
@@ -40,6 +44,7 @@ def finish_on(
 
     Args:
         cluster: ``slurm``, ``local`` (processes of this machine, all at once) or ``debug`` (this process).
+        finish: what a job does with its run.
         runs: what to run.
         folder: where submitit keeps scripts, logs and results of the jobs.
         parameters: of submitit's executor, such as ``timeout_min``, ``gpus_per_node`` or ``slurm_partition``.
@@ -49,7 +54,7 @@ def finish_on(
     """
     executor = _executor(cluster, folder, parameters)
     try:
-        jobs = executor.map_array(Job(), runs)
+        jobs = executor.map_array(Job(finish), runs)
     except Exception as error:  # whatever the scheduler says
         raise HemfError(f"{cluster} takes no jobs: {_line(error)}; change --cluster-args") from error
     print(f"{counted(len(jobs), 'job')} on {cluster}; their logs are in {folder}")

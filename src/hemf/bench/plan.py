@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hemf.bench.suite import FIXED, Row, Source, Suite
-from hemf.config import HardwareOptions, RunConfig
-from hemf.errors import HemfError
-from hemf.options import flag, shown
+from hemf.config.options import HardwareOptions
+from hemf.config.run_config import RunConfig
+from hemf.config.spelling import flag, shown
+from hemf.core.errors import HemfError
 
 NOT_COMPARED = {"data", "out", "name", *HardwareOptions.__dataclass_fields__} - {"precision"}
 
@@ -106,7 +107,7 @@ def find_data(name: str, source: Source, root: Path, out: Path) -> Path:
 
 def _draw(target: Path, arguments: dict[str, int]) -> Path:
     """Draw the demo's lesions."""
-    from hemf.data.demo import demo
+    from hemf.data.demo.make import demo
 
     try:
         demo(str(target), **arguments)
@@ -117,7 +118,7 @@ def _draw(target: Path, arguments: dict[str, int]) -> Path:
 
 def _hashes(suite: Suite, path: Path) -> dict[int | None, str]:
     """Hash of the images and their split, by fold; None for data without folds."""
-    from hemf.data.manifest import load_data
+    from hemf.data.load import load_data
 
     data = load_data(path)
     if data.folds and suite.folds is None and not any(s.split for s in data.samples):
@@ -132,7 +133,8 @@ def check_same(run: PlannedRun) -> None:
     Raises:
         HemfError: it was not.
     """
-    from hemf.data.manifest import DataSet
+
+    from hemf.data.manifest import read_data_set
 
     if not (run.path / "config.yaml").is_file():
         return
@@ -143,7 +145,7 @@ def check_same(run: PlannedRun) -> None:
             raise HemfError(
                 f"{run.path} was made with {flag(name)} {shown(there[name])}, not {shown(value)}; {mend}"
             )
-    if DataSet.load(run.path).hash != run.images:
+    if read_data_set(run.path).hash != run.images:
         raise HemfError(
             f"{run.path} was made on other images or another split than {run.config.data}; {mend}"
         )

@@ -11,11 +11,11 @@ from typing import Any
 from hemf.bench.plan import PlannedRun
 from hemf.bench.published import CORRECTED, DATA, SOURCE, TABLE_6, TABLE_10, Cost, Scores, published_scores
 from hemf.bench.suite import Row, Suite
-from hemf.config import RunConfig
-from hemf.evaluation.metrics import proportion
-from hemf.evaluation.show import provenance_lines
-from hemf.files import write_json, write_text
-from hemf.tables import Column, Table
+from hemf.config.run_config import RunConfig
+from hemf.core.files import write_json, write_text
+from hemf.core.tables import Column, Table
+from hemf.metrics.classification import proportion
+from hemf.report.terminal import provenance_lines
 
 INTERVAL = (
     "The 95% interval is Wilson's, of the mean accuracy, on the test images of all folds; other seeds test "

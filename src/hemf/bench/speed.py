@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hemf.bench.counting import autocast, classification_loss
-from hemf.machine import cpu_name
+from hemf.core.machine import cpu_name
+from hemf.core.text import counted
 from hemf.models.kernels import INSTRUCTION_SET
-from hemf.text import counted
 
 BASE_LR = 1e-4
 

@@ -4,7 +4,6 @@ A suite is a YAML file; ``Suite`` is its format. Those of the paper's tables com
 """
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,11 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hemf.bench.published import PRINTED_NAMES
-from hemf.config import RunConfig
-from hemf.errors import HemfError
-from hemf.training.consent import check_options, check_recipe
-from hemf.untrusted import read_yaml
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.registry import suggestion
+from hemf.core.untrusted import read_yaml
+from hemf.runs.consent import check_options, check_recipe
 
 FIXED = {
     "model": "the rows name the models; choose among them with --only",
@@ -215,9 +215,7 @@ def _record(kind: type, values: Any, where: str) -> Any:
     hints = get_type_hints(kind)
     for key, value in values.items():
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(fields)}"
-            raise HemfError(f"{where}no key {key!r}; {hint}")
+            raise HemfError(f"{where}no key {key!r}; {suggestion(str(key), fields)}")
         if not _fits(value, hints[key]):
             words = hints[key].__name__ if isinstance(hints[key], type) else hints[key]
             raise HemfError(
@@ -254,7 +252,5 @@ def chosen_rows(suite: Suite, only: Sequence[str] | None) -> list[Row]:
     names = [row.name for row in suite.rows]
     for name in only or ():
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names)}"
-            raise HemfError(f"the suite has no row {name!r}; {hint}")
+            raise HemfError(f"the suite has no row {name!r}; {suggestion(name, names)}")
     return [row for row in suite.rows if not only or row.name in only]

@@ -1,5 +1,1 @@
-"""From a release on disk to batches: manifest, sources, splits, image reading, transforms, data module."""
-
-from hemf.data.manifest import DataSet, Sample, load_data
-
-__all__ = ["DataSet", "Sample", "load_data"]
+"""From a release on disk to batches: data sets, sources, splits, image reading, transforms, data module."""

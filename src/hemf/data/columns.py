@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hemf.errors import HemfError
-from hemf.strict_csv import CsvTable
-from hemf.text import counted
+from hemf.core.errors import HemfError
+from hemf.core.strict_csv import CsvTable
+from hemf.core.text import counted
 
 NONE = "none"
 GROUP, PATIENT = 0, 1  # ranks

@@ -18,16 +18,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemf.errors import HemfError
-from hemf.files import write_text
-from hemf.machine import usable_cores
-from hemf.untrusted import check_regular
+from hemf.core.errors import HemfError
+from hemf.core.files import write_text
+from hemf.core.machine import usable_cores
+from hemf.core.untrusted import check_regular
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from hemf.data.manifest import DataSet, Sample
+    from hemf.data.dataset import DataSet, Sample
 
 FILE = "fingerprints.csv"
 COLUMNS = ("path", "bytes", "sha256", "picture")
@@ -176,7 +176,8 @@ def _checked(row: dict[str, str]) -> Fingerprint:
 
 
 def _picture_of(file: Path) -> str:
-    from hemf.data.image import UnreadableImage, read_image
+    from hemf.core.errors import UnreadableImage
+    from hemf.data.image.read import read_image
 
     try:
         return _picture(read_image(file))
@@ -185,7 +186,7 @@ def _picture_of(file: Path) -> str:
 
 
 def _picture(image: "Image") -> str:
-    from hemf.data.audit.hashes import small_grey, upright_hashes
+    from hemf.data.image.hashes import small_grey, upright_hashes
 
     return as_text(upright_hashes(small_grey(image)))
 

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemf.data.image import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
+from hemf.data.image.decode import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
 
 if TYPE_CHECKING:
-    from hemf.data.manifest import Sample
+    from hemf.data.dataset import Sample
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -51,7 +51,7 @@ def _patient_and_image(file: Path) -> tuple[str, ...] | None:
     named = file.suffix.lower() in DICOM_SUFFIXES
     if not named and file.suffix.lower() in IMAGE_SUFFIXES:
         return None
-    from hemf.data.dicom_header import read_header
+    from hemf.data.dicom.header import read_header
 
     tags = ["PatientID", "IssuerOfPatientID", *UIDS]
     try:

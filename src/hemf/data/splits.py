@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from hemf.errors import HemfError
-from hemf.text import counted
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
 
 if TYPE_CHECKING:
-    from hemf.data.manifest import DataSet, Sample
+    from hemf.data.dataset import DataSet, Sample
 
 Method = Literal["official", "paper", "grouped", "stratified", "kfold", "grouped-kfold"]
 VAL, TEST, FOLDS = 0.1, 0.2, 5

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from hemf.data.gaps import gaps
-from hemf.data.slips import likely_slips
-from hemf.tables import Column, Table
-from hemf.text import counted, printable
+from hemf.core.tables import Column, Table
+from hemf.core.text import counted, printable
+from hemf.data.checks.gaps import gaps
+from hemf.data.checks.slips import likely_slips
 
 if TYPE_CHECKING:
-    from hemf.data.manifest import DataSet
+    from hemf.data.dataset import DataSet
 
 
 def notes(data: "DataSet") -> list[str]:

@@ -16,10 +16,11 @@ from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from hemf.config import RunConfig, Window
-from hemf.data.pixels import Normalise, RandomCrop, RandomFlip, as_pixels
-from hemf.data.strips import central_part, is_strip, shrink
-from hemf.errors import HemfError
+from hemf.config.options import Window
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.data.image.strips import central_part, is_strip, shrink
+from hemf.data.tensor_transforms import Normalise, RandomCrop, RandomFlip, as_pixels
 
 CROP_MODES = ("center", "border", "squash")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")

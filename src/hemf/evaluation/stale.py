@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemf.files import write_json, write_text
-from hemf.text import printable
+from hemf.core.files import write_json, write_text
+from hemf.core.text import printable
 
 if TYPE_CHECKING:
-    from hemf.training.folder import OpenRun
+    from hemf.runs.folder import OpenRun
 
 STALE = (
     "Warning: the model was calibrated anew after this evaluation, so its probabilities, prediction sets and "
@@ -32,7 +32,7 @@ def mark_stale(opened: "OpenRun") -> list[Path]:
 
 
 def _evaluations(opened: "OpenRun") -> Iterator[Path]:
-    from hemf.training.folder import fold_paths
+    from hemf.runs.folder import fold_paths
 
     places = [opened.path or opened.model]
     if opened.path is not None and opened.path in fold_paths(opened.path.parent):

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from hemf.files import whole_file, write_text
+from hemf.core.files import whole_file, write_text
+from hemf.core.text import counted
+from hemf.core.untrusted import read_json, refuse_links
 from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
-from hemf.text import counted
-from hemf.untrusted import read_json, refuse_links
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

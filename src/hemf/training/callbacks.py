@@ -12,9 +12,9 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from hemf.errors import HemfError
-from hemf.files import whole_file, write_text
-from hemf.names import MONITORED
+from hemf.config.names import MONITORED
+from hemf.core.errors import HemfError
+from hemf.core.files import whole_file, write_text
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

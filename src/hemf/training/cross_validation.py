@@ -9,14 +9,16 @@ from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from hemf.config import RunConfig
-from hemf.data.cache import cache_folder
-from hemf.data.manifest import DataSet, load_data
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.machine import model_threads
+from hemf.core.text import counted
+from hemf.data.dataset import DataSet
+from hemf.data.load import load_data
+from hemf.data.loading.cache import cache_folder
 from hemf.data.splits import split_data
-from hemf.errors import HemfError
-from hemf.machine import model_threads
-from hemf.text import counted
-from hemf.training.fit import (
+from hemf.runs.folder import CHANGEABLE, Run, fold_paths, is_model, make_run, run_path
+from hemf.training.trainer import (
     begin,
     build,
     build_trainer,
@@ -28,8 +30,6 @@ from hemf.training.fit import (
     set_aside,
     take_up,
 )
-from hemf.training.folder import fold_paths, is_model, make_run, run_path
-from hemf.training.run import CHANGEABLE, Run
 
 
 def start_folds(config: RunConfig, folds: int) -> Run:

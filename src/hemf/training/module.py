@@ -1,6 +1,5 @@
 """The model, its loss, its optimiser and its metrics, as Lightning sees them."""
 
-import difflib
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -16,14 +15,15 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 import hemf.models  # noqa: F401  registers our models with timm
-from hemf.config import RunConfig
-from hemf.errors import HemfError
-from hemf.machine import memory_bytes
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.machine import memory_bytes
+from hemf.core.precision import float32_logits
+from hemf.core.registry import suggestion
+from hemf.losses import build_loss
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
-from hemf.training.losses import build_loss
-from hemf.training.metrics import ValidationMetrics
-from hemf.training.precision import float32_logits
 from hemf.training.schedule import lr_factor
+from hemf.training.validation_metrics import ValidationMetrics
 
 MOST_TENSORS = 20_000
 """Of a network with arguments of one's own; the deepest of timm have some 3,000."""
@@ -144,8 +144,7 @@ def model_args(config: RunConfig) -> dict[str, Any]:
         HemfError: no model of that name.
     """
     if ":" not in config.model and not timm.is_model(config.model):
-        close = difflib.get_close_matches(config.model, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
+        hint = suggestion(config.model, timm.list_models(), "see timm.list_models()")
         raise HemfError(f"no model {config.model!r}; {hint}")
     arguments = dict(config.model_args)
     pretrained_cfg = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
@@ -245,8 +244,7 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
         HemfError: no optimiser of that name.
     """
     if config.optimizer.lower() not in list_optimizers():
-        close = difflib.get_close_matches(config.optimizer.lower(), list_optimizers(), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.optim.list_optimizers()"
+        hint = suggestion(config.optimizer.lower(), list_optimizers(), "see timm.optim.list_optimizers()")
         raise HemfError(f"no optimizer {config.optimizer!r}; {hint}")
     return create_optimizer_v2(
         model, opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, filter_bias_and_bn=True

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
-from hemf.text import counted
+from hemf.core.text import counted
 from hemf.training.callbacks import epoch_metrics
 
 SILENCE = 60.0  # seconds that a log file says nothing at most

@@ -13,8 +13,8 @@ from typing import NoReturn
 from rich.console import Console
 from torch.utils.data._utils import signal_handling
 
-from hemf.errors import HemfError
-from hemf.files import full_disk
+from hemf.core.errors import HemfError
+from hemf.core.files import full_disk
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 

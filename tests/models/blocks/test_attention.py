@@ -6,7 +6,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemf.models.blocks import ChannelAttention, MixedAttention, MultiHeadExternalAttention, SpatialAttention
+from hemf.models.blocks import (
+    ChannelAttention,
+    MixedAttention,
+    MultiHeadExternalAttention,
+    SpatialAttention,
+)
 
 
 def naive_external(attention: MultiHeadExternalAttention, image: torch.Tensor) -> torch.Tensor:

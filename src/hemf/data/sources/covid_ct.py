@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
-from hemf.data.download import Download
-from hemf.data.image import IMAGE_SUFFIXES, find_images
-from hemf.data.manifest import SPLITS, DataSet
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+from hemf.data.dataset import SPLITS, DataSet
+from hemf.data.image.decode import IMAGE_SUFFIXES
+from hemf.data.image.read import find_images
+from hemf.data.sources.download import Download
 from hemf.data.sources.registry import Source, register
 from hemf.data.sources.release import Release, column, data_set, table
-from hemf.errors import HemfError
-from hemf.text import counted
 
 CLASSES = ["COVID", "NonCOVID"]
 

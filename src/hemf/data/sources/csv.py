@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
+from hemf.core.errors import HemfError
+from hemf.core.strict_csv import CsvTable, read_csv_table
+from hemf.core.text import counted
 from hemf.data.columns import Columns, find_columns, known, places_of
-from hemf.data.manifest import COLUMNS, SPLITS, DataSet, Sample
+from hemf.data.dataset import COLUMNS, SPLITS, DataSet, Sample
 from hemf.data.sources.folder import split_name
 from hemf.data.sources.registry import Source, register
-from hemf.errors import HemfError
-from hemf.strict_csv import CsvTable, read_csv_table
-from hemf.text import counted
 
 
 def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSet:

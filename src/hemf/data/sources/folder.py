@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from hemf.data.manifest import DataSet, Sample
+from hemf.core.errors import HemfError
+from hemf.core.text import counted, printable
+from hemf.data.dataset import DataSet, Sample
 from hemf.data.sources.registry import Source, register
-from hemf.data.tree import Tree, read_tree
-from hemf.errors import HemfError
-from hemf.text import counted, printable
+from hemf.data.sources.tree import Tree, read_tree
 
 SPLIT_NAMES = {
     "train": "train",
@@ -50,7 +50,7 @@ def read_folder(root: str | os.PathLike, trainable: bool = True) -> DataSet:
 
     Classes are in alphabetical order; images lie anywhere below their class folder. In a split tree a class
     may be absent from a split. Groups are the patients of DICOM files. ``info["left_out"]`` says what was
-    left out, see ``hemf.data.tree``.
+    left out, see ``hemf.data.sources.tree``.
 
     Args:
         root: the folder.

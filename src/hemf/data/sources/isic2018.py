@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from hemf.data.download import Download
-from hemf.data.image import find_images
-from hemf.data.manifest import DataSet
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+from hemf.data.dataset import DataSet
+from hemf.data.image.read import find_images
+from hemf.data.sources.download import Download
 from hemf.data.sources.registry import Source, register
 from hemf.data.sources.release import Release, column, data_set, table
-from hemf.errors import HemfError
-from hemf.text import counted
 
 COUNTS = {"MEL": 1113, "NV": 6705, "BCC": 514, "AKIEC": 327, "BKL": 1099, "DF": 115, "VASC": 142}
 PUBLISHER = "https://isic-challenge-data.s3.amazonaws.com/2018"

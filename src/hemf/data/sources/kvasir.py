@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hemf.data.download import Download
-from hemf.data.manifest import DataSet
+from hemf.data.dataset import DataSet
+from hemf.data.sources.download import Download
 from hemf.data.sources.folder import read_folder
 from hemf.data.sources.registry import Source, register
 from hemf.data.sources.release import Release

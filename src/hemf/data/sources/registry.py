@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hemf.data.download import Download
-from hemf.data.manifest import DataSet
-from hemf.errors import HemfError
-from hemf.text import counted
+from hemf.core.errors import HemfError
+from hemf.core.registry import Registry
+from hemf.core.text import counted
+from hemf.data.dataset import DataSet
+from hemf.data.sources.download import Download
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ class Source:
             )
 
 
-SOURCES: dict[str, Source] = {}
+SOURCES: Registry[Source] = Registry("source")
 
 
 def register(source: Source) -> Source:
     """Make a source known by its name."""
-    SOURCES[source.name] = source
-    return source
+    return SOURCES.register(source.name)(source)
 
 
 def _totals(data: DataSet) -> dict[str, int]:

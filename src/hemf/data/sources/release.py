@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from hemf.data.download import unpack
-from hemf.data.manifest import DataSet, Sample
-from hemf.errors import HemfError
-from hemf.strict_csv import read_csv_table
+from hemf.core.errors import HemfError
+from hemf.core.strict_csv import read_csv_table
+from hemf.data.dataset import DataSet, Sample
+from hemf.data.sources.download import unpack
 
 
 class Release:

@@ -1,0 +1,202 @@
+"""Fits a model's calibration on images that it was not trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hemf.calibration.conformal import conformal_quantile, enough_images
+from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
+from hemf.calibration.temperature import fit_temperature, temperature_interval, why_no_temperature
+from hemf.calibration.thresholds import Target, choose_threshold
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.precision import AUTOCAST, float32_logits
+from hemf.core.text import counted
+from hemf.data.dataset import DataSet, Sample
+from hemf.data.loading.datamodule import ImageData
+
+Rates = float | Sequence[float] | Mapping[Any, float] | None
+
+
+def calibrate_on_validation(
+    config: RunConfig, data: DataSet, model: nn.Module, precision: str, device: torch.device
+) -> Calibration | None:
+    """The calibration of a run's model on its validation images, with the default settings.
+
+    Args:
+        config: the run's options.
+        data: its images, with their split.
+        model: the network in evaluation mode; it is moved to ``device``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: where to compute.
+
+    Returns:
+        None where there are no validation images.
+    """
+    samples = data.subset("val")
+    if not samples:
+        return None
+    model.to(device)
+    images = ImageData(data, config)
+    loader = images.eval_dataloader("val")  # without a trainer: all images in one process
+    autocast = torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32")
+    with torch.inference_mode(), autocast:
+        batches = (images.normalise(batch["image"].to(device)) for batch in loader)
+        rows = [float32_logits(model, batch).cpu() for batch in batches]
+    index = {name: k for k, name in enumerate(data.classes)}
+    labels = np.array([index[s.label] for s in samples])
+    about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
+    groups = [s.group for s in samples]
+    return fit_calibration(torch.cat(rows), labels, data.classes, about, groups=groups)
+
+
+def describe(
+    data: DataSet, samples: Sequence[Sample], split: str, chose_checkpoint: bool, apart: bool = False
+) -> dict[str, Any]:
+    """On which images a calibration was fitted: ``fitted_on`` of a ``Calibration``."""
+    groups = {s.group for s in samples}
+    return {
+        "data": data.name,
+        "data_hash": data.hash,
+        "split": split,
+        "n": len(samples),
+        "groups": None if "" in groups else len(groups),
+        "chose_checkpoint": chose_checkpoint,
+        "apart": apart,
+    }
+
+
+def fit_calibration(
+    logits: Tensor,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    fitted_on: dict[str, Any],
+    coverage: float = 0.9,
+    sensitivity: Rates = 0.95,
+    specificity: Rates = None,
+    for_sets: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
+) -> Calibration:
+    """Fit the temperature, then the prediction sets and the thresholds on the calibrated probabilities.
+
+    Args:
+        logits: N x K.
+        labels: N class indices.
+        classes: names of the K classes.
+        fitted_on: what the images are, for the record.
+        coverage: share of images whose set is to hold the true class.
+        sensitivity: for each class, or several, or by name of the class; None for no such operating points.
+        specificity: the same.
+        for_sets: N booleans: images that settle the sets, while the others settle the temperature; None for
+            all images for both.
+        groups: patient or lesion of each image, empty where unknown; None where there are none.
+
+    Raises:
+        HemfError: a rate is no share or of no class of the model, or logits are not finite.
+    """
+    if not torch.isfinite(logits).all():
+        raise HemfError(
+            "the model's outputs are not finite, so they cannot be calibrated; try --precision fp32"
+        )
+    wanted = check_rates(coverage, sensitivity, specificity, classes)
+    on_sets = np.ones(len(labels), bool) if for_sets is None else for_sets
+    on_temperature = on_sets if for_sets is None else ~for_sets
+    units = _units(groups, on_temperature)
+    temperature, interval, of_temperature = _temperature(
+        logits[torch.from_numpy(on_temperature)].numpy(), labels[on_temperature], units
+    )
+    scaled = Calibration(temperature)
+    probabilities = torch.stack([scaled.probabilities(row) for row in logits]).numpy()
+    sets, of_sets = _sets(probabilities[on_sets], labels[on_sets], coverage)
+    points, of_points = _operating_points(probabilities, labels, classes, wanted)
+    left_out = (*of_temperature, *of_sets, *of_points)
+    return Calibration(temperature, sets, tuple(points), fitted_on, left_out, interval)
+
+
+def check_rates(
+    coverage: float, sensitivity: Rates, specificity: Rates, classes: Sequence[str]
+) -> list[tuple[Target, str, float]]:
+    """(target, class, rate) of each operating point that ``fit_calibration`` is asked for.
+
+    Raises:
+        HemfError: coverage or a rate is no share, or a rate is of no class of the model.
+    """
+    if not 0 < coverage < 1:
+        raise HemfError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9")
+    return _wanted("sensitivity", sensitivity, classes) + _wanted("specificity", specificity, classes)
+
+
+def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[Target, str, float]]:
+    if rates is None:
+        return []
+    if isinstance(rates, Mapping):
+        named = {str(name): rate for name, rate in rates.items()}  # in Python a class 0 may come as a number
+        if unknown := sorted(set(named) - set(classes)):
+            raise HemfError(f"no class {unknown[0]!r} for a {target}; the model's are {', '.join(classes)}")
+        if len(named) < len(rates):
+            raise HemfError(f"a class is named twice for a {target}, as text and as a number; keep one")
+        pairs = [(name, named[name]) for name in classes if name in named]
+    else:
+        several = [rates] if isinstance(rates, float | int) else rates
+        pairs = [(name, rate) for name in classes for rate in several]
+    for _, rate in pairs:
+        if not 0 < rate <= 1:
+            raise HemfError(f"a {target} of {rate} cannot be aimed at; give a share, such as 0.95")
+    return [(target, name, float(rate)) for name, rate in pairs]
+
+
+def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
+    """Patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
+    images = np.flatnonzero(chosen)
+    return len({(groups[i] if groups else "") or i for i in images})
+
+
+def _temperature(
+    logits: np.ndarray, labels: np.ndarray, units: int
+) -> tuple[float | None, tuple[float, float] | None, list[str]]:
+    """A temperature that is known well enough and its interval, or neither and why."""
+    temperature = fit_temperature(logits, labels)
+    interval = None if temperature is None else temperature_interval(logits, labels, temperature, units)
+    why = why_no_temperature(len(labels), temperature, interval)
+    return (temperature, interval, []) if why is None else (None, None, [why])
+
+
+def _sets(
+    probabilities: np.ndarray, labels: np.ndarray, coverage: float
+) -> tuple[PredictionSets | None, list[str]]:
+    n = len(labels)
+    if not enough_images(n, coverage):
+        return None, [
+            (
+                f"no prediction sets: {counted(n, 'image')} {'is' if n == 1 else 'are'} too few to promise a "
+                f"coverage of {coverage:g}"
+            )
+        ]
+    return PredictionSets(coverage, conformal_quantile(probabilities, labels, coverage), n), []
+
+
+def _operating_points(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    wanted: Sequence[tuple[Target, str, float]],
+) -> tuple[list[OperatingPoint], list[str]]:
+    """The points that there are, in the order of the classes, and a sentence for each that there is not."""
+    points, missing = [], []
+    for target, name, at in sorted(wanted, key=lambda one: classes.index(one[1])):
+        k = classes.index(name)
+        positive = labels == k
+        which = f"no threshold for a {target} of {at:g} for {name}"
+        if positive.all() or not positive.any():
+            missing.append(f"{which}: {'every' if positive.all() else 'no'} image is of that class")
+            continue
+        threshold = choose_threshold(target, at, positive, probabilities[:, k])
+        if threshold is None:
+            missing.append(f"{which}: other images have the highest probabilities of it")
+            continue
+        n = positive.sum() if target == "sensitivity" else (~positive).sum()
+        points.append(OperatingPoint(name, target, at, threshold, int(n)))
+    return points, missing

@@ -1,0 +1,155 @@
+"""What a model knows about its own confidence: a temperature, prediction sets and operating points.
+
+It is fitted on validation images, travels in the model's ``config.json`` under ``hemf.calibration``, and is
+used wherever the model is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor
+
+from hemf.calibration.thresholds import Target
+from hemf.core.errors import HemfError
+from hemf.core.text import counted, printable
+
+
+@dataclass(frozen=True)
+class PredictionSets:
+    """Split-conformal sets: a class is in the set where one minus its probability is at most ``quantile``.
+
+    Args:
+        coverage: share of images whose set is to hold the true class.
+        quantile: see ``conformal_quantile``.
+        n: images it was found on.
+        method: name of the score.
+    """
+
+    coverage: float
+    quantile: float
+    n: int
+    method: str = "lac"
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A class is called where its probability is ``threshold`` or more.
+
+    Args:
+        label: the class.
+        target: the rate that was asked for.
+        at: how high it was to be.
+        threshold: a probability.
+        n: images of the class (for a sensitivity) or of all others (for a specificity) that it was chosen on.
+    """
+
+    label: str
+    target: Target
+    at: float
+    threshold: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted, on what, and what could not be.
+
+    Args:
+        temperature: logits are divided by it; None leaves them as they are.
+        sets: how prediction sets are made; None where there are none.
+        operating_points: in the order of the classes.
+        fitted_on: data, split, number of images and groups.
+        left_out: a sentence for each part that these images could not settle.
+        temperature_ci95: ends of the temperature's 95% interval; None without a temperature.
+    """
+
+    temperature: float | None = None
+    sets: PredictionSets | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    fitted_on: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    temperature_ci95: tuple[float, float] | None = None
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities, K float64, of one image's K logits."""
+        return (logits.double() / (self.temperature or 1.0)).softmax(0)
+
+    def in_set(self, probabilities: np.ndarray) -> np.ndarray | None:
+        """Which classes are in the prediction set, as booleans of the same shape; None without sets."""
+        return None if self.sets is None else 1 - np.asarray(probabilities) <= self.sets.quantile
+
+    def summary(self) -> str:
+        """What there is, and what is missing, in a sentence."""
+        parts = [self._temperature_text()] if self.temperature else []
+        if self.sets:
+            parts.append(f"sets of {self.sets.coverage:g} coverage")
+        if self.operating_points:
+            parts.append(counted(len(self.operating_points), "operating point"))
+        where = f"calibrated on {counted(self.fitted_on['n'], self.fitted_on['split'] + ' image')}"
+        found = f"{where}: {', '.join(parts) or 'nothing'}"
+        return printable("; ".join([found, *self.left_out]))
+
+    def _temperature_text(self) -> str:
+        low, high = self.temperature_ci95 or (None, None)
+        return f"temperature {self.temperature:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+
+    def to_config(self) -> dict[str, Any]:
+        """As it stands in ``config.json``."""
+        points = [{"class": point.label} | asdict(point) for point in self.operating_points]
+        for point in points:
+            del point["label"]
+        return {
+            "temperature": self.temperature,
+            "temperature_ci95": None if self.temperature_ci95 is None else list(self.temperature_ci95),
+            "conformal": None if self.sets is None else asdict(self.sets),
+            "operating_points": points,
+            "fitted_on": self.fitted_on,
+            "left_out": list(self.left_out),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self | None:
+        """Of a model's whole configuration; None where it has not been calibrated.
+
+        Raises:
+            HemfError: the entry is not what ``to_config`` writes.
+        """
+        try:
+            found = (config.get("hemf") or {}).get("calibration")
+            return None if found is None else cls._read(found)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise HemfError(
+                f"the calibration in the model's config.json is damaged ({error!r}); "
+                "remove that entry, then repeat hemf calibrate"
+            ) from error
+
+    @classmethod
+    def _read(cls, found: Mapping[str, Any]) -> Self:
+        temperature, sets = found["temperature"], found["conformal"]
+        if sets is not None and sets["method"] != "lac":
+            raise ValueError(f"sets by {sets['method']}")
+        if temperature is not None and not 0 < float(temperature) < float("inf"):
+            raise ValueError(f"temperature {temperature}")
+        interval = found.get("temperature_ci95")
+        if interval is not None:
+            low, high = map(float, interval)
+            interval = (low, high)
+        points = [
+            OperatingPoint(p["class"], p["target"], float(p["at"]), float(p["threshold"]), int(p["n"]))
+            for p in found["operating_points"]
+        ]
+        return cls(
+            None if temperature is None else float(temperature),
+            None
+            if sets is None
+            else PredictionSets(float(sets["coverage"]), float(sets["quantile"]), int(sets["n"])),
+            tuple(points),
+            dict(found["fitted_on"]),
+            tuple(found["left_out"]),
+            interval,
+        )
+
+
+UNCALIBRATED = Calibration()

@@ -1,0 +1,61 @@
+"""The verbs of the command line: where each lives, its function, and its parser."""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+class Verb(NamedTuple):
+    """Where a verb's function lives, and the line that ``hemf --help`` shows for it."""
+
+    function: str
+    summary: str
+
+
+VERBS = {
+    "data prepare": Verb(
+        "hemf.commands.data.prepare:prepare", "turn a release, folder or CSV into a prepared data set"
+    ),
+    "data info": Verb(
+        "hemf.commands.data.info:info", "show counts, sizes, groups and a contact sheet of a data set"
+    ),
+    "data audit": Verb(
+        "hemf.commands.data.audit:audit",
+        "look for leakage, duplicates, odd files and shortcuts in a data set",
+    ),
+    "data demo": Verb("hemf.data.demo.make:demo", "make a small data set of lesions to try hemf on"),
+    "train": Verb("hemf.commands.train:train", "train a model, or resume a run"),
+    "evaluate": Verb("hemf.commands.evaluate:evaluate", "measure a run on one split of its data"),
+    "calibrate": Verb(
+        "hemf.commands.calibrate:calibrate", "fit temperature, prediction sets and thresholds on validation"
+    ),
+    "compare": Verb(
+        "hemf.commands.compare:compare", "test how far runs differ that were measured on the same images"
+    ),
+    "predict": Verb("hemf.commands.predict:predict", "classify images with a trained model"),
+    "explain": Verb(
+        "hemf.commands.explain:explain", "show where in images a trained model finds its evidence"
+    ),
+    "localise": Verb("hemf.commands.localise:localise", "measure whether a run's heat maps can be believed"),
+    "profile": Verb("hemf.commands.profile:profile", "count what models cost, beside the paper's figures"),
+    "bench": Verb("hemf.commands.bench:bench", "train and measure a matrix of models, in one table"),
+    "convert": Verb(
+        "hemf.commands.convert:convert_checkpoint", "turn an authors' checkpoint into a hemf model"
+    ),
+}
+
+
+def load_verb(name: str) -> Callable[..., Any]:
+    """The public function behind a verb."""
+    module, function = VERBS[name].function.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def build_parser(name: str) -> "ArgumentParser":
+    """The parser of one verb."""
+    from hemf.cli import parser
+
+    return parser.build_parser(load_verb(name), f"hemf {name}")

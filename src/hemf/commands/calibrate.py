@@ -1,0 +1,165 @@
+"""``hemf calibrate``: let a trained model know how far its confidence can be trusted."""
+
+from typing import TYPE_CHECKING, Literal
+
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hemf.calibration.record import Calibration
+    from hemf.data.dataset import DataSet, Sample
+
+
+def calibrate(
+    run: str,
+    coverage: float = 0.9,
+    split: str = "val",
+    sensitivity: float | list[float] | dict[str, float] | None = 0.95,
+    specificity: float | list[float] | dict[str, float] | None = None,
+    apart: bool = False,
+    data: str | None = None,
+    fold: int | None = None,
+    batch_size: int = 32,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+) -> "Calibration":
+    """Fit a model's temperature, prediction sets and operating points.
+
+    Needs labelled images that the model was not trained on, by default the run's validation images. What is
+    fitted is written into the model's config.json, in place of what is there; evaluate and predict use it
+    from then on, and evaluations that were made before are marked as such. Training ends with this command's
+    default settings.
+
+    Args:
+        run: a run's folder, or its model folder, which then needs --data.
+        coverage: share of images whose prediction set is to hold the true class.
+        split: images to fit on: val, test, or all; images of the run's training are
+            refused, by file and picture.
+        sensitivity: choose for each class the threshold that reaches it; one share, a list such as
+            0.9,0.95, or shares by class such as {MEL: 0.95}; null for none.
+        specificity: choose thresholds by it too; written like --sensitivity.
+        apart: fit the temperature on one half of the images and the prediction sets on the other, with no
+            patient or lesion in both.
+        data: another data set of the same classes; by default the run's own, split as the run was.
+        fold: fold whose split is meant, where --data was prepared with k folds.
+        batch_size: images that go through the model at once.
+        precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
+            else fp32.
+        workers: processes that read images; by default one a core, at most 8.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        What was fitted, and what the images were too few for.
+
+    Raises:
+        HemfError: no such run, split or images, images that were trained on, or shares that are none.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from hemf.calibration.fit import check_rates, describe, fit_calibration
+    from hemf.evaluation.samples import (
+        images_of,
+        is_own,
+        labels_of,
+        logits_of,
+        manifest_of,
+        samples_of,
+        shows_trained_groups,
+    )
+    from hemf.evaluation.stale import mark_stale, stale_line
+    from hemf.inference.stream import load_trained
+    from hemf.metrics.calibration import confidence_report
+    from hemf.models.hub import add_to_config
+    from hemf.report.terminal_calibration import show_calibration
+    from hemf.runs.folder import open_run
+
+    opened = open_run(run)
+    images, ours = images_of(opened, data, fold), manifest_of(opened)
+    trained = load_trained(opened.model)
+    check_rates(coverage, sensitivity, specificity, trained.classes)
+    samples = samples_of(images, split, trained.classes)
+    check_unseen(ours, images, samples)
+    own = is_own(ours, images)
+    if not own and (known := shows_trained_groups(ours, images, samples)):
+        raise HemfError(
+            f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
+            "trained on, where it is too sure of itself; give images of others"
+        )
+    halves = _halves(samples) if apart else None
+    logits, _ = logits_of(
+        trained, images, samples, batch_size, workers, precision, device, words="calibrating"
+    )
+    labels = labels_of(samples, trained.classes)
+    chose = own and opened.config.val_split == split
+    about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
+    found = fit_calibration(
+        logits,
+        labels,
+        trained.classes,
+        about,
+        coverage,
+        sensitivity,
+        specificity,
+        halves,
+        [s.group for s in samples],
+    )
+    add_to_config(opened.model, "hemf", {"calibration": found.to_config()})
+    outdated = [] if found == trained.calibration else mark_stale(opened)
+    console = Console()
+    console.print(Text(found.summary()))
+    console.print("On these images themselves, so too good:")
+    show_calibration(console, confidence_report(labels, logits, trained.classes, found))
+    if outdated:
+        console.print(Text(stale_line(outdated, run)), soft_wrap=True)
+    return found
+
+
+def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sample"]) -> None:
+    """Refuse images that the run was trained on, or may have been; say where the run is not at hand.
+
+    Raises:
+        HemfError: the run was trained on some of the samples, or that cannot be found out.
+    """
+    from hemf.evaluation.samples import changed_since
+    from hemf.evaluation.seen_in_training import PATIENCE, seen_in_training
+
+    if ours is None:
+        print("note: whether the model was trained on these images is unknown, for its run is not at hand")
+        return
+    seen = seen_in_training(ours, images, samples, PATIENCE)
+    if seen.number:
+        here, there = seen.examples[0]
+        how = "the same file as" if here in seen.same else "which shows the same picture as"
+        raise HemfError(
+            f"the run was trained on {seen.number} of these {counted(len(samples), 'image')}, where it is "
+            f"too sure of itself (first {here}, {how} the training image {there}); give --split val, or "
+            "other images with --data"
+        )
+    if seen.unknown:
+        raise HemfError(
+            f"whether the run was trained on these images cannot be checked: {seen.unknown[0]}; put the "
+            "run's images back where they were, or give others"
+        )
+    if changed := changed_since(ours, images, samples):
+        print(
+            f"warning: {len(changed)} of these {counted(len(samples), 'image')} are not the files any more "
+            f"that the run was trained and split on (first {changed[0]}); the fit is to what is there now"
+        )
+
+
+def _halves(samples: list["Sample"]) -> "np.ndarray":
+    """Which samples are for the sets: about half, stratified by class, with no group on both sides."""
+    import numpy as np
+
+    from hemf.data.splits import assign
+
+    halves = np.array(assign(samples, [0.5, 0.5], seed=0), bool)
+    if halves.all() or not halves.any():
+        raise HemfError(
+            "these images show a single patient or lesion and cannot be halved; leave out --apart"
+        )
+    return halves

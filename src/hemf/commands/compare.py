@@ -1,0 +1,210 @@
+"""``hemf compare``: which of several runs is better on the same images, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemf.core.errors import HemfError
+from hemf.core.files import write_json, write_text
+from hemf.core.outputs import check_report
+from hemf.core.registry import suggestion
+from hemf.core.text import counted, printable
+from hemf.core.untrusted import read_json
+
+if TYPE_CHECKING:
+    from hemf.inference.predictions import Predictions
+
+METRICS = "accuracy,balanced_accuracy,f1_macro,roc_auc_macro"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare`` found.
+
+    Args:
+        models: each model's ``name`` and ``metrics``, as in its ``metrics.json``.
+        pairs: each pair's ``first`` and ``second``, and what the ``bootstrap``, ``mcnemar`` and ``delong``
+            tests say of their difference, with ``p`` and ``p_holm``.
+        report: all of it, as the JSON file has it.
+    """
+
+    models: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    report: dict[str, Any]
+
+
+def compare(
+    runs: list[str],
+    split: str = "test",
+    metric: str = METRICS,
+    out: str | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare runs that were evaluated on the same images.
+
+    For each pair: a paired bootstrap of every metric, which draws patients or lesions where they are known;
+    McNemar's test of accuracy; DeLong's test of ROC AUC, for each class and for their mean. p-values are also
+    given by Holm's correction over the pairs. Nothing is evaluated here: `hemf evaluate RUN` comes first.
+
+    Args:
+        runs: folders of two or more runs or cross-validations.
+        split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set
+            (NAME-SPLIT-HASH where several are called so).
+        metric: measures of the split to compare, with commas between them.
+        out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex).
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the resamples.
+
+    Raises:
+        HemfError: a run has no such evaluation, or the runs were tested on different images or labels.
+    """
+    from hemf.metrics.bootstrap import check_draws
+    from hemf.metrics.significance import compare_predictions
+    from hemf.report.comparison_tables import tables
+
+    check_draws(resamples, seed)
+    if out is not None and Path(out).suffix != ".json":
+        raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
+    if out is not None:
+        check_report(Path(out), ["runs", "pairs"], [".md", ".tex"])
+    if len(runs) < 2 or len(set(runs)) < len(runs):
+        raise HemfError("give two or more different runs to compare")
+    reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
+    metrics = _metrics(metric, reports[0])
+    same = aligned(runs, predictions)
+    found = compare_predictions(_names(runs), same, metrics, resamples, seed)
+    report = {
+        "split": split,
+        "data": reports[0]["data"]["name"],
+        "runs": list(runs),
+        **found,
+        "notes": _notes(runs, reports, found),
+    }
+    shown = tables(report)
+    for table in shown:
+        table.show()
+    if out is not None:
+        path = Path(out)
+        write_json(path, report)
+        write_text(path.with_suffix(".md"), "\n".join(table.markdown() for table in shown))
+        write_text(path.with_suffix(".tex"), "\n".join(table.latex() for table in shown))
+        print(", ".join(str(path.with_suffix(suffix)) for suffix in (path.suffix, ".md", ".tex")))
+    return Comparison(report["models"], report["pairs"], report)
+
+
+def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
+    """A run's evaluation: what metrics.json holds, and the predictions."""
+    from hemf.evaluation.folders import find_evaluation
+    from hemf.inference.predictions import read_predictions
+
+    if not Path(run).is_dir():
+        raise HemfError(f"no run at {run}; give the folder that hemf train has made")
+    folder = find_evaluation(Path(run), split)
+    report = read_json(folder / "metrics.json", "evaluate again")
+    return report, read_predictions(folder / "predictions.csv")
+
+
+def _names(runs: Sequence[str]) -> list[str]:
+    """The folders' names where they tell the runs apart, else their whole paths."""
+    names = [Path(run).resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else list(runs)
+
+
+def _metrics(words: str, report: dict[str, Any]) -> list[str]:
+    """The measures between commas."""
+    names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    for name in names:
+        if name not in report["metrics"]:
+            raise HemfError(f"no metric {name!r}; {suggestion(name, report['metrics'])}")
+    if not names:
+        raise HemfError(f"no metric to compare; give some of {', '.join(report['metrics'])}")
+    return names
+
+
+def aligned(runs: Sequence[str], predictions: Sequence["Predictions"]) -> list["Predictions"]:
+    """The predictions of all runs in the first one's order of images and classes, with its groups.
+
+    Raises:
+        HemfError: images, classes, labels or groups differ.
+    """
+    return [predictions[0]] + [
+        _as_first(runs[0], predictions[0], run, one)
+        for run, one in zip(runs[1:], predictions[1:], strict=True)
+    ]
+
+
+def _as_first(name: str, first: "Predictions", run: str, other: "Predictions") -> "Predictions":
+    for (a, one), (b, two) in (((name, first), (run, other)), ((run, other), (name, first))):
+        if missing := sorted(set(two.paths) - set(one.paths)):
+            more = "" if len(missing) == 1 else f" and {len(missing) - 1} more"
+            raise HemfError(
+                f"{b} was tested on {printable(missing[0])}{more}, and {a} was not; only runs that were "
+                "tested on the same images can be compared"
+            )
+    if set(first.classes) != set(other.classes):
+        odd = sorted(set(first.classes) ^ set(other.classes))[0]
+        raise HemfError(
+            f"only one of {name} and {run} knows the class {printable(odd)}; compare like with like"
+        )
+    rows = {path: row for row, path in enumerate(other.paths)}
+    order = [rows[path] for path in first.paths]
+    columns = [other.classes.index(c) for c in first.classes]
+    of_first = [first.classes[k] for k in first.labels]
+    of_other = [other.classes[other.labels[row]] for row in order]
+    groups = [other.groups[row] for row in order]
+    for what, ours, theirs in (("label", of_first, of_other), ("group", first.groups, groups)):
+        if differ := [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]:
+            i = differ[0]
+            raise HemfError(
+                f"the {what} of {counted(len(differ), 'image')} differs, first {printable(first.paths[i])}: "
+                f"{printable(ours[i]) or 'none'} in {name}, {printable(theirs[i]) or 'none'} in {run}; "
+                "evaluate both on the same data"
+            )
+    return replace(first, probabilities=other.probabilities[order][:, columns])
+
+
+def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[str]:
+    """What the numbers suppose, and what makes those of a run too good."""
+    intervals = found["intervals"]
+    drawn = (
+        counted(intervals["groups"], "patient or lesion", "patients or lesions")
+        if intervals["unit"] == "group"
+        else "images"
+    )
+    notes = [
+        "Differences: the first model less the second. Intervals and p of the measures: paired bootstrap, "
+        f"{intervals['resamples']} resamples of {drawn}, stratified by class.",
+        *_split_notes(reports[0]),
+        "Holm's correction goes over the pairs of models, for each test by itself.",
+    ]
+    if intervals["unit"] == "group":
+        notes.append(
+            f"McNemar's and DeLong's tests suppose independent images; these {counted(found['n'], 'image')} "
+            f"show {drawn}, so believe the bootstrap where they disagree."
+        )
+    for run, report in zip(runs, reports, strict=True):
+        if "folds" in report:
+            notes.append(f"{run} is a cross-validation: each image is scored by the model that left it out.")
+        if report.get("images_trained_on"):
+            notes.append(f"Warning: {run} was trained on {report['images_trained_on']} of these images.")
+        if report.get("stale"):
+            notes.append(f"Warning: {run} was calibrated anew after this evaluation; evaluate it again.")
+        if report.get("chose_checkpoint"):
+            notes.append(f"Warning: these images chose the checkpoint of {run}, so its numbers are too good.")
+    return notes
+
+
+def _split_notes(report: dict[str, Any]) -> list[str]:
+    """How the split was made, and whether it leaks."""
+    groups, images = report.get("groups_on_two_sides"), report.get("images_of_those_groups")
+    notes = [f"Split method: {report.get('split_method') or 'unknown'}."]
+    if groups:
+        share = f"{images} of these {counted(report['n'], 'image')}"
+        notes.append(f"Warning: {share} show patients or lesions ({groups}) that are on another side too.")
+    elif groups == 0:
+        notes.append("No patient or lesion is on two sides of the split.")
+    else:
+        notes.append("Whether a patient or lesion is on two sides of the split is unknown.")
+    return notes

@@ -1,0 +1,208 @@
+"""``hemf explain``: where in images a trained model finds its evidence, as pictures and as numbers."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hemf.commands.predict import report_failed
+from hemf.core.errors import HemfError
+from hemf.core.text import counted, printable
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from hemf.data.transforms import InputSpec
+    from hemf.explanation.gradcam import Method
+    from hemf.explanation.pictures import Explained
+    from hemf.inference.classifier import Classifier, Prediction
+
+
+def explain(
+    run: str,
+    images: list[str],
+    out: str = "heat-maps",
+    target: str | None = None,
+    layer: str | None = None,
+    method: Literal["gradcam++", "gradcam"] = "gradcam++",
+    stages: bool = False,
+    batch_size: int = 8,
+    device: str = "auto",
+) -> int:
+    """Show where in images a trained model finds its evidence, by Grad-CAM++ or Grad-CAM.
+
+    Writes for each image NAME.png, the image under its heat map; NAME.npy, the map itself as float32 from 0
+    to 1 at the image's size, 0 outside the part that the model sees; and a line of explain.csv: path,
+    prediction, its probability, the class that the map is for, its probability, the layer, whether the map
+    is blank, and the names of the files. Images of the same name get a number. Those that cannot be found or
+    read, and those whose map shows no evidence for the class, are named at the end, and the exit code is
+    then 1.
+
+    Args:
+        run: a run's folder, or its model folder.
+        images: files, folders (with the folders in them) or globs in quotes.
+        out: folder to write into, made if it does not exist.
+        target: the class to show evidence for; by default the one that is predicted, for each image.
+        layer: where in the model to look, by the layer's name; by default what the head reads, which for HEMF
+            is the last fusion. One that the class does not depend on is refused.
+        method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
+        stages: write NAME-stages.png too, every stage of every branch in one figure.
+        batch_size: images that go through the model at once.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        0, or 1 where an image could not be found or read, or its map is blank.
+
+    Raises:
+        HemfError: no such run, class or layer, a layer without evidence, no image at all, or the folder
+            cannot be written.
+    """
+    from hemf.explanation.pictures import check_free, write_explanations
+    from hemf.inference.classifier import collect, load
+
+    if Path(out).exists() and not Path(out).is_dir():
+        raise HemfError(f"--out {out} is a file; give the name of a folder")
+    if batch_size < 1:
+        raise HemfError(f"--batch-size is {batch_size}; give at least 1")
+    files, failed = collect(images)
+    check_free(Path(out), files, stages)
+    classifier, blank = load(run, "fp32", device), []
+    explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed, blank)
+    count = write_explanations(explained, Path(out))
+    print(f"{counted(count, 'image')} explained in {out}")
+    return max(report_failed(failed, f"{count} explained"), _report_blank(blank, count, method))
+
+
+def _report_blank(blank: Sequence[str], count: int, method: "Method") -> int:
+    """Name on stderr what has no heat, and what may show more; returns the exit code."""
+    for message in blank:
+        print(printable(message), file=sys.stderr)
+    if blank:
+        other = "--method gradcam" if method == "gradcam++" else "another --target"
+        print(
+            f"{len(blank)} of {count} heat maps are blank; {other} or another --layer may show more",
+            file=sys.stderr,
+        )
+    return 1 if blank else 0
+
+
+def explanations(
+    classifier: "Classifier",
+    files: Sequence[Path],
+    target: str | None,
+    layer: str | None,
+    method: "Method",
+    stages: bool,
+    batch_size: int,
+    failed: list[str],
+    blank: list[str],
+) -> Iterator["Explained"]:
+    """Images explained in their order.
+
+    A message for each that cannot be read is added to ``failed``, for each whose map is blank to ``blank``.
+
+    Raises:
+        HemfError: no such class or layer, or a layer without evidence.
+    """
+    if target is not None and target not in classifier.classes:
+        have = ", ".join(classifier.classes)
+        raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
+    readable = _readable(files, classifier.input, failed)
+    looked: _Where | None = None
+    while batch := list(islice(readable, batch_size)):
+        shown = _shown(classifier, batch, target)
+        looked = looked or _where(classifier, shown, layer, stages)
+        for one in _explained(classifier, shown, looked, method):
+            if one.blank:
+                blank.append(f"{one.path}: no evidence for {one.target} at {one.layer}, a blank heat map")
+            yield one
+
+
+def _readable(
+    files: Sequence[Path], spec: "InputSpec", failed: list[str]
+) -> Iterator[tuple[Path, str, "Image.Image"]]:
+    """Each file that can be read, the name of what is written of it, and the image."""
+    from hemf.explanation.pictures import free_names
+    from hemf.inference.classifier import read
+
+    for file, name in zip(files, free_names(files), strict=True):
+        try:
+            image = read(file, spec.image_mode, spec.window)
+        except HemfError as error:
+            failed.append(str(error))
+        else:
+            yield file, name, image
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A batch as the model gets it, and the class that each of its maps is for."""
+
+    files: list[Path]
+    names: list[str]
+    images: list["Image.Image"]
+    predictions: list["Prediction"]
+    targets: list[str]
+    indices: list[int]
+    inputs: "Tensor"
+
+
+@dataclass(frozen=True)
+class _Where:
+    """The layers of all maps of a call, chosen on its first batch, so that they can be compared."""
+
+    layer: str
+    stages: dict[str, list[str]]
+
+
+def _shown(
+    classifier: "Classifier", batch: Sequence[tuple[Path, str, "Image.Image"]], target: str | None
+) -> _Shown:
+    import torch
+
+    from hemf.data.transforms import eval_transform
+
+    files, names, images = map(list, zip(*batch, strict=True))
+    predictions = classifier.predict(images, batch_size=len(images))
+    targets = [target or one.label for one in predictions]
+    transform = eval_transform(classifier.input)
+    inputs = torch.stack([transform(image) for image in images])
+    indices = [classifier.classes.index(one) for one in targets]
+    return _Shown(files, names, images, predictions, targets, indices, inputs)
+
+
+def _where(classifier: "Classifier", shown: _Shown, layer: str | None, stages: bool) -> _Where:
+    from hemf.explanation.layers import chosen_layer, stage_layers
+
+    first = classifier.trained.model, shown.inputs, shown.indices
+    return _Where(chosen_layer(*first, layer), stage_layers(*first) if stages else {})
+
+
+def _explained(
+    classifier: "Classifier", shown: _Shown, looked: _Where, method: "Method"
+) -> Iterator["Explained"]:
+    from hemf.data.transforms import centred
+    from hemf.explanation.gradcam import layer_heat_maps
+    from hemf.explanation.pictures import Explained
+    from hemf.explanation.placement import place
+
+    spec, (resize, crop) = classifier.input, centred(classifier.input)
+    layers = [looked.layer, *(name for branch in looked.stages.values() for name in branch)]
+    heats, *staged = layer_heat_maps(classifier.trained.model, shown.inputs, shown.indices, layers, method)
+    for i, (file, image) in enumerate(zip(shown.files, shown.images, strict=True)):
+        found = iter(maps[i] for maps in staged)
+        yield Explained(
+            path=str(file),
+            name=shown.names[i],
+            image=image,
+            prediction=shown.predictions[i],
+            target=shown.targets[i],
+            layer=looked.layer,
+            blank=not heats[i].any(),
+            heat=place(heats[i], spec, image.size),
+            seen=crop(resize(image)),
+            stages={branch: [next(found) for _ in names] for branch, names in looked.stages.items()} or None,
+        )

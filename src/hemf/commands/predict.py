@@ -1,0 +1,156 @@
+"""``hemf predict``: the classes of images, as a table or as CSV."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hemf.core.errors import HemfError
+from hemf.core.files import whole_file
+from hemf.core.text import counted, printable
+
+if TYPE_CHECKING:
+    from hemf.inference.classifier import Prediction
+
+
+COLUMNS = ("path", "prediction", "probability")
+"""The first columns of the CSV, whatever the model."""
+WIDEST_SET = 40  # columns of the terminal that are kept free for it
+
+
+def predict(
+    run: str,
+    images: list[str],
+    out: str | None = None,
+    batch_size: int = 32,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+) -> int:
+    """Classify images with a trained model.
+
+    Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
+    Probabilities are calibrated where the model is. A model with prediction sets gives the set too (in the
+    CSV a JSON list) and abstains where that is empty or holds several classes.
+    Images that show nothing, being of one value or two, are counted and named; so are those that the run was
+    trained on, by the content of their files.
+    Images that cannot be found or read are named at the end, and the exit code is then 1.
+
+    Args:
+        run: a run's folder, or its model folder.
+        images: files, folders (with the folders in them) or globs in quotes.
+        out: CSV file to write, instead of printing.
+        batch_size: images that go through the model at once.
+        precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
+            else fp32.
+        workers: processes that read images; by default one a core, at most 8.
+        device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
+
+    Returns:
+        0, or 1 where an image could not be found or read.
+
+    Raises:
+        HemfError: no such run, no image at all, or a CSV that cannot or must not be written.
+    """
+    from hemf.core.outputs import check_output, is_table
+    from hemf.data.image.empty import empty_line
+    from hemf.inference.classifier import load
+
+    if out is not None and Path(out).is_dir():
+        raise HemfError(f"--out {out} is a folder; give the name of a CSV file")
+    if out is not None:
+        check_output(Path(out), is_table(*COLUMNS), map(Path, images))
+    classifier, failed, empty = load(run, precision, device), [], []
+    files: list[Path] = []
+    predictions = classifier.stream(
+        images,
+        batch_size,
+        workers,
+        failed.append,
+        bar=out is not None,
+        on_empty=lambda path, what: empty.append(f"{path} ({what})"),
+    )
+    predictions = _noting(predictions, files)
+    if out is None:
+        count = print_table(predictions, classifier.classes, classifier.makes_sets)
+    else:
+        count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
+        print(f"{counted(count, 'prediction')} in {out}")
+    if empty:
+        print(printable(empty_line(empty, count)), file=sys.stderr)
+    code = report_failed(failed, f"{count} classified")
+    if files:
+        print(printable(_trained_on(run, files)), file=sys.stderr)
+    return code
+
+
+def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator["Prediction"]:
+    """The predictions, whose files are added to ``files`` as they pass."""
+    for one in predictions:
+        if one.path is not None:
+            files.append(Path(one.path))
+        yield one
+
+
+def _trained_on(run: str, files: Sequence[Path]) -> str:
+    """Whether the run was trained on these files; a run whose manifest cannot be read does not tell."""
+    from hemf.evaluation.samples import manifest_of
+    from hemf.evaluation.seen_in_training import trained_on_line
+    from hemf.runs.folder import open_run
+
+    try:
+        return trained_on_line(manifest_of(open_run(run)), files)
+    except (HemfError, OSError) as error:
+        return f"whether the run was trained on any of these images is not checked: {error}"
+
+
+def report_failed(failed: Sequence[str], done: str) -> int:
+    """Name on stderr what could not be read, beside what was done; returns the exit code."""
+    for message in failed:
+        print(printable(message), file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} could not be read; {done}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Path, sets: bool = False) -> int:
+    """Write predictions as they come, into a file that appears when all are there; returns their number.
+
+    Args:
+        predictions: of a model of these ``classes``.
+        classes: names of the columns of probabilities.
+        path: of the file.
+        sets: whether the predictions have sets, which then fill the columns ``set`` and ``abstain``.
+    """
+    rows = 0
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, *(["set", "abstain"] if sets else []), *classes])
+        for found in predictions:
+            own = [json.dumps(found.set, ensure_ascii=False), json.dumps(found.abstain)] if sets else []
+            writer.writerow([found.path, found.label, found.probability, *own, *found.probabilities.values()])
+            rows += 1
+    return rows
+
+
+def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: bool = False) -> int:
+    """Print a line for each prediction as it comes; returns their number. Arguments as for ``write_csv``."""
+    width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0
+    of_set = min(WIDEST_SET, len(_set_text(classes)))
+    head = f"{'set':{of_set}}  " if sets else ""
+    for found in predictions:
+        if not rows:
+            print(f"{'prediction':{width}}  probability  {head}path")
+        own = f"{_set_text(found.set):{of_set}}  " if sets else ""
+        print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path)}")
+        rows += 1
+    return rows
+
+
+def _set_text(names: Sequence[str]) -> str:
+    return " | ".join(map(printable, names)) or "none"

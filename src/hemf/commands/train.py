@@ -1,0 +1,110 @@
+"""Train a model, or take up a run where it stopped: the verb ``hemf train``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hemf.config.names import check_names
+from hemf.config.run_config import RunConfig
+from hemf.config.spelling import flags
+from hemf.core.errors import HemfError
+from hemf.core.untrusted import refuse_links
+from hemf.runs.consent import check_recipe, check_run
+from hemf.runs.folder import CHANGEABLE, Run, fold_paths
+
+
+def train(
+    data: str = "",
+    *,
+    recipe: str = "paper",
+    resume: str | None = None,
+    folds: int | None = None,
+    device: str | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> Run:
+    """Train a model, or resume a run.
+
+    A run is a new folder under `out` with its options, its images and their split, its checkpoints, the
+    curves, and in the end the model. A run that was stopped, by Ctrl-C, a crash or a power cut, is taken up
+    with `--resume` and ends with the same weights as one that was not. With `--folds` the folder holds a run
+    for each fold, and all of this goes for the whole.
+
+    Args:
+        data: prepared data set, class-folder tree, train/val/test tree or CSV file.
+        recipe: name of a recipe of the package, or path of a YAML file; other options override its values.
+        resume: folder of a run to take up; only what changes no weight may be given with it: --epochs,
+            --workers, --cache, --cache-dir and --devices.
+        folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
+            lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
+        device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give --accelerator and
+            --devices instead.
+        trust: the recipe or the run to resume is your own, so it may also fetch weights, compile, use
+            several devices, and say where to write; without it such a file is refused, as it may come from a
+            stranger.
+        options: any option of a run, see `hemf.RunConfig`.
+
+    Raises:
+        HemfError: options, data or model do not fit together, the loss is not finite, or the disk is full.
+    """
+    own = {"folds": folds, "device": device}
+    if resume is not None:
+        others = own | {"data": data and os.fspath(data), "recipe": recipe}
+        others = {name: value for name, value in others.items() if value not in ("", None, "paper")}
+        return _resume(Path(resume), options | others, trust)
+    if device is not None and (twice := options.keys() & {"accelerator", "devices"}):
+        raise HemfError(f"--device names one device; leave it out, or {flags(sorted(twice))}")
+    options |= {"data": os.fspath(data)} if data else {}
+    if not trust:
+        check_recipe(recipe, options)
+    config = RunConfig.of(recipe, device, **options)
+    check_names(config)
+    if not config.data:
+        raise HemfError(
+            "no data to train on; give --data, such as a prepared data set or a folder of class folders"
+        )
+    if not Path(config.data).exists():
+        raise HemfError(
+            f"no data at {config.data}; give a prepared data set, a folder of class folders or a CSV"
+        )
+    from hemf.core.device import check_accelerator
+
+    check_accelerator(config.accelerator)
+    if folds is not None:
+        from hemf.training.cross_validation import start_folds
+
+        return start_folds(config, folds)
+    from hemf.training.trainer import start
+
+    return start(config)
+
+
+def _resume(path: Path, given: dict[str, Any], trust: bool) -> Run:
+    if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
+        raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
+    refuse_links(path)
+    kept = RunConfig.load(path / "config.yaml")
+    if fixed := [name for name, value in given.items() if _differs(kept, name, value)]:
+        raise HemfError(
+            f"a resumed run keeps its own {flags(fixed)}; leave that out (only {flags(CHANGEABLE)} "
+            "may be given with --resume), or start a new run"
+        )
+    folds = fold_paths(path)
+    if not trust:
+        for run in [path, *folds] if folds else [path]:
+            if (run / "config.yaml").is_file():
+                check_run(run, RunConfig.load(run / "config.yaml"), given)
+    config = RunConfig.load(path / "config.yaml", **given)
+    build_cache = trust or "cache_dir" in given
+    if folds:
+        from hemf.training.cross_validation import take_up_folds
+
+        return take_up_folds(path, config, build_cache)
+    from hemf.training.trainer import take_up
+
+    return take_up(path, config, build_cache)
+
+
+def _differs(kept: RunConfig, name: str, value: Any) -> bool:
+    """Whether an option may not be given to a resumed run: it is not the run's, and may change weights."""
+    return name not in CHANGEABLE and (not hasattr(kept, name) or getattr(kept, name) != value)

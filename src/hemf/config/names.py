@@ -1,0 +1,125 @@
+"""Which models, losses, optimisers and metrics there are, without the seconds that torch and timm take.
+
+Models, losses and optimisers are registered by decorators and calls in source files, so the files are read
+for them; what a program has registered itself counts too. ``check_names`` is what ``train`` asks first, so
+that a slip of the pen is answered before any image is read.
+"""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.registry import load_plugins, suggestion
+
+MONITORED = {"loss": "min", "accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max"}
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
+LOSS = re.compile(r'^@LOSSES\.register\("(\w+)"\)', re.M)
+DECORATED = r"@{}\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\("
+DEPRECATED = r"^register_model_deprecations\(.*?^\}"
+
+
+def check_names(config: RunConfig) -> None:
+    """Check that what a run asks for by name exists.
+
+    Raises:
+        HemfError: there is no such model, loss, optimiser, metric or accelerator.
+    """
+    check_model(config.model)
+    if config.loss not in loss_names():
+        load_plugins()
+    _check("loss", config.loss, loss_names())
+    _check("optimizer", config.optimizer.lower(), optimizer_names())
+    check_monitor(config.monitor)
+    _check("accelerator", config.accelerator, ACCELERATORS)
+
+
+def check_device(name: str) -> None:
+    """Check that a device is called as torch calls it, which says nothing of whether it is there.
+
+    Raises:
+        HemfError: it is not.
+    """
+    if not DEVICE.fullmatch(name):
+        raise HemfError(f"no device {name!r} here; give cpu, cuda, cuda:1 ... or auto")
+
+
+def check_monitor(name: str) -> None:
+    """Check that validation measures the metric of that name.
+
+    Raises:
+        HemfError: it does not.
+    """
+    if name not in MONITORED:
+        raise HemfError(f"no metric {name!r} to monitor; give one of {', '.join(MONITORED)}")
+
+
+def check_model(name: str) -> None:
+    """Check that a model is hemf's or timm's; names of folders and repositories (``hf-hub:...``) pass.
+
+    Raises:
+        HemfError: there is no such model.
+    """
+    if ":" in name or name.partition(".")[0] in model_names():
+        return
+    load_plugins()
+    if "timm" in sys.modules and sys.modules["timm"].is_model(name):  # what a program or a plugin registered
+        return
+    raise HemfError(f"no model {name!r}; {suggestion(name, model_names(), 'see timm.list_models()')}")
+
+
+@functools.cache
+def model_names() -> frozenset[str]:
+    """Names of hemf's and timm's models, timm's former ones among them, without their tags."""
+    return hemf_models() | _timm_models()
+
+
+def hemf_models() -> frozenset[str]:
+    """Names of hemf's own models."""
+    return _registered("register_model", sorted((Path(__file__).parents[1] / "models").glob("*.py")))
+
+
+def _timm_models() -> frozenset[str]:
+    files = sorted((_folder("timm") / "models").glob("*.py"))
+    former = [
+        name
+        for file in files
+        for block in re.findall(DEPRECATED, file.read_text(encoding="utf-8"), re.M | re.S)
+        for name in re.findall(r"^\s*['\"](\w+)['\"]\s*:", block, re.M)
+    ]
+    return _registered("register_model", files) | frozenset(former)
+
+
+def loss_names() -> frozenset[str]:
+    """Names of the registered losses."""
+    if (losses := sys.modules.get("hemf.losses")) is not None:
+        return frozenset(losses.LOSSES)
+    files = (Path(__file__).parents[1] / "losses").glob("*.py")
+    return frozenset(name for file in files for name in LOSS.findall(file.read_text(encoding="utf-8")))
+
+
+def optimizer_names() -> frozenset[str]:
+    """Names of timm's optimisers."""
+    text = (_folder("timm") / "optim" / "_optim_factory.py").read_text(encoding="utf-8")
+    return frozenset(re.findall(r"(?:OptimInfo\(\s*(?:name=)?|register_alias\()['\"](\w+)['\"]", text))
+
+
+def _registered(decorator: str, files: Iterable[Path]) -> frozenset[str]:
+    """Functions under a decorator."""
+    pattern = re.compile(DECORATED.format(decorator))
+    return frozenset(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
+
+
+def _folder(package: str) -> Path:
+    """Where a package lies; it is not imported."""
+    return Path(find_spec(package).origin).parent
+
+
+def _check(kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise HemfError(f"no {kind} {name!r}; {suggestion(name, names)}")

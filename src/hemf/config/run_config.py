@@ -1,0 +1,167 @@
+"""What a run is asked to do: typed, flat, readable as YAML and as flags.
+
+``RunConfig`` is the whole of it; its parents, in ``options``, only sort the options into groups.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from hemf.config.options import ABOVE_0, GROUPS, RANGES
+from hemf.config.spelling import flag, plain_error, shown
+from hemf.core.errors import HemfError
+from hemf.core.files import write_text
+from hemf.core.registry import suggestion
+from hemf.core.untrusted import read_yaml
+
+
+@dataclass
+class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last parent first
+    """All options of a run."""
+
+    @classmethod
+    def of(cls, recipe: str = "paper", device: str | None = None, **options: Any) -> Self:
+        """The recipe's values, then ``options`` over them.
+
+        Args:
+            recipe: name of a recipe of the package, or path of a YAML file.
+            device: the one device to train on, instead of an accelerator and devices; see ``one_device``.
+            options: any field of ``RunConfig``.
+
+        Raises:
+            HemfError: no such recipe or device, or an option that does not exist.
+        """
+        return cls._checked(read_recipe(recipe) | options | ({} if device is None else one_device(device)))
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """The options in a run's ``config.yaml``, with ``options`` over them.
+
+        Raises:
+            HemfError: it cannot be read, or holds what is no option.
+        """
+        return cls._checked(_mapping(path) | options)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any]) -> Self:
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                hint = suggestion(name, known, "see hemf train --help")
+                raise HemfError(f"no option {name!r} in a run; {hint}")
+        parser = run_parser()
+        try:
+            checked = parser.parse_object(values)
+        except ArgumentError as error:
+            raise HemfError(f"bad option in a run: {plain_error(error, parser)}") from error
+        config = cls(**{name: checked[name] for name in known})
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Check that the numbers are in their ranges, and ranges the right way round.
+
+        Raises:
+            HemfError: one is not.
+        """
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(number is not None and not low <= number <= high for number in numbers):
+                least = "above 0" if low == ABOVE_0 else f"at least {low}"
+                bounds = least if high == math.inf else f"{least} and at most {high}"
+                raise HemfError(f"{flag(name)} is {shown(value)}; give {bounds}")
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise HemfError(f"{flag(name)} is {low:g},{high:g}; give the smaller number first")
+
+    def save(self, path: str | Path) -> None:
+        """Write every option as YAML, in the order and the groups of this file."""
+        values = {
+            name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()
+        }
+        write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    @property
+    def input_size(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's input."""
+        height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        return (self.in_chans, height, width)
+
+    @property
+    def device(self) -> str:
+        """The run's first device, as the verbs that use one call it; ``auto`` where it is left open."""
+        if self.accelerator == "cpu":
+            return "cpu"
+        number = str(self.devices).partition(",")
+        return f"cuda:{number[0]}" if number[1] and self.accelerator in ("cuda", "gpu") else "auto"
+
+
+def one_device(device: str) -> dict[str, Any]:
+    """Lightning's accelerator and devices for one device as the other verbs call it.
+
+    Args:
+        device: cpu, cuda, cuda:1 ..., mps; or auto, which leaves the choice to Lightning.
+
+    Raises:
+        HemfError: it is called otherwise.
+    """
+    kind, colon, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise HemfError(f"--device is {device}; give cpu, cuda, cuda:1 ..., mps or auto")
+    return {"accelerator": kind, "devices": f"{number}," if colon else "auto" if kind == "auto" else 1}
+
+
+def run_parser(**kwargs: Any) -> ArgumentParser:
+    """A parser whose flags are the options of a run, in their groups; ``kwargs`` go to ``ArgumentParser``."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **kwargs)
+    for group in GROUPS:
+        parser.add_class_arguments(group)
+    return parser
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(
+        p.name.removesuffix(".yaml")
+        for p in resources.files("hemf.config.recipes").iterdir()
+        if p.name.endswith(".yaml")
+    )
+
+
+def recipe_path(recipe: str) -> Path:
+    """File of a recipe, given its name or a path to a YAML file.
+
+    Raises:
+        HemfError: there is none.
+    """
+    if recipe in recipe_names():
+        return Path(str(resources.files("hemf.config.recipes") / f"{recipe}.yaml"))
+    if Path(recipe).is_file():
+        return Path(recipe)
+    raise HemfError(
+        f"no recipe {recipe!r}; give one of {', '.join(recipe_names())}, or the path of a YAML file"
+    )
+
+
+def read_recipe(recipe: str) -> dict[str, Any]:
+    """Options that a recipe sets.
+
+    Raises:
+        HemfError: there is no such recipe, or it is not a YAML mapping.
+    """
+    return _mapping(recipe_path(recipe))
+
+
+def _mapping(path: str | Path) -> dict[str, Any]:
+    values = read_yaml(path) or {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise HemfError(f"{path} holds no 'option: value' pairs; correct it")
+    return values

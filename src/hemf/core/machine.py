@@ -1,0 +1,87 @@
+"""The machine that computes: what it is called, its cores, and the threads that a model computes on."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+ASKED_THREADS = "OMP_NUM_THREADS" in os.environ  # by the user; later Lightning may put a number there
+MOST_READERS = 8
+
+
+def wait_passively() -> None:
+    """Let OpenMP's threads sleep while they wait for one another, which they decide when torch is imported.
+
+    By default they spin for milliseconds, and on a machine with other work each spins away the time that the
+    other one needs. A thousand turns, some microseconds, cost an idle machine nothing (measured in
+    docs/how-to/train.md). What the user has set stays.
+    """
+    if not any(name in os.environ for name in WAITING):
+        os.environ.update(WAITING)
+
+
+def cpu_name() -> str:
+    """Model name of the processor, as its maker writes it; its architecture where that is not known."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:  # not Linux
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: by its affinity and its container's quota."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+def reading_cores(devices: int = 1, *, on_cpu: bool = True) -> int:
+    """Cores of each device's share that read images while a model computes.
+
+    On a CPU a quarter, which is none of two or three, or what OMP_NUM_THREADS leaves; beside a GPU all, but
+    at most ``MOST_READERS``.
+    """
+    import torch
+
+    cores = usable_cores() // devices
+    if not on_cpu:
+        return min(MOST_READERS, max(1, cores))
+    return min(MOST_READERS, max(0, cores - torch.get_num_threads()) if ASKED_THREADS else cores // 4)
+
+
+def model_threads(devices: int = 1, *, on_cpu: bool = True) -> int:
+    """Threads that a model computes on: with the processes that read for it no more than the cores.
+
+    They do not depend on how many those are, for on them depend the last bits of the results. OMP_NUM_THREADS
+    and a lower ``torch.set_num_threads`` are what the user wants.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if ASKED_THREADS:
+        return threads
+    return min(threads, max(1, usable_cores() // devices - reading_cores(devices, on_cpu=on_cpu)))
+
+
+@contextmanager
+def computing_on(threads: int) -> Iterator[None]:
+    """Inside the block torch computes on this number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def memory_bytes() -> int:
+    """Memory of the machine in bytes; 1 TiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not POSIX
+        return 1 << 40

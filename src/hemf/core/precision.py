@@ -1,0 +1,74 @@
+"""Which number format the hardware is fast at."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hemf.core.errors import HemfError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+CPU_BF16 = ("amx_bf16", "avx512_bf16")
+
+
+def pick_precision(accelerator: str) -> Precision:
+    """Format for ``precision: auto``.
+
+    bf16 on CPUs with AMX or AVX512-bf16 and on GPUs of compute capability 8 and above, fp16 on GPUs of
+    capability 7, else fp32.
+
+    Args:
+        accelerator: ``cpu``, ``cuda`` (or ``gpu``), or another of Lightning's names.
+    """
+    if accelerator == "cpu":
+        return "bf16" if cpu_flags().intersection(CPU_BF16) else "fp32"
+    if accelerator in ("cuda", "gpu") and torch.cuda.is_available():
+        capability = min(torch.cuda.get_device_capability(i)[0] for i in range(torch.cuda.device_count()))
+        return "bf16" if capability >= 8 else "fp16" if capability == 7 else "fp32"
+    return "fp32"
+
+
+def cpu_flags() -> set[str]:
+    """Those of ``amx_bf16`` and ``avx512_bf16`` that the processor has; empty where nothing tells."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.11
+    flags = {name for name in CPU_BF16 if capabilities.get(name)}
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:  # not Linux
+        line = ""
+    return flags | set(line.split()).intersection(CPU_BF16)
+
+
+def resolve_precision(asked: str, accelerator: str) -> Precision:
+    """The format a run uses: what was asked for, or for ``auto`` what the hardware is fast at.
+
+    Raises:
+        HemfError: fp16 was asked for on a CPU.
+    """
+    if asked == "fp16" and accelerator == "cpu":
+        raise HemfError("precision fp16 needs a GPU; on a CPU give --precision bf16, fp32 or auto")
+    return pick_precision(accelerator) if asked == "auto" else asked
+
+
+def float32_logits(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits as validation, evaluation and prediction compute them: the head never under autocast.
+
+    The body runs under the caller's autocast. Rounded to the 8 bits of bf16, logits would tie, and the
+    measures that rank would differ. The few of timm's models that give several maps keep the caller's
+    autocast in the head too.
+
+    Args:
+        model: a timm model in evaluation mode.
+        images: B x C x H x W.
+
+    Returns:
+        float32, B x K.
+    """
+    features = model.forward_features(images)
+    if not isinstance(features, Tensor):
+        return model.forward_head(features).float()
+    with torch.autocast(images.device.type, enabled=False):
+        return model.forward_head(features.float()).float()

@@ -1,0 +1,270 @@
+"""Which images a data set has, of which class and group, and on which side of the split each of them is."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+from hemf.data import splits
+from hemf.data.checks.same_files import same_files
+from hemf.data.fingerprints import Fingerprint
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ("path", "label", "group", "split", "fold")
+RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image.
+
+    Args:
+        path: where it is, relative to the data set's root, with forward slashes.
+        label: its class.
+        group: patient or lesion it shows, which must not straddle splits; empty if unknown.
+        split: ``train``, ``val`` or ``test``; empty with k folds.
+        fold: the fold it is tested in, with k folds.
+    """
+
+    path: str
+    label: str
+    group: str = ""
+    split: str = ""
+    fold: int | None = None
+
+    @property
+    def side(self) -> str:
+        """Its split, else its fold, as a word."""
+        return self.split or ("" if self.fold is None else f"fold {self.fold}")
+
+
+@dataclass
+class DataSet:
+    """Images with classes, groups and splits.
+
+    Args:
+        name: what it is called in tables and run names.
+        classes: classes in the order of the model's outputs.
+        samples: the images, in the order of the manifest.
+        root: folder that the samples' paths start from.
+        info: the rest of ``dataset.json``: source, licence, ``split`` (method, seed, ratios or folds), images
+            that were skipped.
+        fingerprints: by path, what the files were like when the data set was prepared or the run began, as
+            far as that is known.
+    """
+
+    name: str
+    classes: list[str]
+    samples: list[Sample]
+    root: Path
+    info: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
+
+    def path(self, sample: Sample) -> Path:
+        """File of a sample."""
+        return self.root / sample.path
+
+    def subset(self, split: str) -> list[Sample]:
+        """Samples of ``train``, ``val`` or ``test``, or of ``all``, in the manifest's order.
+
+        Raises:
+            HemfError: no such split name, or the data set is in folds.
+        """
+        if split == "all":
+            return list(self.samples)
+        if split not in SPLITS:
+            raise HemfError(f"no split {split!r}; give one of {', '.join(SPLITS)}, or all")
+        if self.folds and not any(s.split for s in self.samples):
+            raise HemfError(
+                f"{self.name} is prepared in {counted(len(self.folds), 'fold')}; choose one with --fold"
+            )
+        return [s for s in self.samples if s.split == split]
+
+    @property
+    def folds(self) -> list[int]:
+        """Numbers of the folds; empty if the data set has none."""
+        return sorted({s.fold for s in self.samples if s.fold is not None})
+
+    @property
+    def groups(self) -> int:
+        """How many patients or lesions are known."""
+        return len({s.group for s in self.samples if s.group})
+
+    def for_fold(self, fold: int, val: float | None = None, seed: int | None = None) -> Self:
+        """The data set with fold ``fold`` as test, and a validation part taken out of the rest.
+
+        Args:
+            fold: number of the fold to test on.
+            val: share of *all* images to validate on, stratified by class with no group on two sides; by
+                default what the data set was prepared with, else 0.1. 0 leaves no validation images.
+            seed: chooses the validation images; by default what the data set was prepared with.
+
+        Raises:
+            HemfError: the data set has no such fold, or no training images would be left.
+        """
+        if fold not in self.folds:
+            have = f"it has {', '.join(map(str, self.folds))}" if self.folds else "it is not in folds"
+            raise HemfError(f"no fold {fold} in {self.name}; {have}")
+        about = self.info.get("split", {})
+        val = about.get("val", splits.VAL) if val is None else val
+        seed = about.get("seed", 0) if seed is None else seed
+        rest = [s for s in self.samples if s.fold != fold]
+        chosen = {s.path for s in splits.validation_part(rest, val * len(self.samples), seed)}
+        side = {s.path: "val" if s.path in chosen else "train" for s in rest}
+        samples = [replace(s, split=side.get(s.path, "test")) for s in self.samples]
+        info = self.info | {"split": {**about, "val": val, "seed": seed, "fold": fold}}
+        return replace(self, samples=samples, info=info)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by side (split, or fold) and class; a class that a side lacks counts 0."""
+        found = Counter((s.side, s.label) for s in self.samples)
+        sides = sorted({s.side for s in self.samples}, key=_side_order)
+        return {side: {label: found[side, label] for label in self.classes} for side in sides}
+
+    def leaking_groups(self) -> dict[str, list[str]]:
+        """Groups with images on more than one side of the split, and those sides."""
+        sides: dict[str, set[str]] = {}
+        for s in self.samples:
+            if s.group:
+                sides.setdefault(s.group, set()).add(s.side)
+        return {group: sorted(found, key=_side_order) for group, found in sides.items() if len(found) > 1}
+
+    def leaks(self) -> dict[str, int]:
+        """Images of each side whose patient or lesion is also on another side."""
+        leaking = self.leaking_groups()
+        found = Counter(s.side for s in self.samples if s.group in leaking)
+        return {side: found[side] for side in self.counts()}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the classes and the rows of the manifest."""
+        return hashlib.sha256(f"{json.dumps(self.classes)}\n{self.rows()}".encode()).hexdigest()
+
+    @property
+    def files_hash(self) -> str | None:
+        """SHA-256 over path and content of every image; None where the fingerprint of one is unknown."""
+        if any(s.path not in self.fingerprints for s in self.samples):
+            return None
+        rows = sorted([s.path, self.fingerprints[s.path].sha256] for s in self.samples)
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def check(self, files: bool = False) -> None:
+        """Check that the data set is whole.
+
+        Args:
+            files: check also that every image is there.
+
+        Raises:
+            HemfError: no image, a label that is no class, a class with a reserved name, an image listed
+                twice, missing, or one file with another.
+        """
+        if not self.samples:
+            raise HemfError(f"{self.name} has no images; check {self.root}")
+        labels = {s.label for s in self.samples}
+        if unknown := sorted(labels - set(self.classes)):
+            raise HemfError(f"label {unknown[0]!r} of {self.name} is none of its classes; add it to them")
+        check_class_names(self.classes, self.name)
+        undecoded = [s.path for s in self.samples if not _is_text(s.path + s.label + s.group)]
+        if undecoded:
+            raise HemfError(
+                f"the name of {undecoded[0]!a} in {self.root} is not UTF-8; rename the file or folder"
+            )
+        twice = [path for path, n in Counter(s.path for s in self.samples).items() if n > 1]
+        if twice:
+            raise HemfError(
+                f"{self.name} lists {counted(len(twice), 'image')} twice, first {twice[0]}; keep one row"
+            )
+        if files and (missing := self._missing()):
+            raise HemfError(
+                f"{len(missing)} of the {counted(len(self.samples), 'image')} of {self.name} are missing, "
+                f"first {self.root / missing[0]}; put them back, or correct the root in dataset.json"
+            )
+        if files:
+            self._check_same_files()
+
+    def _check_same_files(self) -> None:
+        """Refuse one file under two names, which would be two images, of two classes or on two sides."""
+        if pairs := same_files(self.root, (s.path for s in self.samples)):
+            label = {s.path: s.label for s in self.samples}
+            one, other = next(((a, b) for a, b in pairs if label[a] != label[b]), pairs[0])
+            classes = (
+                f" under two labels, {label[one]} and {label[other]}" if label[one] != label[other] else ""
+            )
+            more = f" ({len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+            raise HemfError(
+                f"{one} and {other} in {self.root} are one file, by a link or by spelling{classes}; keep "
+                f"one{more}"
+            )
+
+    def check_trainable(self) -> None:
+        """Check that there is something to tell apart, which only training needs.
+
+        Raises:
+            HemfError: a single class, or a class without images.
+        """
+        labels = {s.label for s in self.samples}
+        if empty := [c for c in self.classes if c not in labels]:
+            raise HemfError(f"class {empty[0]!r} of {self.name} has no images; add some, or remove the class")
+        if len(self.classes) < 2:
+            raise HemfError(
+                f"{self.name} has the single class {self.classes[0]!r}, and training needs two or more; "
+                "hemf evaluate --data takes it as it is"
+            )
+
+    def _missing(self) -> list[str]:
+        folders: dict[str, set[str]] = {}
+        missing = []
+        for s in self.samples:
+            folder, _, name = s.path.rpartition("/")
+            if folder not in folders:
+                where = self.root / folder
+                folders[folder] = set(os.listdir(where)) if where.is_dir() else set()
+            if name not in folders[folder]:
+                missing.append(s.path)
+        return missing
+
+    def rows(self) -> str:
+        """The rows of ``manifest.csv``, its header first."""
+        text = io.StringIO()
+        odd = any("\r" in value for s in self.samples for value in (s.path, s.label, s.group))
+        quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL  # the writer lets a lone \r pass unquoted
+        writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+        writer.writerow(COLUMNS)
+        for s in self.samples:
+            writer.writerow((s.path, s.label, s.group, s.split, "" if s.fold is None else s.fold))
+        return text.getvalue()
+
+
+def check_class_names(classes: Iterable[str], where: str) -> None:
+    """Refuse classes that would share a column's name in predictions.csv, where each has a column of its own.
+
+    Raises:
+        HemfError: one is called so.
+    """
+    if taken := [name for name in classes if name in RESERVED]:
+        raise HemfError(
+            f"class {taken[0]!r} of {where} has the name of a column of predictions.csv; "
+            f"rename it, such as {taken[0]!r} to '{taken[0]}_class'"
+        )
+
+
+def _side_order(side: str) -> tuple[int, int, str]:
+    known = SPLITS.index(side) if side in SPLITS else len(SPLITS)
+    return (known, int(side.split()[-1]) if side.startswith("fold ") else 0, side)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; file names of other encodings cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,34 @@
+"""Images that show nothing: of one value or two, as a wrong reading, a failed export or a mask gives them."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from hemf.core.text import counted
+
+NAMED = 10
+
+
+def emptiness(image: Image.Image) -> str | None:
+    """``blank`` for one value, ``of two values``, or None for a picture; which is told within a few pixels.
+
+    Args:
+        image: as ``hemf.data.image.read.read_image`` gives it.
+    """
+    colours = image.getcolors(2)
+    return None if colours is None else ("blank", "of two values")[len(colours) - 1]
+
+
+def empty_line(names: Sequence[str], number: int) -> str:
+    """A line that counts and names images that show nothing.
+
+    Args:
+        names: theirs, each with what it is, as ``a.png (blank)``.
+        number: of all images.
+    """
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    shown = "shows" if len(names) == 1 else "show"
+    return (
+        f"{len(names)} of {counted(number, 'image')} {shown} nothing: {', '.join(names[:NAMED])}{more}; "
+        "look at them"
+    )

@@ -1,0 +1,89 @@
+"""A cross-validation in one report: the predictions of all folds pooled, and the measures of each fold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from hemf.data.dataset import DataSet
+from hemf.inference.predictions import read_predictions
+from hemf.metrics.calibration import calibration_entry
+from hemf.metrics.classification import classification_metrics
+
+OF_THE_LAST = ("model", "precision", "batch_size", "device", "environment")
+
+
+def pool(
+    path: Path, data: DataSet, folders: Sequence[Path], reports: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """The report of a cross-validation, from those of its folds.
+
+    Every image has one prediction, by the model that has not seen its fold. The pooled measures treat them as
+    one model's; ranking measures (ROC AUC, average precision) then also compare images across models.
+
+    Args:
+        path: folder of the cross-validation.
+        data: its images, each with its fold.
+        folders: where each fold's evaluation is, in the order of ``data.folds``.
+        reports: what each fold's ``metrics.json`` holds.
+
+    Returns:
+        The report: that of a run, with ``folds`` (number, images and every measure of each),
+        ``across_folds`` (mean and standard deviation of every measure over the folds that have it) and, in
+        ``calibration``, ``fold_temperatures`` (None where a fold's model is not calibrated); N labels
+        and N x K probabilities in the manifest's order.
+    """
+    found = [read_predictions(folder / "predictions.csv") for folder in folders]
+    row_of = {name: row for one in found for name, row in zip(one.paths, one.probabilities, strict=True)}
+    probabilities = np.array([row_of[s.path] for s in data.samples])
+    labels = np.array([data.classes.index(s.label) for s in data.samples])
+    seconds = sum(report["seconds"] for report in reports)
+    folds = [_measures(fold, report) for fold, report in zip(data.folds, reports, strict=True)]
+    report = {
+        "split": "test",
+        **_provenance(data, reports),
+        "run": str(path),
+        **classification_metrics(labels, probabilities, data.classes),
+        "calibration": calibration_entry(labels, probabilities)
+        | {"fold_temperatures": [one["calibration"]["temperature"] for one in reports]},
+        "folds": folds,
+        "across_folds": {name: _spread([one[name] for one in folds]) for name in reports[0]["metrics"]},
+        "seconds": seconds,
+        "images_per_second": len(labels) / seconds,
+        **{name: reports[-1][name] for name in OF_THE_LAST},
+    }
+    return report, labels, probabilities
+
+
+def _measures(fold: int, report: dict[str, Any]) -> dict[str, Any]:
+    values = {name: measure["value"] for name, measure in report["metrics"].items()}
+    return {"fold": fold, "n": report["n"]} | values
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": fmean(known) if known else None,
+        "std": stdev(known) if len(known) > 1 else None,
+        "folds": len(known),
+    }
+
+
+def _provenance(data: DataSet, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What may make the pooled numbers too good: the folds' own warnings, added up."""
+    trained_on = [report["images_trained_on"] for report in reports]
+    changed = [report["images_changed"] for report in reports]
+    about, leaking = data.info.get("split", {}), data.leaking_groups()
+    return {
+        "split_method": about.get("method"),
+        "split_info": about,
+        "groups_on_two_sides": len(leaking) if data.groups else None,
+        "images_of_those_groups": sum(data.leaks().values()) if data.groups else None,
+        "images_trained_on": None if None in trained_on else sum(trained_on),
+        "images_changed": None if None in changed else sum(changed),
+        "chose_checkpoint": any(report["chose_checkpoint"] for report in reports),
+        "fitted_calibration": any(report["fitted_calibration"] for report in reports),
+        "data": {"name": data.name, "hash": data.hash, "own": True},
+    }

@@ -1,0 +1,291 @@
+"""Which of the tested images a run was trained on: the very files, and others that show the same picture.
+
+The run's fingerprints tell, wherever its images lie now. Where these are still in place, fine detail decides
+whether two pictures are one, as in ``hemf data audit``; else their perceptual hashes alone, more strictly.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hemf.core.machine import usable_cores
+from hemf.core.text import counted
+from hemf.data.fingerprints import is_file_of, sha256_of, take_fingerprints
+
+if TYPE_CHECKING:
+    from hemf.auditing.candidates import Candidate
+    from hemf.data.dataset import DataSet, Sample
+
+SECONDS = 120.0  # the most that evaluate spends on pictures
+PATIENCE = 600.0  # the most that calibrate does, whose result lasts
+ALONE = (
+    32  # bits of 256 in which pictures may differ that nothing but their hashes tells; docs/how-to/audit.md
+)
+LEAST_BITS = 64  # that are set, and that are not, in the hash of a picture that shows something
+EXAMPLES = 10
+AT_ONCE = 64  # images between two looks at the clock
+
+
+@dataclass
+class Seen:
+    """Which of some images a run was trained on.
+
+    Args:
+        data: ``name``, ``hash`` and ``files_hash`` of what the run was trained on.
+        training: number of its training images.
+        same: path of each image that is a training image itself, by place or content, and that one's path.
+        alike: path of each other one that shows the picture of a training image, and that one's path.
+        strangers: number of images that are none of the run's own, by place or content.
+        compared: how many of these were compared by what they show.
+        unknown: what could not be checked, in sentences.
+    """
+
+    data: dict[str, Any]
+    training: int
+    same: dict[str, str] = field(default_factory=dict)
+    alike: dict[str, str] = field(default_factory=dict)
+    strangers: int = 0
+    compared: int = 0
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> int | None:
+        """Images trained on, at least; None where none is known and not all could be checked."""
+        return len(self.same) + len(self.alike) or (None if self.unknown else 0)
+
+    @property
+    def examples(self) -> list[list[str]]:
+        """The first pairs of an image and a training image."""
+        return [list(pair) for pair in [*self.same.items(), *self.alike.items()][:EXAMPLES]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``metrics.json``."""
+        return self.data | {
+            "images": self.training,
+            "same_files": len(self.same),
+            "same_pictures": len(self.alike),
+            "strangers": self.strangers,
+            "compared_by_picture": self.compared,
+            "examples": self.examples,
+            "unknown": self.unknown,
+        }
+
+
+def seen_in_training(
+    ours: "DataSet", images: "DataSet", samples: Sequence["Sample"], seconds: float = SECONDS
+) -> Seen:
+    """Which of the samples the run with the manifest ``ours`` was trained on.
+
+    Pictures are compared only of images that are none of the run's own: how alike its own sides are, the
+    audit tells.
+
+    Args:
+        ours: the run's images, with their fingerprints; the files may be gone.
+        images: the data set of the samples.
+        samples: to be checked.
+        seconds: after so many no further picture is compared, which ``unknown`` then says.
+    """
+    known = _Training(ours)
+    about = {"name": ours.name, "hash": ours.hash, "files_hash": ours.files_hash}
+    found, strangers = Seen(about, len(known.samples)), []
+    namesakes = {s.path for s in known.samples} if images.hash == ours.hash else set()
+    for s in samples:
+        twin, own = known.find(images.path(s))
+        if twin is None and s.path in namesakes.intersection(known.lost):
+            twin = s.path  # the list of images is the same, and nothing but the name is left to go by
+        if twin is not None:
+            found.same[s.path] = twin
+        elif not own:
+            strangers.append(s)
+    found.strangers = len(strangers)
+    if known.lost and strangers:
+        found.unknown.append(
+            f"{len(known.lost)} of the {found.training} training images are gone, and the run keeps no "
+            f"fingerprints of them (first {known.lost[0]})"
+        )
+    _compare(found, known, images, strangers, seconds)
+    if doubtful := [s.path for s in strangers if s.path in namesakes and s.path not in found.alike]:
+        found.unknown.append(
+            f"{len(doubtful)} have the names of training images in the very same list, but other content "
+            f"(first {doubtful[0]})"
+        )
+    return found
+
+
+def trained_on_line(ours: "DataSet | None", files: Sequence[Path]) -> str:
+    """Whether the run was trained on these very files, by place and content, in a line.
+
+    Pictures are not compared, which would take longer than classifying them.
+
+    Args:
+        ours: the run's images, with their fingerprints; None where the run is not at hand.
+        files: to be looked for.
+    """
+    these = f"these {counted(len(files), 'image')}"
+    if ours is None:
+        return f"whether the model was trained on any of {these} is not checked: its run is not at hand"
+    known = _Training(ours, taking=False)
+    if number := sum(known.find(file)[0] is not None for file in files if file.is_file()):
+        return f"warning: the run was trained on {number} of {these}, or on copies, so it knows their classes"
+    if known.lost:
+        return (
+            f"whether the run was trained on any of {these} is not checked: it keeps no fingerprints of "
+            f"{counted(len(known.lost), 'training image')}"
+        )
+    return f"the run was trained on 0 of {these}, by the content of their files; pictures are not compared"
+
+
+class _Training:
+    """A run's images, its training images above all, by place and content.
+
+    Args:
+        ours: the images.
+        taking: whether to take the fingerprints that the run lacks.
+    """
+
+    def __init__(self, ours: "DataSet", taking: bool = True):
+        self.ours, self.samples = ours, ours.subset("train")
+        bare = [s for s in ours.samples if s.path not in ours.fingerprints]
+        there = [s for s in bare if taking and ours.path(s).is_file()]
+        self.prints = ours.fingerprints | (
+            take_fingerprints(replace(ours, samples=there), seconds=0) if there else {}
+        )
+        paths = {s.path for s in self.samples}
+        self.lost = [s.path for s in self.samples if s.path not in self.prints]
+        self._places = {ours.path(s).resolve(): s.path for s in ours.samples}
+        self._training = {self.prints[path].sha256: path for path in paths if path in self.prints}
+        self._paths = paths
+        self._contents = {one.sha256 for one in self.prints.values()}
+        self._sizes = {one.bytes for one in self.prints.values()}
+
+    def find(self, file: Path) -> tuple[str | None, bool]:
+        """Path of the training image that ``file`` is, if any, and whether it is any image of the run."""
+        here = self._places.get(file.resolve())
+        if here in self._paths:
+            return here, True
+        content = sha256_of(file) if file.stat().st_size in self._sizes else None
+        return self._training.get(content), here is not None or content in self._contents
+
+    def pictures(self, until: float) -> list["Sample"]:
+        """The training images whose picture is known by its hashes, after taking those that can be."""
+        missing = [s for s in self.samples if s.path in self.prints and not self.prints[s.path].picture]
+        there = [s for s in missing if is_file_of(self.ours.path(s), self.prints[s.path])]
+        if there:
+            data = replace(self.ours, samples=there)
+            self.prints = self.prints | take_fingerprints(data, until - time.monotonic())
+        return [s for s in self.samples if s.path in self.prints and self.prints[s.path].picture]
+
+
+def _compare(
+    found: Seen, known: _Training, images: "DataSet", strangers: Sequence["Sample"], seconds: float
+) -> None:
+    """Find the strangers that show the picture of a training image, as far as time allows."""
+    if not strangers:
+        return
+    from hemf.auditing.candidates import near_between
+
+    until = time.monotonic() + seconds
+    trained = known.pictures(until)
+    looks = list(_in_time(lambda s: _look(images.path(s)), strangers, until))
+    seen = [(s, look) for s, look in zip(strangers, looks, strict=False) if look is not None]
+    pairs, compared = [], True
+    if trained and seen:
+        hashes = np.stack([known.prints[s.path].hashes for s in trained])
+        pairs = near_between(np.stack([look[0] for _, look in seen]), hashes)
+        judged = _Judge(known, trained, seen)
+        verdicts = list(_in_time(judged, pairs, until))
+        compared = len(verdicts) == len(pairs)
+        for pair, same in zip(pairs, verdicts, strict=False):
+            if same:
+                found.alike.setdefault(seen[pair.second][0].path, trained[pair.first].path)
+    found.compared = len(seen) if compared and trained else 0
+    within = f"within {seconds:.0f} s"
+    if not compared:
+        found.unknown.append(f"not all pictures that may be alike could be compared {within}")
+    elif len(seen) < len(strangers):
+        found.unknown.append(
+            f"{counted(len(strangers) - len(seen), 'image')} could not be compared by picture {within}"
+        )
+    if lacking := len(known.samples) - len(known.lost) - len(trained):
+        found.unknown.append(
+            f"what {lacking} of the {found.training} training images show is not known, only their content"
+        )
+
+
+class _Judge:
+    """Whether two images that are close by their hashes show the same picture; each pair once."""
+
+    def __init__(
+        self,
+        known: _Training,
+        trained: Sequence["Sample"],
+        seen: Sequence[tuple["Sample", tuple[np.ndarray, np.ndarray]]],
+    ):
+        self.known, self.trained, self.seen = known, trained, seen
+        self.done: set[int] = set()  # strangers of which it is known already
+        self.thumbnail = cache(self._thumbnail)
+
+    def __call__(self, pair: "Candidate") -> bool:
+        from hemf.auditing.similarity import SAME, similarity
+
+        if pair.second in self.done:
+            return False
+        detail = self.thumbnail(pair.first)
+        hashes, mine = self.seen[pair.second][1]
+        if detail is None:
+            same = pair.distance <= ALONE and _shows_something(hashes[0])
+        else:
+            same = similarity((detail, mine, pair.turn)) >= SAME
+        if same:
+            self.done.add(pair.second)
+        return same
+
+    def _thumbnail(self, place: int) -> np.ndarray | None:
+        """The training image's detail; None where the file is gone or another."""
+        sample = self.trained[place]
+        file = self.known.ours.path(sample)
+        look = _look(file) if is_file_of(file, self.known.prints[sample.path]) else None
+        return None if look is None else look[1]
+
+
+def _shows_something(words: np.ndarray) -> bool:
+    """Whether about half of a hash's bits are set, as of every picture but a plain area."""
+    bits = int(np.bitwise_count(words).sum())
+    return LEAST_BITS <= bits <= 256 - LEAST_BITS
+
+
+def _look(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Hashes and thumbnail of an image; None where it cannot be read, which whoever needs it says."""
+    from hemf.core.errors import UnreadableImage
+    from hemf.data.image.hashes import image_hashes, small_grey, thumbnail
+    from hemf.data.image.read import read_image
+
+    try:
+        small = small_grey(read_image(file))
+    except UnreadableImage:
+        return None
+    return image_hashes(small), thumbnail(small)
+
+
+def _in_time(what: Callable, items: Sequence, until: float) -> Iterator[Any]:
+    """``what`` of each item in order by several threads, under a progress bar, until the time is up."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with (
+        Progress(console=Console(stderr=True), transient=True) as bar,
+        ThreadPoolExecutor(usable_cores()) as pool,
+    ):
+        task = bar.add_task("looking for training images", total=len(items))
+        for first in range(0, len(items), AT_ONCE):
+            if time.monotonic() > until:
+                return
+            chunk = items[first : first + AT_ONCE]
+            yield from pool.map(what, chunk)
+            bar.advance(task, len(chunk))

@@ -1,0 +1,64 @@
+"""Heat maps laid over their image."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from hemf.figures.classification import STYLE, short_name
+
+COLOURS = "inferno"
+"""Even in brightness from black over red to yellow, also for readers who do not tell red from green."""
+MOST_COVER = 0.75
+
+
+def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
+    """The image under its heat map: the hotter, the less of the image shows through.
+
+    Args:
+        image: RGB (other modes are converted).
+        heat: h x w from 0 to 1, of any resolution; it is stretched over the whole image. A map of the model's
+            input goes through ``place`` first.
+
+    Returns:
+        An RGB image of the image's size; where there is no heat it is the image, level for level.
+    """
+    image = image.convert("RGB")
+    field = Image.fromarray(np.ascontiguousarray(heat, np.float32))
+    if field.size != image.size:
+        field = field.resize(image.size, Image.Resampling.BILINEAR)
+    field = np.asarray(field).clip(0, 1)[..., None]
+    colours = 255 * matplotlib.colormaps[COLOURS](field[..., 0])[..., :3]
+    cover = MOST_COVER * field
+    pixels = (1 - cover) * np.asarray(image) + cover * colours
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]], title: str = "") -> Figure:
+    """Every stage of every branch in one figure: a row a branch, a column a stage, the image before them.
+
+    Args:
+        image: as the model gets it, resized and cropped.
+        stages: by branch, the heat maps (h x w) of its stages from first to last.
+        title: over the figure, in one line.
+    """
+    columns = 1 + max(map(len, stages.values()))
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(1.9 * columns, 2.1 * len(stages) + 0.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(short_name(title, 100), fontsize=10, parse_math=False)
+        grid = figure.subplots(len(stages), columns, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        grid[0, 0].imshow(image.convert("RGB"))
+        grid[0, 0].set_title("image", fontsize=9)
+        for row, (branch, maps) in zip(grid, stages.items(), strict=True):
+            for axes, (number, heat) in zip(row[1:], enumerate(maps, start=1), strict=False):
+                axes.imshow(overlay(image, heat))
+                grid_size = f"{heat.shape[0]} x {heat.shape[1]}" if heat.any() else "no evidence"
+                axes.set_title(f"{branch} {number}: {grid_size}", fontsize=9)
+    return figure

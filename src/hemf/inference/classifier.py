@@ -1,0 +1,239 @@
+"""A trained model that takes images and gives classes."""
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from hemf.core.device import pick_device
+from hemf.core.errors import HemfError, UnreadableImage
+from hemf.core.precision import resolve_precision
+from hemf.data.image.decode import plain_image
+from hemf.data.image.read import find_images, read_image
+from hemf.data.transforms import InputSpec
+from hemf.inference.stream import TrainedModel, load_trained, stream_logits, watched
+from hemf.runs.folder import open_run
+
+Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]
+OnError = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Args:
+        path: the image's file; None for an image given as pixels.
+        label: the most probable class.
+        probabilities: of every class, in the order of the model's outputs; they sum to one. Calibrated, where
+            the model has a temperature.
+        set: the classes that the image may be of at the model's coverage, in the order of the outputs; None
+            where the model makes no prediction sets.
+        abstain: whether the set is empty or holds several classes, so that the label should not be relied on;
+            None without sets.
+    """
+
+    path: str | None
+    label: str
+    probabilities: dict[str, float]
+    set: tuple[str, ...] | None = None
+    abstain: bool | None = None
+
+    @property
+    def probability(self) -> float:
+        """Of the most probable class."""
+        return self.probabilities[self.label]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """An image given as pixels, with a name for messages."""
+
+    name: str
+    image: Image.Image | np.ndarray
+
+
+class Classifier:
+    """A trained model with its preprocessing, ready for images; made by ``hemf.load``.
+
+    Args:
+        trained: model, classes and input.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        device: torch's name of a device, or ``auto``.
+    """
+
+    def __init__(self, trained: TrainedModel, precision: str = "auto", device: str = "auto") -> None:
+        self.trained = trained
+        self.device = pick_device(device)
+        self.precision = resolve_precision(precision, self.device.type)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of the model's outputs."""
+        return list(self.trained.classes)
+
+    @property
+    def makes_sets(self) -> bool:
+        """Whether predictions come with a set and may abstain."""
+        return self.trained.calibration.sets is not None
+
+    @property
+    def input(self) -> InputSpec:
+        """How an image becomes the model's input."""
+        return self.trained.spec
+
+    def predict(self, images: Images, **options: Any) -> list[Prediction]:
+        """The predictions of all images at once; arguments and errors are those of ``stream``."""
+        return list(self.stream(images, **options))
+
+    def stream(
+        self,
+        images: Images,
+        batch_size: int = 32,
+        workers: int | None = None,
+        on_error: OnError | None = None,
+        bar: bool = False,
+        on_empty: Callable[[Any, str], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions in the images' order, in constant memory, the first before the last image is read.
+
+        Args:
+            images: a file, a folder (with those below it), a glob, a PIL image, a numpy array (height x
+                width, or that x 1, 3 or 4 channels as grey, RGB or RGBA, of uint8; or grey of uint16), or a
+                list of any of these. What exists under a name is taken before it is read as a glob.
+            batch_size: images that go through the model at once.
+            workers: processes that read images; by default one a core, at most 8.
+            on_error: called with a message for what cannot be found or read, which is then left out.
+            bar: show a progress bar on stderr where that is a terminal.
+            on_empty: called with a file and what it is (see ``emptiness``) where it shows nothing.
+
+        Raises:
+            HemfError: no image found, or without ``on_error`` one that cannot be found or read.
+        """
+        items, missing = collect(images)
+        for message in missing:
+            _report(message, on_error)
+        if any(isinstance(item, Pixels) for item in items):
+            workers = 0  # open files inside PIL images must not be shared among processes
+        results = stream_logits(
+            self.trained.model,
+            items,
+            self.input,
+            batch_size,
+            workers,
+            self.precision,
+            self.device,
+            read,
+            on_empty,
+        )
+        for item, logits, error in watched(results, len(items), "classifying") if bar else results:
+            if error is not None:
+                _report(error, on_error)
+                continue
+            yield self._prediction(None if isinstance(item, Pixels) else str(item), logits)
+
+    def _prediction(self, path: str | None, logits: Tensor) -> Prediction:
+        calibration = self.trained.calibration
+        calibrated = calibration.probabilities(logits).numpy()
+        probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
+        label, inside = max(probabilities, key=probabilities.get), calibration.in_set(calibrated)
+        if inside is None:
+            return Prediction(path, label, probabilities)
+        names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)
+        return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
+
+
+def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") -> Classifier:
+    """A run's model, ready to classify images exactly as its validation did.
+
+    Args:
+        run: a run's folder, or its ``model`` folder.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``auto`` for what the hardware is fast at.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto`` for a GPU where there is one.
+
+    Raises:
+        HemfError: no run or model there, or no such device.
+    """
+    return Classifier(load_trained(open_run(run).model), precision, device)
+
+
+def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
+    """All images that ``images`` names, in order, and a message for each name that leads to none.
+
+    Raises:
+        HemfError: there is not one image.
+    """
+    items: list[Path | Pixels] = []
+    missing: list[str] = []
+    for source in [images] if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) else images:
+        if isinstance(source, str | os.PathLike):
+            found = _files(Path(source)) if os.fspath(source) else []  # "" is not the current folder
+            items += found
+            if not found:
+                missing.append(f"no image at {source}; give a file, a folder that holds images, or a glob")
+        elif isinstance(source, Image.Image | np.ndarray):
+            items.append(Pixels(f"image {len(items) + 1}", source))
+        else:
+            raise HemfError(f"{type(source).__name__} is no image; give a path, a PIL image or a numpy array")
+    if not items:
+        raise HemfError(missing[0] if missing else "no images; give files, folders or globs")
+    return items, missing
+
+
+def read(item: Path | Pixels, mode: str, window: str = "auto") -> Image.Image:
+    """A file's or an array's image in ``mode``, both by the same rules.
+
+    Raises:
+        UnreadableImage: it cannot be read, or an array is not of a shape or type that images have.
+    """
+    if not isinstance(item, Pixels):
+        return read_image(item, mode, window)
+    try:
+        image = item.image
+        return plain_image(_from_array(image) if isinstance(image, np.ndarray) else image, mode)
+    except Exception as error:  # a PIL image may decode only now, and fail in any way
+        raise UnreadableImage(f"{item.name} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return find_images(path)
+    if os.path.exists(path):
+        return [path]
+    found = [Path(name) for name in sorted(glob.glob(_pattern(path), recursive=True))]
+    nested = [find_images(one) if one.is_dir() else [one] for one in found]
+    return list(dict.fromkeys(file for files in nested for file in files))
+
+
+def _pattern(path: Path) -> str:
+    """``path`` as a glob in which folders that exist stand for themselves, though named ``scan[1]``."""
+    real, pattern = Path(), Path()
+    for part in path.parts:
+        real /= part
+        pattern /= glob.escape(part) if os.path.exists(real) else part
+    return str(pattern)
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (3, 4)
+    if not array.size or not (
+        (array.dtype == np.uint8 and (grey or colour)) or (array.dtype == np.uint16 and grey)
+    ):
+        raise ValueError(
+            f"an array of {array.dtype} {array.shape}; give height x width (x 3 or 4) uint8, or grey uint16"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _report(message: str, on_error: OnError | None) -> None:
+    if on_error is None:
+        raise HemfError(message)
+    on_error(message)

@@ -1,0 +1,208 @@
+"""Images through a model, one after the other, in constant memory."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from hemf.calibration.record import UNCALIBRATED, Calibration
+from hemf.core.device import pick_device
+from hemf.core.errors import HemfError
+from hemf.core.machine import computing_on, model_threads
+from hemf.core.precision import AUTOCAST, float32_logits, resolve_precision
+from hemf.core.text import counted
+from hemf.data.dataset import check_class_names
+from hemf.data.image.empty import emptiness
+from hemf.data.image.read import read_image
+from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
+from hemf.data.tensor_transforms import Normalise
+from hemf.data.transforms import InputSpec, eval_pixels, normaliser
+from hemf.models.hub import load_model
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what is needed to use it.
+
+    Args:
+        model: the network, in evaluation mode.
+        classes: names of its classes, in the order of its outputs.
+        spec: its input.
+        name: of its architecture.
+        calibration: its temperature, prediction sets and operating points; empty where it has none.
+    """
+
+    model: nn.Module
+    classes: list[str]
+    spec: InputSpec
+    name: str
+    calibration: Calibration = UNCALIBRATED
+
+
+Reader = Callable[[Any, str, str], Image.Image]
+Result = tuple[Any, Tensor | None, str | None]
+Item = tuple[Tensor, str | None, str | None]
+
+
+def stream_logits(
+    model: nn.Module,
+    paths: Sequence[Any],
+    spec: InputSpec,
+    batch_size: int = 32,
+    workers: int | None = None,
+    precision: str = "auto",
+    device: str | torch.device = "auto",
+    read: Reader = read_image,
+    on_empty: Callable[[Any, str], None] | None = None,
+) -> Iterator[Result]:
+    """Logits of images, in their order, read by other processes while the model computes.
+
+    The logits of an image depend on its file, the model, precision and device, and (in the last bits) on the
+    batch size; not on the number of workers, nor on other images being unreadable. The body runs under
+    autocast for bf16 and fp16, the head always in float32: rounded to 8 bits, logits would tie.
+
+    Args:
+        model: a timm model; it is moved to ``device``, in channels-last memory, and to evaluation mode.
+        paths: image files, or whatever ``read`` takes.
+        spec: the model's input.
+        batch_size: images that go through the model at once.
+        workers: processes that read images; by default one a core, at most 8, a quarter of the cores where
+            the model computes on them too, and none for few images.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
+        device: torch's name of a device, or ``auto`` for a GPU where there is one.
+        read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
+        on_empty: called with a path and what it is, where an image shows nothing (see ``emptiness``).
+
+    Yields:
+        (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
+        unreadable.
+
+    Raises:
+        HemfError: bad options, a device that is not there or too small, logits that are not finite, or a
+            reading process that the system stopped.
+    """
+    if batch_size < 1 or (workers is not None and workers < 0):
+        raise HemfError(f"--batch-size is {batch_size}, --workers {workers}; give at least 1 and at least 0")
+    device = pick_device(device)
+    precision = resolve_precision(precision, device.type)
+    model, normalise = _moved(model, device), normaliser(spec)
+    on_cpu = device.type == "cpu"
+    workers, threads = worker_count(workers, len(paths), on_cpu=on_cpu), model_threads(on_cpu=on_cpu)
+    loader = DataLoader(
+        _Images(paths, spec, read),
+        batch_size,
+        num_workers=workers,
+        worker_init_fn=same_limits(),
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # the loader draws a number; not from the caller's stream
+    )
+    left = iter(paths)
+    with killed_workers_explained(), computing_on(threads):
+        for images, errors, empty in loader:
+            logits = _logits(model, images, normalise, precision, device)
+            batch = zip(islice(left, len(errors)), logits, errors, empty, strict=True)
+            for path, row, error, nothing in batch:
+                if nothing is not None and on_empty is not None:
+                    on_empty(path, nothing)
+                if error is None and not torch.isfinite(row).all():
+                    raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
+                yield (path, row, None) if error is None else (path, None, error)
+
+
+def load_trained(folder: str | os.PathLike) -> TrainedModel:
+    """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
+
+    Raises:
+        HemfError: it cannot be loaded, names no classes or a reserved one, or its calibration is damaged.
+    """
+    try:
+        model, config = load_model(folder)
+    except (ValueError, RuntimeError) as error:
+        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
+    classes = config.get("label_names") or []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
+    if len(set(classes)) != model.num_classes:
+        raise HemfError(
+            f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
+            "outputs; set label_names in its config.json, in the order of the outputs"
+        )
+    check_class_names(classes, str(folder))
+    own = config.get("hemf") or {}
+    if not isinstance(own, dict):
+        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
+    calibration = Calibration.from_config(config) or UNCALIBRATED
+    return TrainedModel(model, list(classes), spec, config["architecture"], calibration)
+
+
+def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:
+    """The same results, with a progress bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    yield from track(results, words, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+class _Images(Dataset):
+    """(image, None, None) of each path, or zeros and a message where it cannot be read.
+
+    The third is what an image is that shows nothing.
+    """
+
+    def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
+        self.paths, self.spec, self.read = paths, spec, read
+        self.transform = eval_pixels(spec)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Item:
+        try:
+            return self._image(self.paths[index])
+        except HemfError as error:
+            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error), None
+
+    def _image(self, path: Any) -> Item:
+        try:
+            image = self.read(path, self.spec.image_mode, self.spec.window)
+            return self.transform(image), None, emptiness(image)
+        except MemoryError as error:
+            raise HemfError(f"{path} needs more memory than there is; shrink it, or leave it out") from error
+
+
+def _collate(items: list[Item]) -> tuple[Tensor, list[str | None], list[str | None]]:
+    """Pixels B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
+    images, errors, empty = zip(*items, strict=True)
+    pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+    return pixels, list(errors), list(empty)
+
+
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    try:
+        return model.eval().to(device, memory_format=torch.channels_last)
+    except torch.OutOfMemoryError as error:
+        raise HemfError(f"the model does not fit into the memory of {device}; free it or use cpu") from error
+
+
+def _logits(
+    model: nn.Module, pixels: Tensor, normalise: Normalise, precision: str, device: torch.device
+) -> Tensor:
+    """Float32 logits B x K, on the CPU. (The mode ends here: a generator would leak it to its consumer.)"""
+    try:
+        with torch.inference_mode():
+            images = normalise(pixels.to(device, non_blocking=True))
+            with torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32"):
+                return float32_logits(model, images).cpu()
+    except torch.OutOfMemoryError as error:
+        raise HemfError(
+            f"a batch of {counted(len(pixels), 'image')} does not fit into the memory of {device}; "
+            "give a smaller --batch-size"
+        ) from error

@@ -1,0 +1,42 @@
+"""Losses by name: a new one is one file of this package with one registration.
+
+A loss is a function that builds an ``nn.Module`` from a run's options and the number of training images of
+each class. The module is called as ``loss(logits, target)`` with logits ``(B, K)`` in float32 and either
+class indices ``(B,)`` or, under MixUp and CutMix, class shares ``(B, K)``; it returns their mean over the
+batch.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hemf.config.run_config import RunConfig
+from hemf.core.registry import Registry
+
+LossBuilder = Callable[[RunConfig, Sequence[int]], nn.Module]
+LOSSES: Registry[LossBuilder] = Registry("loss")
+
+
+def build_loss(config: RunConfig, counts: Sequence[int]) -> nn.Module:
+    """The run's loss.
+
+    Args:
+        config: names the loss and its options.
+        counts: training images of each class.
+
+    Raises:
+        HemfError: no loss of that name.
+    """
+    return LOSSES.find(config.loss)(config, counts)
+
+
+def balanced_weights(counts: Sequence[int]) -> Tensor:
+    """Weight of each class, inverse to its count, with mean 1 over the images; an absent class gets 0.
+
+    Args:
+        counts: training images of each class.
+    """
+    images = torch.tensor(counts, dtype=torch.float64)
+    weights = images.sum() / ((images > 0).sum() * images)
+    return torch.where(images > 0, weights, 0.0).float()

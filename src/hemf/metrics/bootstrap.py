@@ -1,0 +1,101 @@
+"""Bootstrap resamples of a split's images, as numbers of times that each image is drawn.
+
+What is drawn is a *unit*: a patient or lesion with all its images where groups are known, else an image. An
+image of unknown group beside others that have one is a unit of its own. Units are drawn with replacement
+within strata, so that every resample has the split's mix of classes: units whose images are all of one class
+are that class's stratum, and units with images of several classes are a stratum together.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+
+BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is drawn.
+
+    Args:
+        of_image: unit of each of the N images, from 0.
+        strata: units of each stratum; together they are all units.
+        grouped: whether any group is known.
+    """
+
+    of_image: np.ndarray
+    strata: list[np.ndarray]
+    grouped: bool
+
+    @property
+    def count(self) -> int:
+        """Number of units."""
+        return sum(map(len, self.strata))
+
+    @property
+    def words(self) -> str:
+        """How many units there are, in words."""
+        kinds = ("patient or lesion", "patients or lesions") if self.grouped else ("image",)
+        return counted(self.count, *kinds)
+
+    def among(self, images: np.ndarray) -> int:
+        """Number of units that the images of a mask (N booleans) belong to."""
+        return len(np.unique(self.of_image[images]))
+
+
+def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
+    """The units of N images and their strata.
+
+    Args:
+        labels: N class indices.
+        groups: patient or lesion of each image, empty where unknown; None where there are none.
+    """
+    groups = [""] * len(labels) if groups is None else groups
+    names = [("group", group) if group else ("image", str(i)) for i, group in enumerate(groups)]
+    numbers = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
+    of_image = np.array([numbers[name] for name in names])
+    low, high = (np.zeros(len(numbers), dtype=np.int64) for _ in range(2))
+    low[:] = np.max(labels)
+    np.minimum.at(low, of_image, labels)
+    np.maximum.at(high, of_image, labels)
+    stratum = np.where(low == high, low, -1)
+    strata = [np.flatnonzero(stratum == one) for one in np.unique(stratum)]
+    return Units(of_image, strata, grouped=any(groups))
+
+
+def check_draws(resamples: int, seed: int) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        HemfError: a negative number of resamples, or a negative seed.
+    """
+    if resamples < 0:
+        raise HemfError(f"cannot draw {resamples} resamples; give 2000, or 0 for no bootstrap")
+    if seed < 0:
+        raise HemfError(f"the seed is {seed}; give 0 or more")
+
+
+def resample(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image is in each resample: blocks of N x R whole numbers, as float64.
+
+    The same units, number and seed give the same resamples, so that two models can be compared on each.
+
+    Args:
+        units: what is drawn.
+        resamples: how many in all.
+        seed: of the random numbers.
+    """
+    random = np.random.default_rng(seed)
+    width = max(1, BLOCK // len(units.of_image))
+    for start in range(0, resamples, width):
+        r = min(width, resamples - start)
+        drawn = np.empty((units.count, r))
+        for stratum in units.strata:
+            size = len(stratum)
+            places = random.integers(0, size, (size, r)) * r + np.arange(r)
+            drawn[stratum] = np.bincount(places.ravel(), minlength=size * r).reshape(size, r)
+        yield drawn[units.of_image]

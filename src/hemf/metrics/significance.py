@@ -1,0 +1,139 @@
+"""How far models that were tested on the same images differ, and whether chance alone could make it so."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from hemf.core.errors import HemfError
+from hemf.inference.predictions import Predictions
+from hemf.metrics.bootstrap import resample, units_of
+from hemf.metrics.classification import classification_metrics
+from hemf.metrics.delong import delong
+from hemf.metrics.intervals import DEFINED, add_intervals
+from hemf.metrics.resampled import Values, WeightedMeasures, on_resamples
+
+FEW = 25  # discordant images below which McNemar's test is exact
+
+
+def compare_predictions(
+    names: Sequence[str],
+    predictions: Sequence[Predictions],
+    metrics: Sequence[str],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every pair of models on the same images in the same order.
+
+    The paired bootstrap measures both models of a pair on each resample of patients or lesions (of images
+    where none are known); its p is twice the smaller share of resamples on either side of no difference, with
+    one added to both, so that it is never zero. Holm's correction goes over the pairs, for each test and
+    measure by itself.
+
+    Args:
+        names: of the models.
+        predictions: of each model; their paths, labels, groups and classes are the same.
+        metrics: measures of the split to compare.
+        resamples: of the bootstrap.
+        seed: of the resamples.
+
+    Returns:
+        ``n``, ``classes``, ``intervals`` (as in ``metrics.json``), ``models`` (each with its measures) and
+        ``pairs`` (each with ``bootstrap``, ``mcnemar`` and ``delong``), ready for JSON. A difference is the
+        first model's measure less the second's.
+
+    Raises:
+        HemfError: fewer than 100 resamples.
+    """
+    if resamples < 100:
+        raise HemfError(f"{resamples} resamples are too few for a p-value; give 100 or more, such as 2000")
+    labels, groups, classes = predictions[0].labels, predictions[0].groups, predictions[0].classes
+    units, models, drawn = units_of(labels, groups), [], []
+    for name, one in zip(names, predictions, strict=True):
+        report = classification_metrics(labels, one.probabilities, classes)
+        add_intervals(report, labels, one.probabilities, groups, resamples, seed)
+        models.append({"name": name, "metrics": {metric: report["metrics"][metric] for metric in metrics}})
+        measures = WeightedMeasures(labels, one.probabilities)
+        drawn.append(on_resamples(measures, resample(units, resamples, seed))[0])
+    pairs = []
+    for a, b in combinations(range(len(names)), 2):
+        first, second = predictions[a].probabilities, predictions[b].probabilities
+        of_classes, macro = delong(labels, first, second)
+        pairs.append(
+            {
+                "first": names[a],
+                "second": names[b],
+                "bootstrap": {m: _difference(models[a], models[b], drawn[a], drawn[b], m) for m in metrics},
+                "mcnemar": mcnemar_test(first.argmax(1) == labels, second.argmax(1) == labels),
+                "delong": {
+                    "macro": macro,
+                    "per_class": {classes[k]: found for k, found in of_classes.items()},
+                },
+            }
+        )
+    _correct(pairs, metrics)
+    about = {"n": len(labels), "classes": classes, "intervals": report["intervals"]}
+    return about | {"models": models, "pairs": pairs}
+
+
+def _difference(
+    a: dict[str, Any], b: dict[str, Any], first: Values, second: Values, metric: str
+) -> dict[str, Any]:
+    """Paired bootstrap of one measure."""
+    values = [model["metrics"][metric]["value"] for model in (a, b)]
+    if None in values:
+        return {"difference": None, "ci95": None, "p": None}
+    found = {"difference": values[0] - values[1]}
+    differences = first[metric] - second[metric]
+    known = differences[~np.isnan(differences)]
+    if len(known) < DEFINED * len(differences):
+        return found | {"ci95": None, "p": None}
+    known[np.abs(known) < 1e-12] = 0.0
+    if not known.any():
+        same = abs(found["difference"]) < 1e-12
+        return found | {"ci95": None, "p": 1.0 if same else None}
+    low, high = np.quantile(known, [0.025, 0.975])
+    tail = min((known <= 0).sum(), (known >= 0).sum())
+    p = min(1.0, 2 * (tail + 1) / (len(known) + 1))
+    return found | {"ci95": [float(low), float(high)], "p": float(p)}
+
+
+def mcnemar_test(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+    """McNemar's test of two models' accuracies, from which images each of them has right (N booleans).
+
+    It is exact (binomial) where fewer than 25 images are right for one model alone, else by chi-squared.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    exact = only_first + only_second < FEW
+    table = [[int((first & second).sum()), only_first], [only_second, int((~first & ~second).sum())]]
+    found = mcnemar(table, exact=exact, correction=False)
+    return {
+        "only_first_right": only_first,
+        "only_second_right": only_second,
+        "method": "exact" if exact else "chi-squared",
+        "p": float(found.pvalue),
+    }
+
+
+def _correct(pairs: list[dict[str, Any]], metrics: Sequence[str]) -> None:
+    """Add ``p_holm`` to every p."""
+    for metric in metrics:
+        _holm([pair["bootstrap"][metric] for pair in pairs])
+    _holm([pair["mcnemar"] for pair in pairs])
+    _holm([pair["delong"]["macro"] for pair in pairs])
+    for name in pairs[0]["delong"]["per_class"]:
+        _holm([pair["delong"]["per_class"][name] for pair in pairs])
+
+
+def _holm(tests: list[dict[str, Any]]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    known = [test for test in tests if test["p"] is not None]
+    corrected = multipletests([test["p"] for test in known], method="holm")[1] if known else []
+    for test in tests:
+        test["p_holm"] = None
+    for test, p in zip(known, corrected, strict=True):
+        test["p_holm"] = float(p)

@@ -1,0 +1,181 @@
+"""The tables of an evaluation, from the keys of its report; one for which there are no keys is left out.
+
+A measure is a dictionary with ``value``, ``n`` and sometimes ``ci95`` or ``reason``, as in ``metrics.json``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hemf.core.tables import Column, Table
+from hemf.metrics.wording import reason_lines
+from hemf.report.terminal import HEADLINE, OF_CLASS
+from hemf.report.terminal_calibration import CONFIDENCE
+
+Report = Mapping[str, Any]
+OF_CONFORMAL = {
+    "coverage": "coverage",
+    "mean_size": "mean size of the sets",
+    "abstained": "abstained",
+    "accuracy_answered": "accuracy where it answers",
+}
+OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
+
+
+def value_text(measure: Mapping[str, Any] | None) -> str | None:
+    """A measure's value; None where it is undefined."""
+    value = None if measure is None else measure.get("value")
+    return None if value is None else f"{value:.3f}"
+
+
+def interval_text(measure: Mapping[str, Any] | None) -> str | None:
+    """A measure's 95% interval; None where there is none."""
+    interval = (measure or {}).get("ci95")
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
+
+
+def cell(measure: Mapping[str, Any] | None) -> str | None:
+    """Value and interval in one cell."""
+    value, interval = value_text(measure), (measure or {}).get("ci95")
+    return f"{value} [{interval[0]:.3f}, {interval[1]:.3f}]" if value and interval else value
+
+
+def measures_table(report: Report) -> Table:
+    """Every measure of the whole split."""
+    shown = {name: report["metrics"][name] for name in HEADLINE if name in report["metrics"]}
+    return _measures("Measures of the whole split", shown, HEADLINE)
+
+
+def classes_table(report: Report) -> Table:
+    """Every measure of every class, one against the rest."""
+    columns = [Column("class", "class"), Column("n", "n")]
+    columns += [Column(name, words) for name, words in OF_CLASS.items()]
+    rows = [
+        {"class": name, "n": of_class["n"]} | {key: cell(of_class.get(key)) for key in OF_CLASS}
+        for name, of_class in report["per_class"].items()
+    ]
+    notes = reason_lines(report["per_class"], OF_CLASS)
+    return Table("Measures of each class against the rest", columns, rows, notes)
+
+
+def confusion_table(report: Report) -> Table:
+    """Counts of the confusion matrix."""
+    classes, counts = report["classes"], report["confusion_matrix"]
+    columns = [Column("true", "true \\ predicted")]
+    columns += [Column(str(k), name) for k, name in enumerate(classes)]
+    rows = [
+        {"true": name} | {str(k): count for k, count in enumerate(row)} | {"all": sum(row)}
+        for name, row in zip(classes, counts, strict=True)
+    ]
+    return Table(
+        "Confusion matrix: images of each true class by prediction", [*columns, Column("all", "all")], rows
+    )
+
+
+def calibration_tables(report: Report) -> list[Table]:
+    """How far the probabilities can be taken at their word, before and after calibration."""
+    if not (found := report.get("calibration")):
+        return []
+    before = found.get("uncalibrated") or {}
+    columns = [Column("measure", "measure"), Column("value", "calibrated" if before else "value")]
+    columns += [Column("interval", "95% interval"), Column("before", "uncalibrated")]
+    columns += [Column("reason", "why not", missing="")]
+    rows = [
+        {
+            "measure": words,
+            "value": value_text(found[name]),
+            "interval": interval_text(found[name]),
+            "before": value_text(before.get(name)),
+            "reason": found[name].get("no_interval"),
+        }
+        for name, words in CONFIDENCE.items()
+        if found.get(name)
+    ]
+    return [Table("Calibration (0 is best)", filled(columns, rows), rows)]
+
+
+def bins_table(report: Report) -> list[Table]:
+    """What the reliability diagram shows."""
+    if not (bins := (report.get("calibration") or {}).get("bins")):
+        return []
+    columns = [
+        Column("low", "from", ".2f"),
+        Column("high", "to", ".2f"),
+        Column("n", "n"),
+        Column("confidence", "mean confidence", ".3f"),
+        Column("accuracy", "accuracy", ".3f"),
+    ]
+    return [Table("Reliability: confidence and accuracy in bins of confidence", columns, bins)]
+
+
+def conformal_tables(report: Report) -> list[Table]:
+    """Whether prediction sets hold their promise, on all images and on those of each class."""
+    if not (found := report.get("conformal")):
+        return []
+    measures = {name: found[name] for name in OF_CONFORMAL if found.get(name)}
+    tables = [_measures("Coverage and size of the sets", measures, OF_CONFORMAL)]
+    rows = [
+        {"class": name} | {key: cell(of_class.get(key)) for key in OF_CONFORMAL}
+        for name, of_class in (found.get("per_class") or {}).items()
+    ]
+    columns = [Column("class", "class"), *(Column(name, words) for name, words in OF_CONFORMAL.items())]
+    return (
+        [*tables, Table("Coverage and size of the sets by true class", filled(columns, rows), rows)]
+        if rows
+        else tables
+    )
+
+
+def points_tables(report: Report) -> list[Table]:
+    """What the thresholds chosen on validation images do on these."""
+    rows = [
+        {
+            "class": point["class"],
+            "target": f"{point['target']} {point['at']:.2f}",
+            "threshold": point.get("threshold"),
+        }
+        | {name: cell(point.get(name)) for name in OF_POINT}
+        for point in report.get("operating_points") or ()
+    ]
+    columns = [Column("class", "class"), Column("target", "target"), Column("threshold", "threshold", ".4f")]
+    columns += [Column(name, words) for name, words in OF_POINT.items()]
+    return [Table("Operating points", filled(columns, rows), rows)] if rows else []
+
+
+def folds_tables(report: Report) -> list[Table]:
+    """The measures of each fold of a cross-validation, and how they spread."""
+    folds, spread = report.get("folds") or (), report.get("across_folds") or {}
+    names = [name for name in HEADLINE if any(name in fold for fold in folds)]
+    columns = [Column("fold", "fold"), Column("n", "n")]
+    columns += [Column(name, HEADLINE[name], ".3f") for name in names]
+    rows = [{"fold": str(fold["fold"])} | {key: fold.get(key) for key in ("n", *names)} for fold in folds]
+    if rows and spread:
+        rows.append({"fold": "mean ± sd"} | {name: _spread_text(spread.get(name)) for name in names})
+    return [Table("Measures of each fold", columns, rows)] if rows else []
+
+
+def filled(columns: Iterable[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns in which some row has a value."""
+    return [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+
+
+def _measures(title: str, measures: Report, words: Mapping[str, str]) -> Table:
+    columns = [Column("measure", "measure"), Column("value", "value"), Column("interval", "95% interval")]
+    rows = [
+        {
+            "measure": words[name],
+            "value": value_text(one),
+            "interval": interval_text(one),
+            "n": one.get("n"),
+            "reason": one.get("reason") or one.get("no_interval"),
+        }
+        for name, one in measures.items()
+    ]
+    columns += [Column("n", "n"), Column("reason", "why not", missing="")]
+    return Table(title, filled(columns, rows), rows)
+
+
+def _spread_text(spread: Mapping[str, Any] | None) -> str | None:
+    if not spread or spread.get("mean") is None:
+        return None
+    deviation = spread.get("std")
+    return f"{spread['mean']:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")

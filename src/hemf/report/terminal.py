@@ -1,0 +1,226 @@
+"""An evaluation in words and tables, for people."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from hemf.core.tables import Column, Table
+from hemf.core.text import counted, printable
+from hemf.metrics.wording import reason_lines
+from hemf.report.terminal_calibration import show_calibration
+
+HEADLINE = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
+    "f1_macro": "F1, macro",
+    "specificity_macro": "specificity, macro",
+    "mcc": "MCC",
+    "kappa": "Cohen's kappa",
+    "roc_auc_macro": "ROC AUC, macro",
+    "average_precision_macro": "average precision, macro",
+    "log_loss": "log-loss",
+}
+OF_CLASS = {
+    "recall": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "roc_auc": "AUC",
+    "average_precision": "AP",
+}
+OF_FOLD = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced acc.",
+    "f1_macro": "F1",
+    "roc_auc_macro": "AUC",
+    "log_loss": "log-loss",
+}
+
+
+def show(report: dict[str, Any], folder: Path) -> None:
+    """Print how the split came about, its measures, those of the classes, the files, and what to do next.
+
+    Args:
+        report: what ``metrics.json`` holds.
+        folder: where the files are.
+    """
+    console = Console()
+    for line in provenance_lines(report):
+        console.print(Text(printable(line)))
+    console.print(_headline(report["metrics"]))
+    console.print(_classes(report["per_class"]))
+    for line in [*reason_lines(report["per_class"], OF_CLASS), *interval_lines(report["intervals"])]:
+        console.print(Text(printable(line)))
+    if "calibration" in report:
+        show_calibration(console, report)
+    model = report["run"]
+    if "folds" in report:
+        console.print(_folds(report))
+        model = str(Path(model) / f"fold{report['folds'][0]['fold']}")
+    for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "report.html"):
+        console.print(Text(str(folder / name)), soft_wrap=True)
+    console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
+
+
+def provenance_lines(report: dict[str, Any]) -> list[str]:
+    """The split, how it was made, and what makes its numbers too good, in sentences."""
+    name, split, n = report["data"]["name"], report["split"], report["n"]
+    these = counted(n, "image")
+    lines = [f"{name}, split {split}: {these}; split method: {report['split_method'] or 'unknown'}"]
+    groups, images = report["groups_on_two_sides"], report["images_of_those_groups"]
+    if groups:
+        share = f"{images} of these {these} ({images / n:.1%})"
+        of = "" if report["data"]["own"] else " of its own split"
+        lines.append(
+            f"Warning: {share} show patients or lesions ({groups}) that are on another side{of} too."
+        )
+    elif groups == 0:
+        of = "the" if report["data"]["own"] else "its own"
+        lines.append(f"No patient or lesion is on two sides of {of} split.")
+    elif split != "all":
+        lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
+    lines += trained_on_lines(report)
+    known = report.get("images_of_groups_trained_on")
+    if known is None and not report["data"]["own"]:
+        lines.append("Whether the run was trained on patients or lesions that these images show is unknown.")
+    if known:
+        lines.append(
+            f"Warning: {known} of these {these} show patients or lesions that the run was trained on."
+        )
+    if report["chose_checkpoint"]:
+        lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
+    if report.get("fitted_calibration"):
+        lines.append(f"Warning: {split} fitted the calibration, so its numbers are too good.")
+    if report["absent_classes"]:
+        absent = ", ".join(report["absent_classes"])
+        lines.append(f"Absent from the split, and left out of the averages: {absent}.")
+    return lines + one_class_lines(report)
+
+
+def one_class_lines(report: dict[str, Any]) -> list[str]:
+    """What a split of a single class can tell, and what not, in sentences; none of a split of several."""
+    if len(report["averaged_over"]) > 1:
+        return []
+    (name,), others = report["averaged_over"], report["absent_classes"]
+    measured = f"the sensitivity of {name} (which is the accuracy)"
+    if others:
+        measured += f", the specificity of {', '.join(others)}"
+    return [
+        f"All images are of one class, {name}. Measured are {measured}, calibration and, where the model has "
+        "them, prediction sets and the rates at its thresholds.",
+        "Not defined, as they compare images of several classes, are ROC AUC, average precision, MCC, "
+        f"Cohen's kappa and the specificity of {name}; its precision is 1 whatever the model does.",
+    ]
+
+
+def trained_on_lines(report: dict[str, Any]) -> list[str]:
+    """Whether the run was trained on the images, what could not be checked, whether they have changed."""
+    these, number, seen = counted(report["n"], "image"), report["images_trained_on"], report.get("trained_on")
+    lines = []
+    if number:
+        which = _which(seen) if seen else ""
+        lines.append(f"Warning: the run was trained on {number} of these {these}.{which}")
+    for reason in seen["unknown"] if seen else ():
+        more = "more" if number else "any"
+        lines.append(f"Warning: whether the run was trained on {more} of these images is unknown: {reason}.")
+    if number is None and not seen:
+        lines.append(
+            "Whether the model was trained on any of these images is unknown: its run is not at hand."
+        )
+    if number == 0 and seen and seen["strangers"]:
+        lines.append(
+            f"None of these images was found among the {seen['images']} that the run was trained on "
+            f"({seen['name']}), neither by content nor by picture."
+        )
+    if changed := report.get("images_changed"):
+        lines.append(
+            f"Warning: {changed} of these {these} are not the files any more that the run was trained and "
+            "split on; the numbers are those of what is there now."
+        )
+    return lines
+
+
+def _which(seen: dict[str, Any]) -> str:
+    """How many of them are the very files and how many show the same picture, and the first of them."""
+    here, there = seen["examples"][0]
+    return (
+        f" {seen['same_files']} are the same files, {seen['same_pictures']} others show the same picture; "
+        f"the first is {here}, which is {there} of {seen['name']}."
+    )
+
+
+def interval_lines(intervals: dict[str, Any]) -> list[str]:
+    """How the 95% intervals came about, and which of them rest on little, in sentences."""
+    wilson = "Wilson's formula for accuracy, sensitivity, precision, coverage and other shares"
+    if not intervals["resamples"]:
+        return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
+    grouped = intervals["unit"] == "group"
+    drawn = counted(intervals["groups"], "patient or lesion", "patients or lesions") if grouped else "images"
+    how = f"bootstrap, {intervals['resamples']} resamples of {drawn}, stratified by class"
+    lines = [f"95% intervals: {how}." if grouped else f"95% intervals: {wilson}; for the others {how}."]
+    if few := intervals["few_units"]:
+        names = ", ".join(f"{name} ({n})" for name, n in few.items())
+        lines.append(
+            f"Few {'patients or lesions' if grouped else 'images'}, so that intervals are rough: {names}."
+        )
+    return lines
+
+
+def _headline(metrics: dict[str, Any]) -> Table:
+    heads = {"measure": "measure", "value": "value", "interval": "95% interval", "n": "n"}
+    rows = [
+        {"measure": words, "value": _number(metrics[name]), "n": metrics[name]["n"]}
+        | {"interval": _interval(metrics[name]) or _why_not(metrics[name])}
+        for name, words in HEADLINE.items()
+    ]
+    return Table("", [Column(key, head) for key, head in heads.items()], rows)
+
+
+def _why_not(measure: dict[str, Any]) -> str:
+    return measure.get("reason") or measure.get("no_interval", "")
+
+
+def _classes(per_class: dict[str, Any]) -> Table:
+    columns = [Column("class", "class"), Column("n", "n")]
+    columns += [Column(measure, head) for measure, head in OF_CLASS.items()]
+    rows = [
+        {"class": name, "n": of_class["n"]} | {measure: _compact(of_class[measure]) for measure in OF_CLASS}
+        for name, of_class in per_class.items()
+    ]
+    return Table("", columns, rows)
+
+
+def _compact(measure: dict[str, Any]) -> str | None:
+    """Value and interval in few characters: 0.899 [.86–.93]."""
+    if measure["value"] is None:
+        return None
+    interval = _interval(measure, 2, "–").replace("0.", ".")
+    return _number(measure) + (f" [{interval}]" if interval else "")
+
+
+def _folds(report: dict[str, Any]) -> Table:
+    """The headline measures of each fold, and their mean and standard deviation."""
+    columns = [Column("fold", "fold"), Column("n", "n"), *(Column(*item) for item in OF_FOLD.items())]
+    rows = [
+        {"fold": str(one["fold"]), "n": one["n"]} | {name: _number({"value": one[name]}) for name in OF_FOLD}
+        for one in report["folds"]
+    ]
+    spreads = {name: report["across_folds"][name] for name in OF_FOLD}
+    means = {
+        name: _number({"value": one["mean"]}) + ("" if one["std"] is None else f" ± {one['std']:.3f}")
+        for name, one in spreads.items()
+    }
+    return Table("", columns, [*rows, {"fold": "mean ± std", "n": ""} | means], last_apart=True)
+
+
+def _interval(measure: dict[str, Any], digits: int = 3, between: str = " to ") -> str:
+    return between.join(f"{bound:.{digits}f}" for bound in measure.get("ci95", ()))
+
+
+def _number(measure: dict[str, Any]) -> str:
+    return "–" if measure["value"] is None else f"{measure['value']:.3f}"

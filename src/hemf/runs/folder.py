@@ -1,0 +1,179 @@
+"""A run's folder: how it is made, what it says about itself, and how later verbs find their way in it."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.files import clear_leftovers, lock, open_to_others, write_json
+from hemf.core.text import counted
+from hemf.core.untrusted import plain_name, refuse_links
+from hemf.runs.environment import environment
+
+if TYPE_CHECKING:
+    from hemf.data.dataset import DataSet
+
+
+CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
+"""Options that may be others when a run is resumed, for they change no weight."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        path: its folder.
+        best: epoch and metrics of the checkpoint that was kept; empty for a cross-validation.
+        folds: the runs of a cross-validation, in the order of its folds.
+    """
+
+    path: Path
+    best: dict[str, float]
+    folds: tuple["Run", ...] = ()
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """Where a run's parts lie.
+
+    Args:
+        model: folder with ``model.safetensors`` and ``config.json``.
+        path: the run's folder; None where only the model is at hand.
+    """
+
+    model: Path
+    path: Path | None
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's options.
+
+        Raises:
+            HemfError: only the model is at hand.
+        """
+        return RunConfig.load(self._run() / "config.yaml")
+
+    @property
+    def data(self) -> "DataSet":
+        """The images of the run, with the split it used.
+
+        Raises:
+            HemfError: only the model is at hand, or images are missing.
+        """
+        from hemf.data.load import load_data
+
+        return load_data(self._run())
+
+    def _run(self) -> Path:
+        if self.path is None:
+            raise HemfError(f"{self.model} is a model without its run; give the run's folder, or the data")
+        return self.path
+
+
+def open_run(path: str | os.PathLike) -> OpenRun:
+    """Find a trained run, or the model alone, at ``path``.
+
+    Args:
+        path: a run's folder, its ``model`` folder, or a copy of that elsewhere.
+
+    Raises:
+        HemfError: neither is there, the run has not finished, or a link in it leads out of it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        refuse_links(path)
+    if is_model(path):
+        parent = path.resolve().parent
+        return OpenRun(
+            model=path, path=parent if _is_run(parent) and path.resolve().name == "model" else None
+        )
+    if _is_run(path):
+        if folds := fold_paths(path):
+            raise HemfError(
+                f"{path} is a cross-validation of {counted(len(folds), 'run')}; give one of them, {folds[0]}"
+            )
+        if not is_model(path / "model"):
+            raise HemfError(f"the run {path} has not finished; continue it with hemf train --resume {path}")
+        return OpenRun(model=path / "model", path=path)
+    if not path.exists():
+        raise HemfError(f"no run at {path}; give the folder that hemf train has made")
+    raise HemfError(f"{path} is neither a run nor a model folder: it has no config.yaml and no config.json")
+
+
+def fold_paths(path: str | os.PathLike) -> list[Path]:
+    """Folders of a cross-validation's runs, whether trained or not yet; empty for anything else.
+
+    Its images have folds and are on no side of a split; those of a run are.
+    """
+
+    from hemf.data.manifest import read_data_set
+
+    path = Path(path)
+    if not _is_run(path) or is_model(path / "model"):
+        return []
+    refuse_links(path)
+    data = read_data_set(path)
+    return [] if any(s.split for s in data.samples) else [path / f"fold{fold}" for fold in data.folds]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() and (path / "manifest.csv").is_file()
+
+
+def is_model(path: Path) -> bool:
+    """Whether ``path`` is a folder with a model's weights and configuration."""
+    return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+
+
+def run_path(config: RunConfig, data: "DataSet") -> Path:
+    """Where a new run goes: its name, or data, model and time, under ``out``.
+
+    Raises:
+        HemfError: a run of that name exists.
+    """
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    model = config.model.replace(":", "/").rpartition("/")[2]
+    run = Path(config.out) / (config.name or f"{plain_name(data.name)}-{model}-{moment}")
+    if run.exists():
+        raise HemfError(f"the run {run} exists; continue it with --resume {run}, or choose another --name")
+    return run
+
+
+def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, threads: int) -> None:
+    """Make the folder ``run``, whole or not at all.
+
+    It holds ``config.yaml`` (what was asked), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (on
+    which images, in which split) and ``environment.json`` (with what).
+
+    Raises:
+        HemfError: the folder cannot be written.
+    """
+    from hemf.data.manifest import write_data_set
+
+    temporary = handle = None
+    try:
+        run.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(run)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{run.stem}-part-", suffix=run.suffix, dir=run.parent))
+        handle = os.open(temporary, os.O_RDONLY)
+        lock(handle, wait=True)
+        config.save(temporary / "config.yaml")
+        write_data_set(data, temporary)
+        write_json(temporary / "environment.json", environment(precision, threads))
+        open_to_others(temporary, 0o777)
+        temporary.rename(run)
+    except OSError as error:
+        raise HemfError(
+            f"cannot make the run {run}: {error.strerror or error}; choose another --out"
+        ) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+        if handle is not None:
+            os.close(handle)

@@ -1,0 +1,500 @@
+"""From a run's options to its trained model, with Lightning's trainer."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+
+from hemf.calibration.fit import calibrate_on_validation
+from hemf.config.run_config import RunConfig
+from hemf.core.device import device_type
+from hemf.core.errors import HemfError
+from hemf.core.files import write_json
+from hemf.core.machine import computing_on, model_threads, usable_cores
+from hemf.core.precision import LIGHTNING, resolve_precision
+from hemf.core.text import counted
+from hemf.data.dataset import DataSet
+from hemf.data.fingerprints import SECONDS, changed_files, take_fingerprints
+from hemf.data.load import load_data
+from hemf.data.loading.cache import cache_folder, decoded_images, find_cache
+from hemf.data.loading.datamodule import ImageData
+from hemf.data.loading.workers import killed_workers_explained
+from hemf.data.summary import group_lines, notes
+from hemf.data.transforms import InputSpec, mixup_cutmix
+from hemf.models.constructor import network_arguments
+from hemf.models.hub import save_model
+from hemf.runs.environment import differences, environment, read_environment, threads_of
+from hemf.runs.folder import Run, is_model, make_run, run_path
+from hemf.training.callbacks import (
+    EMA,
+    Checkpoints,
+    MetricsTable,
+    Threads,
+    WholeCheckpointIO,
+    read_checkpoint,
+)
+from hemf.training.module import ImageClassifier, architecture, model_args
+from hemf.training.progress import RunProgress
+from hemf.training.stopping import resumable
+from hemf.training.validation_metrics import direction
+
+
+def start(config: RunConfig) -> Run:
+    """Train a new run from options alone.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    check_hardware(config)
+    data = load_data(config.data)
+    return begin(config, data if config.fold is None else data.for_fold(config.fold))
+
+
+def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
+    """Train a new run on ``data``, which has train, val and test sides; see ``take_up`` for ``build_cache``.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    console = run_console()
+    precision = picked_precision(config)
+    images, classifier = build(config, data)
+    path = run_path(config, data) if rank_zero_only.rank == 0 else None
+    trainer = build_trainer(config, images, precision, path, console)
+    _warn(console, config, data, classifier)
+    _announce(console, config, images, classifier, precision)
+    config = _decode_once(config, images, console, build_cache)
+    threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
+    if path is not None:
+        make_run(path, config, fingerprinted(data, console), precision, threads)
+        console.print(f"run folder: {path}")
+    with resumable(path, console), computing_on(threads):
+        return _fit(trainer, console, config, images, classifier, checkpoint=None)
+
+
+def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
+    """Go on with the run at ``path`` from its last checkpoint, or from the start if there is none yet.
+
+    Args:
+        path: the run's folder.
+        config: its options, with those that have changed.
+        build_cache: whether a cache may be written where the options say; one that is there is read anyway.
+
+    Raises:
+        HemfError: see ``hemf.train``.
+    """
+    console = run_console()
+    last = path / "checkpoints" / "last.ckpt"
+    state = read_checkpoint(last)["hemf"] if last.is_file() else None
+    fresh = config
+    if state is not None:  # last.ckpt has the weights
+        fresh = replace(config, pretrained=False, model_args=network_arguments(config.model_args))
+    data = load_data(path)
+    if state is not None and state["data"] != data.hash:
+        raise HemfError(
+            f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
+            "put the file back as it was, or start a new run"
+        )
+    with resumable(path, console), computing_on(threads_of(read_environment(path))):
+        return _go_on(console, path, config, state, *build(fresh, data), build_cache)
+
+
+def _go_on(
+    console: Console,
+    path: Path,
+    config: RunConfig,
+    state: dict[str, Any] | None,
+    images: ImageData,
+    classifier: ImageClassifier,
+    build_cache: bool,
+) -> Run:
+    """Train the epochs that are left, or only write the model of a run that has them all."""
+    if state is not None and (state["stopped_early"] or state["epochs"] >= config.epochs):
+        if is_model(path / "model"):
+            more = (
+                "a new run with more --patience goes on"
+                if state["stopped_early"]
+                else "--epochs gives it more"
+            )
+            console.print(f"the run {path} is finished after {counted(state['epochs'], 'epoch')}; {more}")
+            return Run(path, state["best"])
+        check_files(path, images.data)
+        return _finish(console, path, config, images, classifier)
+    check_files(path, images.data)
+    about = read_environment(path)
+    trainer = build_trainer(config, images, about["precision"], path, console)
+    config = _decode_once(config, images, console, build_cache)
+    if trainer.is_global_zero:
+        config.save(path / "config.yaml")
+        if state is not None:
+            set_aside(path, state["epochs"])
+        now = environment(about["precision"])
+        write_json(path / "environment.json", about | {"resumed": [*about.get("resumed", []), now]})
+        for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
+            leftover.unlink()
+    console.print(f"resuming {path} after epoch {state['epochs'] if state else 0} of {config.epochs}")
+    _warn_of_other_numbers(console, config, about)
+    checkpoint = path / "checkpoints" / "last.ckpt" if state else None
+    return _fit(trainer, console, config, images, classifier, checkpoint)
+
+
+def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str, Any]) -> None:
+    """Say what keeps a resumed run from the very weights of one that was never stopped, and what it costs."""
+    if changed := differences(about, environment(about["precision"])):
+        console.print(
+            f"warning: resumed with {', '.join(changed)}: the weights will not be, bit for bit, those of a "
+            "run that was never stopped",
+            style="bold red",
+        )
+    if device_type(config.accelerator) == "cpu" and about["threads"] > usable_cores():
+        console.print(
+            f"warning: the run began on {counted(about['threads'], 'thread')} and keeps them, for the same "
+            f"weights; the {counted(usable_cores(), 'core')} here make that slow",
+            style="bold red",
+        )
+
+
+def fingerprinted(data: DataSet, console: Console) -> DataSet:
+    """The data set with the fingerprints of its files as they are now; says where those of before differ."""
+    if changed := changed_files(data):
+        console.print(
+            f"warning: {len(changed)} of the {counted(len(data.samples), 'image')} of {data.name} are not "
+            f"as they were when it was prepared (first {changed[0]}); the run trains on what is there now",
+            style="bold red",
+        )
+    found = take_fingerprints(data)
+    if late := sum(not one.picture for one in found.values()):
+        console.print(
+            f"{late} of {counted(len(found), 'image')} are fingerprinted by their content alone, not by "
+            f"what they show (unreadable, or more than {SECONDS:.0f} s of work); hemf data prepare has no "
+            "such limit"
+        )
+    return replace(data, fingerprints=found)
+
+
+def check_files(path: Path, data: DataSet) -> None:
+    """Refuse to go on with the run at ``path`` on other images than it began with; say if none can know.
+
+    Raises:
+        HemfError: a file holds something else, or is gone.
+    """
+    changed = changed_files(data)
+    if changed is None:
+        run_console().print(
+            f"warning: {path} keeps no fingerprints of its images, so whether they are those that it began "
+            "with is not checked",
+            style="bold red",
+        )
+    if changed:
+        raise HemfError(
+            f"{len(changed)} of the {counted(len(data.samples), 'image')} of {path} are not those that the "
+            f"run began with (first {data.root / changed[0]}); put them back as they were, or start a new "
+            "run"
+        )
+
+
+def set_aside(path: Path, epochs: int) -> None:
+    """Let nobody take the model and the evaluation of a run that goes on for those of its end."""
+    (path / "model" / "config.json").unlink(missing_ok=True)  # now open_run says that it has not finished
+    if (path / "evaluation").is_dir():
+        old = path / f"evaluation-epoch-{epochs}"
+        shutil.rmtree(old, ignore_errors=True)
+        (path / "evaluation").rename(old)
+
+
+def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]:
+    """The batches and the model of a run.
+
+    Raises:
+        HemfError: the data cannot be trained on, or the options do not fit.
+    """
+    images = ImageData(data, config)
+    images.setup("fit")
+    direction(config)
+    if config.monitor == "roc_auc" and images.val_split and 0 in images.class_counts(images.val_split):
+        raise HemfError(
+            f"ROC AUC is undefined: the {images.val_split} split of {data.name} lacks a class; "
+            "choose another --monitor or another split"
+        )
+    paths = [str(data.path(sample)) for sample in images.samples("train")]
+    mixer = mixup_cutmix(config, len(data.classes))
+    return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
+
+
+def _decode_once(config: RunConfig, images: ImageData, console: Console, build: bool) -> RunConfig:
+    """Give the batches their cache, if there is to be one; returns the options with its place in them."""
+    folder = cache_folder(config)
+    if folder is None:
+        return config
+    how = (images.data, images.spec.image_mode, folder, console, images.spec.window)
+    images.cache = decoded_images(*how) if build else find_cache(*how)
+    if images.cache is None:
+        console.print(f"no cache of these images in {folder}; --cache-dir {folder} makes one there")
+    return replace(config, cache_dir=str(folder))
+
+
+def picked_precision(config: RunConfig) -> str:
+    """The precision that a run asks for, or the one the hardware is fast at."""
+    return resolve_precision(config.precision, device_type(config.accelerator))
+
+
+def run_console() -> Console:
+    """Where the first process speaks; the others are silent."""
+    return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
+
+
+def _warn(console: Console, config: RunConfig, data: DataSet, classifier: ImageClassifier) -> None:
+    """Say what will make the results too good, or the pretrained weights of little use."""
+    notes = []
+    if config.val_split == "test":
+        notes.append(
+            "the test images choose the checkpoint, so the test result will be too good; report it only as "
+            "the paper's protocol"
+        )
+    if leaking := data.leaking_groups():
+        torn = counted(len(leaking), "patient or lesion", "patients or lesions")
+        notes.append(
+            f"{torn} on more than one side of this split, so results will be too good; prepare with --split "
+            "grouped to keep them apart"
+        )
+    expected = classifier.model.pretrained_cfg
+    if config.pretrained and (tuple(expected["mean"]), tuple(expected["std"])) != (config.mean, config.std):
+        notes.append(
+            f"the pretrained weights expect --mean {list(expected['mean'])} --std {list(expected['std'])}"
+        )
+    for note in notes:
+        console.print(f"warning: {note}", style="bold red")
+
+
+def _announce(
+    console: Console,
+    config: RunConfig,
+    images: ImageData,
+    classifier: ImageClassifier,
+    precision: str,
+) -> None:
+    millions = sum(p.numel() for p in classifier.model.parameters()) / 1e6
+    sizes = {split: len(images.samples(split)) for split in ("train", "val", "test")}
+    size = " x ".join(map(str, config.input_size[1:]))
+    console.print(
+        f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
+        f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
+    )
+    console.print(*group_lines(images.data)[:1], *notes(images.data), sep="\n", markup=False, soft_wrap=True)
+
+
+def _fit(
+    trainer: Trainer,
+    console: Console,
+    config: RunConfig,
+    images: ImageData,
+    classifier: ImageClassifier,
+    checkpoint: Path | None,
+) -> Run:
+    """Train, then write the model."""
+    checkpoints = trainer.checkpoint_callback
+    trainer.callbacks.insert(0, Threads(torch.get_num_threads()))
+    try:
+        with _quiet(), killed_workers_explained():
+            trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise HemfError(
+            f"a batch of {counted(config.batch_size, 'image')} does not fit into the memory of "
+            f"{trainer.strategy.root_device}; give a smaller --batch-size and more --accumulate"
+        ) from error
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise HemfError(
+            f"the batch normalisation of {config.model} cannot train on batches of one image at this "
+            "--image-size; give --batch-size 2 or more"
+        ) from error
+    if trainer.is_global_zero:
+        return _finish(console, checkpoints.run, config, images, classifier)
+    return Run(checkpoints.run, checkpoints.best)
+
+
+def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console: Console) -> list[Callback]:
+    monitor = f"val_{config.monitor}" if images.val_split else None
+    callbacks: list[Callback] = [
+        MetricsTable(path / "metrics.csv" if path else None),
+        RunProgress(console, len(images.samples("train")), monitor),
+        Checkpoints(path, monitor, direction(config)),
+    ]
+    if config.ema is not None:
+        callbacks.append(EMA(config.ema))
+    if config.patience is not None:
+        if monitor is None:
+            raise HemfError(
+                "early stopping needs validation images; leave out --patience or give --val-split val"
+            )
+        callbacks.append(
+            EarlyStopping(monitor, patience=config.patience, mode=direction(config), check_finite=False)
+        )
+    return callbacks
+
+
+def build_trainer(
+    config: RunConfig, images: ImageData, precision: str, path: Path | None, console: Console
+) -> Trainer:
+    """Lightning's trainer; it writes into ``path``, which the first process alone has to know.
+
+    Raises:
+        HemfError: Lightning refuses the hardware options, or there is nothing to stop early by.
+    """
+    return _trainer(
+        config,
+        precision,
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip_grad,
+        callbacks=_callbacks(config, images, path, console),
+        logger=TensorBoardLogger(path, name="", version="tensorboard", default_hp_metric=False)
+        if path
+        else False,
+        plugins=[WholeCheckpointIO()],
+        default_root_dir=path,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def check_hardware(config: RunConfig) -> None:
+    """Check that the devices are there and take the precision, which needs no image.
+
+    Raises:
+        HemfError: they are not, or do not.
+    """
+    precision = picked_precision(config)
+    _trainer(config, precision, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+
+
+def _trainer(config: RunConfig, precision: str, **settings: Any) -> Trainer:
+    most = max(8, usable_cores())
+    if (
+        device_type(config.accelerator) == "cpu"
+        and str(config.devices).isdecimal()
+        and int(config.devices) > most
+    ):
+        raise HemfError(f"--devices {config.devices} is as many processes of this CPU; give at most {most}")
+    try:
+        with _quiet():
+            return Trainer(
+                accelerator=config.accelerator,
+                devices=config.devices,
+                num_nodes=config.num_nodes,
+                strategy=config.strategy,
+                precision=LIGHTNING[precision],
+                **settings,
+            )
+    except (  # Lightning's words for bad flags
+        MisconfigurationException,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        ImportError,
+    ) as error:
+        raise HemfError(
+            f"Lightning cannot use --accelerator {config.accelerator} --devices {config.devices} --strategy "
+            f"{config.strategy}: {' '.join(str(error).split())}; change them"
+        ) from error
+
+
+def _finish(
+    console: Console, path: Path, config: RunConfig, images: ImageData, classifier: ImageClassifier
+) -> Run:
+    """Write ``model/`` from the checkpoint that was kept."""
+    kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
+    state = read_checkpoint(kept)
+    classifier.load_state_dict(state["state_dict"])
+    model = classifier.model.cpu().eval().to(memory_format=torch.contiguous_format)
+    best, data = state["hemf"]["best"], images.data
+    calibration = _calibrated(console, path, config, data, model)
+    save_model(
+        model,
+        path / "model",
+        architecture=architecture(config, model),
+        model_args=model_args(config),
+        classes=data.classes,
+        pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
+        extra={"hemf": _origin(config, data, best) | calibration},
+    )
+    _report(console, path, config, best)
+    return Run(path, best)
+
+
+def _calibrated(
+    console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
+) -> dict[str, Any]:
+    """The calibration on the validation images, as an entry of the model's configuration.
+
+    It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
+    goes wrong with it, the model is written.
+    """
+    if n := len(data.subset("val")):
+        console.print(f"calibrating on the {n} validation images")
+    precision = read_environment(path)["precision"]
+    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
+    try:
+        found = calibrate_on_validation(config, data, model, precision, device)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")
+        return {}
+    finally:
+        model.cpu()
+    if found is None:
+        return {}
+    console.print(found.summary())
+    return {"calibration": found.to_config()}
+
+
+def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
+    """Where a model comes from and how it sees DICOM, for those who find it without its run."""
+    return {
+        "window": config.window,
+        "data": data.name,
+        "data_hash": data.hash,
+        "split": data.info.get("split", {}),
+        "val_split": config.val_split,
+        "epoch": best["epoch"],
+    }
+
+
+def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
+    value = best.get(f"val_{config.monitor}")
+    which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
+    console.print(f"kept epoch {best['epoch']} of {config.epochs}{which}: {path / 'model'}")
+    console.print(f"next: hemf evaluate {path}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning tells its own users, which ours cannot act on."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", module="pytorch_lightning|lightning_fabric|torch.optim.lr_scheduler"
+            )
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
