@@ -58,7 +58,7 @@ def test_stems_and_projections_become_one():
 
 def test_position_weights_are_cached():
     fused = fuse(lively("pervit_medium", dims=(16, 16, 16, 16), depths=(1, 1, 1, 1), num_heads=2))
-    assert fused.cached_grid == (14, 14)
+    assert fused.distance_embed.cached_grid == [14, 14]
 
 
 def test_a_model_that_folding_would_change_is_refused():

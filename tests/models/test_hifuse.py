@@ -65,8 +65,7 @@ def test_the_fusion_weighs_places_of_the_local_branch_and_channels_of_the_global
     fusion = HFFFusion(64).eval()
     x = torch.randn(2, 64, 4, 4)
     with torch.no_grad():
-        local = fusion.attend(fusion.local_attention, x) / x
-        global_ = fusion.attend(fusion.global_attention, x) / x
+        local, global_ = (seen / x for seen in fusion.attend(x, x))
     torch.testing.assert_close(local, local[:, :1].expand_as(x))
     torch.testing.assert_close(global_, global_[..., :1, :1].expand_as(x))
     assert local.var(dim=(2, 3)).min() > 0

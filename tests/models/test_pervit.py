@@ -105,7 +105,7 @@ def test_has_the_published_parameters(num_classes, parameters):
 
 def test_begins_by_looking_near_in_early_blocks_and_everywhere_in_late_ones():
     model = small()
-    distances = model._embedded_distances(4, 4)
+    distances = model.distance_embed.embed([4, 4])
     weights = [block.attn.position(distances).exp() for block in model.blocks]
     near, far = weights[0][:, 0, 0], weights[0][:, 0, -1]
     assert (near > far).all()

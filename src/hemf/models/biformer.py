@@ -74,7 +74,7 @@ class BiLevelRoutingAttention(nn.Module):
             x = F.pad(x, (0, -width % self.regions, 0, -height % self.regions))
         q, k, v = self.qkv(tokens(x)).chunk(3, dim=-1)
         local = tokens(self.lepe(maps(v)))
-        q, k, v = (self._cut(t) for t in (q, k, v))
+        q, k, v = self._cut(q), self._cut(k), self._cut(v)
         routes = self.route(q, k)
         image = torch.arange(x.shape[0], device=x.device)[:, None, None]
         out = self._attend(q, k[image, routes].flatten(2, 3), v[image, routes].flatten(2, 3))
@@ -83,13 +83,13 @@ class BiLevelRoutingAttention(nn.Module):
 
     def route(self, q: Tensor, k: Tensor) -> Tensor:
         """The regions that each is routed to (B, regions, topk), from q and k (B, regions, tokens, dim)."""
-        q, k = (t.detach().mean(2) for t in (q, k))
+        q, k = q.detach().mean(2), k.detach().mean(2)
         return (q * self.scale @ k.transpose(1, 2)).topk(self.topk, dim=-1).indices
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within each region of (B, regions, tokens, dim); regions are folded into the batch."""
         regions = q.shape[1]
-        q, k, v = (t.unflatten(-1, (-1, self.head_dim)).flatten(0, 1).transpose(1, 2) for t in (q, k, v))
+        q, k, v = [t.unflatten(-1, (-1, self.head_dim)).flatten(0, 1).transpose(1, 2) for t in (q, k, v)]
         out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         return out.transpose(1, 2).flatten(2).unflatten(0, (-1, regions))
 

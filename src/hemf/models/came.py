@@ -160,13 +160,15 @@ class MSFAFusion(nn.Module):
         """
         if (prev is None) != (self.previous is None):
             raise ValueError("give `prev` if and only if the fusion was built with `prev_dim`")
-        shortcut = [] if self.previous is None else [self.previous(prev)]
-        branches = (local, global_, external)
-        projected = [project(x) for project, x in zip(self.projections, branches, strict=True)]
-        mixed = F.gelu(self.merge(self.main_norm(torch.cat(projected + shortcut, dim=1))))
-        attended = [attend(x) for attend, x in zip(self.attentions, branches, strict=True)]
-        fused = self.mlp(self.norm(torch.cat([*attended, mixed], dim=1)))
-        return sum(shortcut, fused)
+        parts = [self.projections[0](local), self.projections[1](global_), self.projections[2](external)]
+        shortcut: Tensor | None = None
+        if self.previous is not None and prev is not None:
+            shortcut = self.previous(prev)
+            parts.append(shortcut)
+        mixed = F.gelu(self.merge(self.main_norm(torch.cat(parts, dim=1))))
+        parts = [self.attentions[0](local), self.attentions[1](global_), self.attentions[2](external), mixed]
+        fused = self.mlp(self.norm(torch.cat(parts, dim=1)))
+        return fused if shortcut is None else fused + shortcut
 
 
 class CAMEStage(nn.Module):
@@ -217,13 +219,14 @@ class CAMEStage(nn.Module):
         self, local: Tensor, global_: Tensor, external: Tensor, fused: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """From the previous stage's local, global, external and fused maps to this stage's."""
-        local = self._run(self.local_blocks, self.local_downsample(local))
-        global_ = self._run(self.global_blocks, self.global_downsample(global_))
+        local, global_ = self.local_downsample(local), self.global_downsample(global_)
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            local = checkpoint_seq(self.local_blocks, local)
+            global_ = checkpoint_seq(self.global_blocks, global_)
+        else:
+            local, global_ = self.local_blocks(local), self.global_blocks(global_)
         external = self.external_block(self.external_downsample(external))
         return local, global_, external, self.fusion(local, global_, external, fused)
-
-    def _run(self, blocks: nn.Sequential, x: Tensor) -> Tensor:
-        return checkpoint_seq(blocks, x) if self.grad_checkpointing and self.training else blocks(x)
 
 
 class CAME(StagedClassifier):

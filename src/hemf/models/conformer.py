@@ -120,7 +120,7 @@ class FCUUp(nn.Module):
         self.project = nn.Conv2d(embed_dim, dim, 1)
         self.bn = BatchNorm(dim)
 
-    def forward(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
+    def forward(self, tokens: Tensor, size: list[int]) -> Tensor:
         """``size`` is the map's, (sH, sW)."""
         patches = tokens[:, 1:].unflatten(1, (size[0] // self.stride, size[1] // self.stride))
         x = F.relu(self.bn(self.project(patches.permute(0, 3, 1, 2))))
@@ -166,8 +166,10 @@ class ConvTransBlock(nn.Module):
         x, narrow = self.conv(x)
         tokens = tokens + self.down(narrow, tokens[:, :1])
         # Only the branch without batch statistics is recomputed, or those would count each batch twice.
-        recompute = self.grad_checkpointing and self.training
-        tokens = checkpoint(self.trans, tokens) if recompute else self.trans(tokens)
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            tokens = checkpoint(self.trans, tokens)
+        else:
+            tokens = self.trans(tokens)
         x, _ = self.fusion(x, self.up(tokens, narrow.shape[-2:]))
         return x, tokens
 
@@ -180,11 +182,11 @@ class Conformer(Classifier):
     is the mean of the two cross-entropies. In eval mode they return the sum of the two, one tensor, which is
     what the paper scores. A training loop that knows but one output calls ``set_separate_heads(False)`` and
     gets the sum in both modes (compare ``set_distilled_training`` of timm's two-headed models); the loss then
-    sees the two heads as one.
+    sees the two heads as one, and so does a TorchScript.
 
-    ``forward_features`` returns the pair that the heads read: map (B, C, H / 32, W / 32) and normalised
-    tokens (B, 1 + HW / 256, embed_dim), class token first. ``pre_logits`` and ``num_classes=0`` give the
-    pooled map and the class token side by side, (B, C + embed_dim), in both modes.
+    ``forward_features`` returns what the heads read as one map (B, C + embed_dim, H / 32, W / 32): the
+    convolutional branch's, then the normalised class token, the same at every place. ``pre_logits`` and
+    ``num_classes=0`` give the pooled map and the class token side by side, (B, C + embed_dim), in both modes.
 
     Args:
         in_chans: channels of the image.
@@ -311,24 +313,39 @@ class Conformer(Classifier):
         """The convolutional branch's map; only the tokens have a last norm."""
         return state[0]
 
-    def features_of(self, state: Branches, norm: bool) -> Branches:
-        """Map and tokens, which always fit the last norm."""
-        return state[0], self.norm(state[1])
+    def features_of(self, state: Branches, norm: bool) -> Tensor:
+        """The map, and at each of its places the class token, which always fits the last norm."""
+        return self._side_by_side(*state)
 
-    def forward_head(self, x: Branches, pre_logits: bool = False) -> Tensor | Branches:
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last map and the class token (B, C + embed_dim, H / 32, W / 32).
+
+        Raises:
+            ValueError: H or W is not divisible by 16.
+        """
+        state = self._begin(x)
+        for block in self.blocks:
+            state = block(*state)
+        return self._side_by_side(*state)
+
+    def _side_by_side(self, x: Tensor, tokens: Tensor) -> Tensor:
+        class_token = self.norm(tokens)[:, 0, :, None, None]
+        return torch.cat([x, class_token.expand(-1, -1, x.shape[2], x.shape[3])], dim=1)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False):  # without a type, which differs by mode
         """Pool and classify what ``forward_features`` gave; ``pre_logits`` stops before the classifiers.
 
         Returns:
             The sum of the heads' logits; in training mode the heads' logits apart, unless told otherwise.
         """
-        features, tokens = x
         if not self.global_pool:
             return x
-        pooled, class_token = self.head_drop(self.pool(features).flatten(1)), self.head_drop(tokens[:, 0])
+        pooled = self.head_drop(self.pool(x[:, : -self.beside]).flatten(1))
+        class_token = self.head_drop(x[:, -self.beside :, 0, 0])
         if pre_logits or not self.num_classes:
             return torch.cat([pooled, class_token], dim=1)
         conv_logits, trans_logits = self.conv_head(pooled), self.trans_head(class_token)
-        if self.training and self.separate_heads:
+        if self.training and self.separate_heads and not torch.jit.is_scripting():
             return conv_logits, trans_logits
         return conv_logits + trans_logits
 

@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.layers import maps, tokens
 from .blocks.manhattan import ManhattanSelfAttention
 from .blocks.mlp import IRMLP
 from .hemf import HEMF
@@ -83,12 +81,9 @@ class JointStem(nn.Module):
         self.conv.bias = nn.Parameter(torch.cat([first[0].bias, second[0].bias]), requires_grad=False)
         self.norms = nn.ModuleList([first[1], second[1]])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        halves = tokens(self.conv(x)).chunk(2, dim=-1)
-        return [
-            maps(F.layer_norm(half, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
-            for half, norm in zip(halves, self.norms, strict=True)
-        ]
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = self.conv(x).chunk(2, dim=1)
+        return self.norms[0](first), self.norms[1](second)
 
 
 def _example(model: nn.Module) -> Tensor:

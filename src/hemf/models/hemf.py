@@ -8,6 +8,7 @@ stage by stage, each fusion enriched by the one before; the last fusion is class
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD
 from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
@@ -51,7 +52,8 @@ class ELFBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dwconv(self.norm(convolve(self.conv, x)))
+        y = self.conv(x) if torch.jit.is_scripting() else convolve(self.conv, x)
+        y = self.dwconv(self.norm(y))
         return x + self.drop_path(F.gelu(maps(self.pwconv(tokens(y)))))
 
 
@@ -88,17 +90,20 @@ class EGFStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         position = self.attentions[0].position(height, width, x.dtype)
-        for block in range(len(self.attentions)):
-            if self.grad_checkpointing and self.training:
-                x = checkpoint(self._block, block, x, position)
-            else:
-                x = self._block(block, x, position)
-        return x
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            for block in range(len(self.attentions)):
+                x = checkpoint(self._run, x, position, block)
+            return x
+        return self._run(x, position)
 
-    def _block(self, block: int, x: Tensor, position: PositionTerms) -> Tensor:
-        drop_path = self.drop_paths[block]
-        x = self.norm1(x + drop_path(self.attentions[block](x, position)))
-        return self.norm2(x + drop_path(maps(self.linears[block](tokens(x)))))
+    def _run(self, x: Tensor, position: PositionTerms, only: int | None = None) -> Tensor:
+        """Run all blocks, or only one."""
+        blocks = zip(self.attentions, self.linears, self.drop_paths)  # noqa: B905  TorchScript has no strict
+        for block, (attention, linear, drop_path) in enumerate(blocks):
+            if only is None or only == block:
+                x = self.norm1(x + drop_path(attention(x, position)))
+                x = self.norm2(x + drop_path(maps(linear(tokens(x)))))
+        return x
 
 
 class HEMFStage(nn.Module):
@@ -146,20 +151,20 @@ class HEMFStage(nn.Module):
 
         A branch that does not exist is None; "fused" is then the other branch's map.
         """
-        if self.local_blocks is not None:
-            local = self._run_local(self.local_downsample(local))
-        if self.global_blocks is not None:
+        if self.local_blocks is not None and local is not None:
+            local = self.local_downsample(local)
+            if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+                local = checkpoint_seq(self.local_blocks, local)
+            else:
+                local = self.local_blocks(local)
+        if self.global_blocks is not None and global_ is not None:
             global_ = self.global_blocks(self.global_downsample(global_))
-        if self.fusion is not None:
+        if self.fusion is not None and local is not None and global_ is not None:
             fused = self.fusion(local, global_, fused)
         else:
             fused = local if local is not None else global_
+        assert fused is not None  # for TorchScript, which reasons about types alone
         return local, global_, fused
-
-    def _run_local(self, x: Tensor) -> Tensor:
-        if self.grad_checkpointing and self.training:
-            return checkpoint_seq(self.local_blocks, x)
-        return self.local_blocks(x)
 
 
 class HEMF(StagedClassifier):
@@ -247,7 +252,8 @@ class HEMF(StagedClassifier):
 
     def stems(self, x: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         if self.joint_stem is not None:
-            return *self.joint_stem(x), None
+            local, global_ = self.joint_stem(x)
+            return local, global_, None
         local = None if self.local_stem is None else self.local_stem(x)
         return local, None if self.global_stem is None else self.global_stem(x), None
 

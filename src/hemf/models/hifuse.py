@@ -13,6 +13,7 @@ has it dense, because it ignores its group argument. We follow the code, whose c
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
 from timm.models import checkpoint_seq, generate_default_cfgs, register_model
@@ -113,9 +114,9 @@ class HFFFusion(HierarchicalFusion):
             mlp=IRMLP(3 * dim, dim, depthwise=depthwise),
         )
 
-    def attend(self, attention: nn.Module, x: Tensor) -> Tensor:
-        """Weigh a branch by its attention."""
-        return attention(x) * x
+    def attend(self, local: Tensor, global_: Tensor) -> tuple[Tensor, Tensor]:
+        """Weigh each branch by its attention."""
+        return self.local_attention(local) * local, self.global_attention(global_) * global_
 
 
 class HiFuseStage(nn.Module):
@@ -161,12 +162,13 @@ class HiFuseStage(nn.Module):
         self, local: Tensor, global_: Tensor, fused: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """From the previous stage's local, global and fused maps to this stage's."""
-        local = self._run(self.local_blocks, self.local_downsample(local))
-        global_ = self._run(self.global_blocks, self.global_downsample(global_))
+        local, global_ = self.local_downsample(local), self.global_downsample(global_)
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            local = checkpoint_seq(self.local_blocks, local)
+            global_ = checkpoint_seq(self.global_blocks, global_)
+        else:
+            local, global_ = self.local_blocks(local), self.global_blocks(global_)
         return local, global_, self.fusion(local, global_, fused)
-
-    def _run(self, blocks: nn.Sequential, x: Tensor) -> Tensor:
-        return checkpoint_seq(blocks, x) if self.grad_checkpointing and self.training else blocks(x)
 
 
 class HiFuse(StagedClassifier):

@@ -34,25 +34,71 @@ PADDING = 2  # keys beyond each edge: what two unpadded 3x3 convolutions take of
 
 
 def token_distances(
-    height: int, width: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+    height: int,
+    width: int,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    padding: int = PADDING,
 ) -> Tensor:
     """Distances of each token to each key of the padded grid: (height * width, height + 4, width + 4).
 
     As published, they are built in float32 whatever the model is cast to; float64 would move its ninth digit.
     """
-    y, x = (_positions(side, device, dtype) for side in (height, width))
-    tokens_y, tokens_x = torch.cartesian_prod(y[PADDING:-PADDING], x[PADDING:-PADDING]).unbind(-1)
-    offsets_y, offsets_x = y - tokens_y[:, None], x - tokens_x[:, None]
-    offsets = torch.broadcast_tensors(offsets_y[:, :, None], offsets_x[:, None, :])
-    return torch.stack(offsets, dim=-1).norm(dim=-1)
+    y, x = _positions(height, device, dtype), _positions(width, device, dtype)
+    tokens_y = y[padding:-padding].repeat_interleave(width)
+    tokens_x = x[padding:-padding].repeat(height)
+    offsets_y, offsets_x = (y - tokens_y[:, None])[:, :, None], (x - tokens_x[:, None])[:, None, :]
+    shape = (height * width, len(y), len(x))
+    return torch.stack([offsets_y.expand(shape), offsets_x.expand(shape)], dim=-1).norm(2, dim=-1)
 
 
-def _positions(count: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
+def token_grid(height: int, width: int, stride: int = STRIDE) -> list[int]:
+    """How many tokens high and wide an image is.
+
+    Raises:
+        ValueError: a height or width under 17.
+    """
+    if min(height, width) <= stride:
+        raise ValueError(
+            f"PerViT needs a height and width of at least {stride + 1}, got {height} x {width}: "
+            f"enlarge the images, best to 224 x 224"
+        )
+    return [-(-height // stride), -(-width // stride)]
+
+
+def _positions(
+    count: int, device: torch.device | None, dtype: torch.dtype, grid: int = GRID, padding: int = PADDING
+) -> Tensor:
     """Where ``count`` tokens of a line and the padding at both its ends lie."""
-    reach = (count - 1) / (GRID - 1)
+    reach = (count - 1) / (grid - 1)
     inner = torch.linspace(-reach, reach, count, device=device, dtype=dtype)
-    beyond = (inner[-1] - inner[-2]) * torch.arange(1, PADDING + 1, device=device, dtype=dtype)
+    beyond = (inner[-1] - inner[-2]) * torch.arange(1, padding + 1, device=device, dtype=dtype)
     return torch.cat([(-reach - beyond).flip(0), inner, reach + beyond])
+
+
+@register_notrace_module
+class DistanceEmbedding(nn.Linear):
+    """Linear embedding of the distances between an image's tokens, in 4 channels for each head."""
+
+    cached_grid: list[int]  # of images whose position weights the blocks have kept; empty: of none
+
+    def __init__(self, num_heads: int):
+        super().__init__(1, 4 * num_heads)
+        self.cached_grid = []
+
+    def forward(self, x: Tensor) -> Tensor | None:
+        """Embedded distances for images (B, C, H, W); None where the blocks have kept what they need.
+
+        Raises:
+            ValueError: a height or width under 17.
+        """
+        grid = token_grid(x.shape[2], x.shape[3])
+        return None if grid == self.cached_grid else self.embed(grid)
+
+    def embed(self, grid: list[int]) -> Tensor:
+        """Embedded distances of a grid of h x w tokens: (h * w, 4 * num_heads, h + 4, w + 4)."""
+        distances = token_distances(grid[0], grid[1], self.weight.device).to(self.weight.dtype)
+        return maps(F.linear(distances.unsqueeze(-1), self.weight, self.bias))
 
 
 @register_notrace_module
@@ -110,6 +156,8 @@ class PeripheralAttention(nn.Module):
         ValueError: ``dim`` is not a multiple of ``num_heads``.
     """
 
+    cached: Tensor | None
+
     def __init__(self, dim: int, num_heads: int, scale: float, bias: float):
         super().__init__()
         head_width(dim, num_heads)
@@ -122,7 +170,9 @@ class PeripheralAttention(nn.Module):
     def forward(self, x: Tensor, distances: Tensor | None) -> Tensor:
         """Attend by embedded ``distances`` (HW, 4 heads, H + 4, W + 4); None: by the cached weights."""
         log_weights = self.cached if distances is None else self.position(distances)
-        q, k, v = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        assert log_weights is not None  # for TorchScript, which reasons about types alone
+        qkv = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, self.num_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=log_weights.to(q.dtype)[None])
         return self.proj(out.transpose(1, 2).flatten(2)).unflatten(1, x.shape[1:3])
 
@@ -214,7 +264,7 @@ class PerViT(Classifier):
         self.grad_checkpointing = False
 
         self.stem = _stem((in_chans, *stem_dims, dims[0]))
-        self.distance_embed = nn.Linear(1, 4 * num_heads)
+        self.distance_embed = DistanceEmbedding(num_heads)
         rates = calculate_drop_path_rates(drop_path_rate, depth)
         self.blocks = nn.ModuleList(
             PerViTBlock(
@@ -230,7 +280,6 @@ class PerViT(Classifier):
         )
         self.norm = nn.LayerNorm(dims[-1], eps=1e-6)
         self.head = ClassifierHead(dims[-1], num_classes, pool_type=global_pool, drop_rate=drop_rate)
-        self.cached_grid: tuple[int, int] | None = None
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -264,15 +313,15 @@ class PerViT(Classifier):
         Raises:
             ValueError: a height or width under 17.
         """
-        height, width = _grid(*image_size)
-        distances = self._embedded_distances(height, width)
+        grid = token_grid(*image_size)
+        distances = self.distance_embed.embed(grid)
         for block in self.blocks:
             block.attn.cached = block.attn.position(distances)
-        self.cached_grid = (height, width)
+        self.distance_embed.cached_grid = grid
 
     def drop_position_weights(self) -> None:
         """Draw the position weights anew in every forward pass."""
-        self.cached_grid = None
+        self.distance_embed.cached_grid = []
         for block in self.blocks:
             block.attn.cached = None
 
@@ -292,8 +341,22 @@ class PerViT(Classifier):
         Raises:
             ValueError: a height or width under 17.
         """
-        grid = _grid(*x.shape[-2:])
-        return tokens(self.stem(x)), None if grid == self.cached_grid else self._embedded_distances(*grid)
+        distances = self.distance_embed(x)
+        return tokens(self.stem(x)), distances
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last block's map (B, dims[-1], H / 16, W / 16) after the norm.
+
+        Raises:
+            ValueError: a height or width under 17.
+        """
+        x, distances = self._begin(x)
+        for block in self.blocks:
+            if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+                x = checkpoint(block, x, distances)
+            else:
+                x = block(x, distances)
+        return maps(self.norm(x))
 
     def step(self, part: PerViTBlock, state: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         recompute = self.grad_checkpointing and self.training
@@ -301,20 +364,6 @@ class PerViT(Classifier):
 
     def map_of(self, state: tuple[Tensor, Tensor | None], norm: bool) -> Tensor:
         return maps(self.norm(state[0]) if norm else state[0])
-
-    def _embedded_distances(self, height: int, width: int) -> Tensor:
-        weight = self.distance_embed.weight
-        distances = token_distances(height, width, weight.device).to(weight.dtype)
-        return maps(self.distance_embed(distances.unsqueeze(-1)))
-
-
-def _grid(height: int, width: int) -> tuple[int, int]:
-    if min(height, width) <= STRIDE:
-        raise ValueError(
-            f"PerViT needs a height and width of at least {STRIDE + 1}, got {height} x {width}: "
-            f"enlarge the images, best to 224 x 224"
-        )
-    return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def _stem(dims: Sequence[int]) -> nn.Sequential:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..kernels import have_kernel, unwatched
 from ..kernels.external import external_attention
-from .external import StreamedExternalAttention, written_out
+from .external import StreamedExternalAttention, normalise_twice, written_out
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
@@ -38,15 +38,21 @@ class MultiHeadExternalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads = tokens(x).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)
+        if torch.jit.is_scripting():
+            out = self.memory_value(normalise_twice(self.memory_key(heads)).to(heads.dtype))
+        else:
+            out = self._attend(heads)
+        return maps(out.flatten(2).unflatten(1, x.shape[2:]))
+
+    def _attend(self, heads: Tensor) -> Tensor:
+        """Attend from tokens (B, N, heads, width), by the fastest means that give the same."""
         memories = (self.memory_key, self.memory_value)
         plain = unwatched(heads, *memories) and all(memory.bias is None for memory in memories)
         if plain and have_kernel(heads):
-            out = external_attention(heads, *(memory.weight for memory in memories))
-        elif plain and not torch.compiler.is_compiling():
-            out, _ = StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))
-        else:
-            out = written_out(heads, self.memory_key, self.memory_value)
-        return maps(out.flatten(2).unflatten(1, x.shape[2:]))
+            return external_attention(heads, *(memory.weight for memory in memories))
+        if plain and not torch.compiler.is_compiling():
+            return StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))[0]
+        return written_out(heads, self.memory_key, self.memory_value)
 
 
 class SpatialAttention(nn.Module):

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
+import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import trunc_normal_
 from timm.models import build_model_with_cfg
 from timm.models._features import feature_take_indices
-from torch import Tensor, channels_last, fx, nn
+from torch import Tensor, fx, nn
 
 __all__ = ["Classifier", "configuration", "init_linear"]
 
@@ -17,6 +18,8 @@ class Classifier(nn.Module):
 
     A network derives from it, sets the parts (under the name that ``chain`` says) and ``head``, and says in
     ``stems`` what the first part is given, in ``step`` how a part is run, and in ``map_of`` where its map is.
+    ``forward_features`` is the same from first to last, written out for TorchScript, which has no ``getattr``
+    and wants to know every type.
 
     Args:
         in_chans: channels of the image.
@@ -36,7 +39,7 @@ class Classifier(nn.Module):
     """What an image's height and width must be divisible by."""
     usual_maps = (0, 1, 2, 3)
     """The maps that ``features_only`` gives unless told otherwise."""
-    head: nn.Module
+    __constants__ = ("architecture", "multiple_of")
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Classifier(nn.Module):
         beside: int = 0,
     ):
         super().__init__()
+        self.architecture = type(self).__name__
         self.in_chans = in_chans
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = dims[-1] + beside
@@ -165,10 +169,7 @@ class Classifier(nn.Module):
         Raises:
             ValueError: a size that the network cannot take.
         """
-        state = self._begin(x)
-        for part in getattr(self, self.chain):
-            state = self.step(part, state)
-        return self.features_of(state, norm=True)
+        raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and classify what ``forward_features`` gave; ``pre_logits`` stops before the classifier."""
@@ -177,21 +178,24 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
 
-    def _begin(self, x: Tensor) -> Any:
-        x = _of_fitting_size(x, self.multiple_of, type(self).__name__)
-        return self.stems(x.contiguous(memory_format=channels_last))
+    def _begin(self, x: Tensor):  # TorchScript infers what it returns, for each network another type
+        x = _of_fitting_size(x, self.multiple_of, self.architecture)
+        return self.stems(x.contiguous(memory_format=torch.channels_last))
 
 
 @fx.wrap  # symbolic tracing knows no sizes, so it takes the check as one step
 def _of_fitting_size(x: Tensor, step: int, network: str) -> Tensor:
     height, width = x.shape[-2:]
     if height % step or width % step:
-        near = " x ".join(str(max(step, step * round(side / step))) for side in (height, width))
         raise ValueError(
-            f"{network} needs a height and width divisible by {step}, "
-            f"got {height} x {width}: resize or pad the images, for instance to {near}"
+            f"{network} needs a height and width divisible by {step}, got {height} x {width}: "
+            f"resize or pad the images, for instance to {_nearest(height, step)} x {_nearest(width, step)}"
         )
     return x
+
+
+def _nearest(side: int, step: int) -> int:
+    return max(step, step * int(round(side / step)))  # noqa: RUF046  TorchScript rounds to floats
 
 
 def init_linear(module: nn.Module) -> None:

@@ -20,10 +20,13 @@ Linear = Callable[[Tensor], Tensor]
 
 def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
     """External attention from tokens x (B, N, heads, width), with all scores in memory at once."""
-    scores = memory_key(x)
+    return memory_value(normalise_twice(memory_key(x)).to(x.dtype))
+
+
+def normalise_twice(scores: Tensor) -> Tensor:
+    """Attention from scores (B, N, heads, M), in float32 or more: softmax over N, divided by its sum over M."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    attention = (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
-    return memory_value(attention.to(x.dtype))
+    return (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
 
 
 def with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -96,15 +96,17 @@ class HierarchicalFusion(nn.Module):
         """
         if (prev is None) != (self.previous is None):
             raise ValueError("give `prev` if and only if the fusion was built with `prev_dim`")
-        shortcut = None if self.previous is None else self.previous(prev)
+        shortcut: Tensor | None = None
+        if self.previous is not None and prev is not None:
+            shortcut = self.previous(prev)
         mixed = self.main_path(local, global_, shortcut)
-        parts = [self.attend(self.global_attention, global_), self.attend(self.local_attention, local), mixed]
-        fused = self.mlp(self.norm(torch.cat(parts, dim=1)))
+        local, global_ = self.attend(local, global_)
+        fused = self.mlp(self.norm(torch.cat([global_, local, mixed], dim=1)))
         return fused if shortcut is None else shortcut + fused
 
-    def attend(self, attention: nn.Module, x: Tensor) -> Tensor:
-        """See a branch through its attention."""
-        return attention(x)
+    def attend(self, local: Tensor, global_: Tensor) -> tuple[Tensor, Tensor]:
+        """See both branches through their attentions."""
+        return self.local_attention(local), self.global_attention(global_)
 
 
 class HEFFusion(HierarchicalFusion):
@@ -157,9 +159,9 @@ class HEFFusion(HierarchicalFusion):
         )
         self.grad_checkpointing = False
 
-    def attend(self, attention: nn.Module, x: Tensor) -> Tensor:
-        """See a branch through its mixed attention."""
+    def attend(self, local: Tensor, global_: Tensor) -> tuple[Tensor, Tensor]:
+        """See both branches through their mixed attentions."""
         # Only parts without batch statistics are recomputed, or those would count each batch twice.
-        if self.grad_checkpointing and self.training:
-            return checkpoint(attention, x)
-        return attention(x)
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            return checkpoint(self.local_attention, local), checkpoint(self.global_attention, global_)
+        return self.local_attention(local), self.global_attention(global_)

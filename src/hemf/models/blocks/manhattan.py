@@ -27,19 +27,19 @@ class PositionTerms(NamedTuple):
     row_bias: Tensor
     column_bias: Tensor
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """Rotate adjacent pairs of channels of (B, H, W, heads * head_dim), in the terms' precision.
 
-        As complex numbers that is one pass over the memory; compilers, which know none, fuse what is written
-        out.
-        """
-        if torch.compiler.is_compiling():
-            first, second = x.to(self.rotation.dtype).unflatten(-1, (-1, 2)).unbind(-1)
-            cos, sin = self.rotation.unbind(-1)
-            return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
-        pairs = torch.view_as_complex(x.to(self.rotation.dtype).unflatten(-1, (-1, 2)))
-        turned = pairs * torch.view_as_complex(self.rotation)
-        return torch.view_as_real(turned).flatten(-2)
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate adjacent pairs of channels of (B, H, W, heads * head_dim), in the rotation's precision.
+
+    As complex numbers that is one pass over the memory; compilers, which know none, fuse what is written out.
+    """
+    pairs = x.to(rotation.dtype).unflatten(-1, (-1, 2))
+    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
+        first, second = pairs.unbind(-1)
+        cos, sin = rotation.unbind(-1)
+        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+    turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
+    return torch.view_as_real(turned).flatten(-2)
 
 
 class ManhattanPosition(nn.Module):
@@ -142,6 +142,14 @@ class ManhattanSelfAttention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
         """What lies between the projections, from and to (B, H, W, dim): rotation, both attentions, LePE."""
+        if torch.jit.is_scripting():  # torch's own operators alone, so that a script runs without hemf
+            out = tokens(self.lepe(maps(v))) + _attend_both_ways(q, k, v, position)
+        else:
+            out = self._attend(q, k, v, position)
+        return out
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+        """The same by the fastest means."""
         fixed = not any(term.requires_grad for term in position)
         if fixed and usable(v, self.lepe) and is_lepe(self.lepe, v.shape[-1]):
             return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)
@@ -163,27 +171,28 @@ def written_out(
         position: terms of the maps' size.
         lepe: the depthwise convolution of maps (B, dim, H, W).
     """
-    q, k = position.rotate(q), position.rotate(k)
     if v.device.type != "cpu":
-        return tokens(lepe(maps(v))) + _attend(q.to(v.dtype), k.to(v.dtype), v, position)
+        return tokens(lepe(maps(v))) + _attend_both_ways(q, k, v, position)
     with full_precision("cpu"):
         # In this order the sum lies row by row, as the projection reads it; attention's columns do not.
-        out = tokens(lepe(maps(v.to(q.dtype)))) + _attend(q, k, v.to(q.dtype), position)
-        return out.to(v.dtype)
+        full = v.to(position.rotation.dtype)
+        return (tokens(lepe(maps(full))) + _attend_both_ways(q, k, full, position)).to(v.dtype)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-    """Attend along the rows, then along the columns, from and to (B, H, W, dim)."""
-    q, k, v = (t.unflatten(-1, (len(position.row_bias), -1)) for t in (q, k, v))
+def _attend_both_ways(q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
+    """Rotate, then attend along the rows and along the columns, from and to (B, H, W, dim) of v's type."""
+    q, k = rotate(q, position.rotation).to(v.dtype), rotate(k, position.rotation).to(v.dtype)
+    heads = len(position.row_bias)
+    q, k, v = q.unflatten(-1, (heads, -1)), k.unflatten(-1, (heads, -1)), v.unflatten(-1, (heads, -1))
     v = _attend_within_lines(q, k, v, position.row_bias)
-    out = _attend_within_lines(*(t.transpose(1, 2) for t in (q, k, v)), position.column_bias)
-    return out.transpose(1, 2).flatten(-2)
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    return _attend_within_lines(q, k, v, position.column_bias).transpose(1, 2).flatten(-2)
 
 
 def _attend_within_lines(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Attend within each line of (B, lines, length, heads, head_dim); lines are folded into the batch."""
     lines = q.shape[:2]
-    q, k, v = (t.flatten(0, 1).transpose(1, 2) for t in (q, k, v))
+    q, k, v = [t.flatten(0, 1).transpose(1, 2) for t in (q, k, v)]
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=bias.to(q.dtype)[None], scale=1 / math.sqrt(q.shape[-1])
     )

@@ -1,5 +1,6 @@
 """Inverted residual MLPs that fuse concatenated maps."""
 
+import torch
 import torch.nn.functional as F
 from timm.models import register_notrace_module
 from torch import Tensor, nn
@@ -29,7 +30,12 @@ class IRMLP(nn.Module):
         self.project = ConvBN1x1(expansion * in_dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(x + F.gelu(convolve(self.conv, x)))
+        return self.invert(x)
+
+    def invert(self, x: Tensor) -> Tensor:
+        """The inverted residual: (B, in_dim, H, W) -> (B, dim, H, W)."""
+        y = self.conv(x) if torch.jit.is_scripting() else convolve(self.conv, x)
+        x = self.norm(x + F.gelu(y))
         return self.project(maps(F.gelu(self.expand(tokens(x)))))
 
 
@@ -53,4 +59,4 @@ class SIRMLP(IRMLP):
         self.squeeze = ConvBN1x1(in_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.squeeze(x))
+        return self.invert(self.squeeze(x))

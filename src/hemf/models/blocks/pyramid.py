@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import torch
 from timm.layers import ClassifierHead, DropPath, Mlp
 from timm.models import checkpoint
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ class TokenMlp(Mlp):
     """timm's MLP of Linear layers on each token of maps: (B, dim, H, W) -> (B, dim, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return maps(super().forward(tokens(x)))
+        x = self.norm(self.drop1(self.act(self.fc1(tokens(x)))))
+        return maps(self.drop2(self.fc2(x)))
 
 
 class ResidualBlock(nn.Module):
@@ -52,12 +54,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.position(x)
-        x = x + self.drop_path(self._run(self.mixer, self.norm1(x)))
-        return x + self.drop_path(self._run(self.mlp, self.norm2(x)))
-
-    def _run(self, part: nn.Module, x: Tensor) -> Tensor:
-        # The norms stay outside: recomputing batch statistics would count each batch twice.
-        return checkpoint(part, x) if self.grad_checkpointing and self.training else part(x)
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
+            # The norms stay outside: recomputing batch statistics would count each batch twice.
+            x = x + self.drop_path(checkpoint(self.mixer, self.norm1(x)))
+            return x + self.drop_path(checkpoint(self.mlp, self.norm2(x)))
+        x = x + self.drop_path(self.mixer(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class Stage(nn.Module):
@@ -106,6 +108,17 @@ class Pyramid(Classifier):
         self.norm = nn.BatchNorm2d(dims[-1])
         self.head = ClassifierHead(dims[-1], num_classes, pool_type=global_pool, drop_rate=drop_rate)
         self.apply(init_linear)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last stage's map (B, dims[-1], H / 32, W / 32) after the norm.
+
+        Raises:
+            ValueError: a size that the network cannot take.
+        """
+        x = self._begin(x)
+        for stage in self.stages:
+            x = stage(x)
+        return self.norm(x)
 
     def stems(self, x: Tensor) -> Tensor:
         return x

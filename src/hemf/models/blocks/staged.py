@@ -24,8 +24,6 @@ class StagedClassifier(Classifier):
     """
 
     last_norm = "head.norm"
-    stages: nn.ModuleList
-    head: NormMlpClassifierHead
     draws_own_weights = (".fusion.",)
     """Parts of the names of the modules that ``init_weights`` leaves alone."""
 
@@ -56,6 +54,17 @@ class StagedClassifier(Classifier):
             trunc_normal_(module.weight, std=0.2 if in_branch else 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last stage's fusion (B, dims[-1], H / 32, W / 32).
+
+        Raises:
+            ValueError: H or W is not divisible by 32.
+        """
+        state = self._begin(x)
+        for stage in self.stages:
+            state = stage(*state)
+        return state[-1]
 
     def stems(self, x: Tensor) -> tuple[Tensor | None, ...]:
         """What the first stage is given, the place of the previous fusion (None) last."""

@@ -55,7 +55,7 @@ class WindowAttention(nn.Module):
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Attend within each window of (B, H, W, 3 dim); the windows are folded into the heads."""
-        rows, columns = (side // self.window_size for side in qkv.shape[1:3])
+        rows, columns = qkv.shape[1] // self.window_size, qkv.shape[2] // self.window_size
         windows = qkv.unflatten(2, (columns, -1)).unflatten(1, (rows, -1))
         windows = windows.unflatten(-1, (3, self.num_heads, -1))
         q, k, v = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(2, 4).unbind()
@@ -73,7 +73,7 @@ class WindowAttention(nn.Module):
     def _mask(self, rows: int, columns: int, like: Tensor) -> Tensor:
         """-100 between tokens that only the roll made neighbours, else 0: (windows, tokens, tokens)."""
         size = self.window_size
-        down, across = (self._origin(side * size, like.device) for side in (rows, columns))
+        down, across = self._origin(rows * size, like.device), self._origin(columns * size, like.device)
         origin = (3 * down[:, None] + across).view(rows, size, columns, size)
         origin = origin.transpose(1, 2).flatten(2).flatten(0, 1)
         return (origin[:, :, None] != origin[:, None]).to(like.dtype) * -100.0
@@ -88,7 +88,8 @@ class PatchMerging(swin_transformer.PatchMerging):
     """Swin's downsampling, LayerNorm and Linear over 2x2 tokens: (B, C, H, W) -> (B, 2C, H / 2, W / 2)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return maps(super().forward(tokens(x)))
+        x = tokens(x).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        return maps(self.reduction(self.norm(x.permute(0, 1, 3, 4, 2, 5).flatten(3))))
 
 
 def relative_position_index(window_size: int) -> Tensor:
