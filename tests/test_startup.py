@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TRAINING = {"pytorch_lightning", "lightning_fabric", "torchmetrics", "tensorboard"}
 EVALUATION = {"matplotlib", "sklearn", "scipy", "pandas", "statsmodels", "jinja2", "torchcam"}
 DATA = {"simplejpeg", "pydicom", "imagehash", "openpyxl", "pooch"}
@@ -36,3 +38,19 @@ def test_predict_imports_neither_training_nor_evaluation_libraries(made_run: Pat
     modules = imported_by("predict", str(made_run), image, "--device", "cpu")
     assert "torch" in modules
     assert not modules & (TRAINING | EVALUATION | DATA)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    ["import hemf, timm", "import timm, hemf", "import hemf; from timm.layers import DropPath; import timm"],
+)
+def test_timm_knows_the_models_whichever_is_imported_first(imports: str):
+    code = f"{imports}; print(type(timm.create_model('hemf_nano')).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["HEMF"]
+
+
+def test_importing_hemf_imports_nothing_heavy():
+    code = "import sys, hemf; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & (HEAVY | TRAINING | EVALUATION | DATA)

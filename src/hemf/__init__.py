@@ -2,11 +2,16 @@
 
 The verbs of the command line are functions here, beside what they take and give. Each is imported when it is
 first used, so that ``import hemf`` costs nothing.
+
+The models are registered with timm as soon as timm is imported, before hemf or after it.
 """
 
 import importlib
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from wrapt import when_imported
 
 from hemf.core.machine import wait_passively
 
@@ -73,9 +78,12 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'hemf' has no attribute {name!r}; it has {', '.join(__all__)}")
-    if name == "create_model":
-        importlib.import_module("hemf.models")  # registers the models with timm
     return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+@when_imported("timm")
+def _register_models(_timm: ModuleType) -> None:
+    importlib.import_module("hemf.models")
 
 
 def __dir__() -> list[str]:

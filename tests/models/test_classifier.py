@@ -140,13 +140,13 @@ def test_intermediates_are_the_maps_of_the_parts(name):
     with torch.no_grad():
         features, maps = model.forward_intermediates(x, norm=True)
         torch.testing.assert_close(features, model.forward_features(x))
-        torch.testing.assert_close(maps[-1], heads(features)[0])
+        torch.testing.assert_close(maps[-1], features[:, : maps[-1].shape[1]])  # Conformer's token goes after
         assert [tuple(m.shape[1:]) for m in maps] == [
             (info["num_chs"], *2 * [-(-x.shape[2] // info["reduction"])]) for info in model.feature_info
         ]
         early, (second,) = model.forward_intermediates(x, indices=[1], stop_early=True)
         torch.testing.assert_close(second, maps[1])
-        torch.testing.assert_close(heads(early)[0], maps[1])
+        torch.testing.assert_close(early[:, : maps[1].shape[1]], maps[1])
         (last,) = model.forward_intermediates(x, indices=1, intermediates_only=True)
         if name in PYRAMIDS:
             torch.testing.assert_close(model.norm(last), features)
@@ -266,6 +266,19 @@ def test_stochastic_depth_rises_to_its_rate(name, rate, depths):
 @pytest.mark.parametrize("name", ONE_HEAD)
 def test_dropout_is_before_the_classifier(name):
     assert small(name, drop_rate=0.4).head.drop.p == 0.4
+
+
+@every_network
+def test_an_output_stride_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match=rf"^{name} has no output_stride.*Unet or FPN$"):
+        small(name, features_only=True, output_stride=16)
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_the_last_fusion_is_a_layer_for_heat_maps(name):
+    model, seen = small(name).eval(), []
+    model.stages[-1].fusion.register_forward_hook(lambda _, __, out: seen.append(out))
+    assert torch.equal(model.forward_features(images(name)), seen[0])
 
 
 @pytest.mark.parametrize("name", PYRAMIDS)

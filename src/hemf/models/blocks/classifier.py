@@ -67,7 +67,16 @@ class Classifier(nn.Module):
 
     @classmethod
     def build(cls, variant: str, pretrained: bool, **kwargs: Any) -> Self:
-        """Build a registered variant as timm does, or with ``features_only`` what gives its maps."""
+        """Build a registered variant as timm does, or with ``features_only`` what gives its maps.
+
+        Raises:
+            ValueError: another ``output_stride`` is asked for, or whatever the network refuses.
+        """
+        if "output_stride" in kwargs:
+            raise ValueError(
+                f"{variant} has no output_stride, for its strides are fixed: choose a decoder that takes "
+                f"them as they are, such as Unet or FPN"
+            )
         feature_cfg = {"out_indices": cls.usual_maps, "feature_cls": "getter"}
         return build_model_with_cfg(cls, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 

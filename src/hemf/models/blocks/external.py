@@ -24,7 +24,7 @@ def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
 
 
 def normalise_twice(scores: Tensor) -> Tensor:
-    """Attention from scores (B, N, heads, M), in float32 or more: softmax over N, divided by its sum over M."""
+    """Attention from scores (B, N, heads, M), in float32 or more: softmax over N, divided by sums over M."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     return (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
 
