@@ -11,6 +11,7 @@ import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
 from hemf.explanation.placement import place
+from hemf.inference.classifier import Classifier
 
 
 def table(out: Path) -> list[dict[str, str]]:
@@ -197,3 +198,21 @@ def test_the_same_command_writes_over_its_own_files(made_run, tmp_path):
     for _ in range(2):
         assert explain(made_run, one, "--out", out, "--stages") == 0
     assert explain(made_run, out / "03 50%.png", "--out", out) == 2  # an overlay is an image like any other
+
+
+def test_few_large_images_are_held_at_once_and_the_maps_are_the_same(made_run, tmp_path, monkeypatch):
+    files = sorted((tmp_path / "images").iterdir())[:5]
+    assert explain(made_run, *files, "--out", tmp_path / "together") == 0
+    held, predict = [], Classifier.predict
+
+    def watching(self, images, **options):
+        held.append(len(images))
+        return predict(self, images, **options)
+
+    monkeypatch.setattr(Classifier, "predict", watching)
+    monkeypatch.setattr("hemf.commands.explain.HELD_PIXELS", 1)
+    assert explain(made_run, *files, "--out", tmp_path / "few") == 0
+    assert held == [1] * 5
+    for one, other in zip(table(tmp_path / "together"), table(tmp_path / "few"), strict=True):
+        maps = (np.load(tmp_path / out / row["heat"]) for out, row in (("together", one), ("few", other)))
+        assert np.allclose(*maps, atol=1e-5)

@@ -98,7 +98,7 @@ def write_regrouped(
     from rich.console import Console
 
     from hemf.data.checks.gaps import all_in_training
-    from hemf.data.summary import counts_table, group_lines, notes, split_line
+    from hemf.data.summary import counts_table, group_lines, next_training, notes, split_line
 
     read = {s.path: look for s, look in zip(data.samples, looks, strict=True) if isinstance(look, Look)}
     new = regroup(data, pairs)
@@ -110,8 +110,7 @@ def write_regrouped(
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(new))
     console.print(split_line(new), *group_lines(new), *notes(new), *group_alike_lines(new), sep="\n")
-    fold = f" --folds {len(new.folds)}" if new.folds else ""
-    console.print(f"regrouped in {target}; next: hemf train --data {target}{fold}")
+    console.print(f"regrouped in {target}; {next_training(new, target)}")
     return new
 
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from hemf.explanation.gradcam import Method
     from hemf.explanation.pictures import Explained
     from hemf.inference.classifier import Classifier, Prediction
+
+HELD_PIXELS = 25_000_000  # after which no further image joins those that are held at once
 
 
 def explain(
@@ -50,7 +51,7 @@ def explain(
             is the last fusion. One that the class does not depend on is refused.
         method: gradcam++ counts what speaks for the class; gradcam sets what speaks against it off.
         stages: write NAME-stages.png too, every stage of every branch in one figure.
-        batch_size: images that go through the model at once.
+        batch_size: images that go through the model at once; fewer where they are large.
         device: where to compute: cpu, cuda, cuda:1 ..., or auto for a GPU where there is one.
 
     Returns:
@@ -112,13 +113,24 @@ def explanations(
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
     readable = _readable(files, classifier.input, failed)
     looked: _Where | None = None
-    while batch := list(islice(readable, batch_size)):
+    while batch := _batch(readable, batch_size):
         shown = _shown(classifier, batch, target)
         looked = looked or _where(classifier, shown, layer, stages)
         for one in _explained(classifier, shown, looked, method):
             if one.blank:
                 blank.append(f"{one.path}: no evidence for {one.target} at {one.layer}, a blank heat map")
             yield one
+
+
+def _batch(
+    readable: Iterator[tuple[Path, str, "Image.Image"]], most: int
+) -> list[tuple[Path, str, "Image.Image"]]:
+    """The next images that are held in memory together: as many as ``most``, or fewer large ones."""
+    batch, pixels = [], 0
+    while len(batch) < most and pixels < HELD_PIXELS and (one := next(readable, None)):
+        batch.append(one)
+        pixels += one[2].width * one[2].height
+    return batch
 
 
 def _readable(

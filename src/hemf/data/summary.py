@@ -1,7 +1,9 @@
 """What a manifest says, for the terminal: counts, split, groups and whether any are on two sides."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -103,3 +105,17 @@ def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
     total = {side: sum(row.values()) for side, row in data.counts().items()}
     shares = ", ".join(f"{n:,} of {total[side]:,} in {side}" for side, n in data.leaks().items() if n)
     return [*lines, f"        LEAKAGE: {len(leaking):,} on two or more sides; of the images, {shares}"]
+
+
+def next_training(data: "DataSet", target: Path) -> str:
+    """What to do with a prepared data set: a training that fits this machine."""
+    from hemf.core.device import has_gpu
+
+    fold = f" --folds {len(data.folds)}" if data.folds else ""
+    command = f"next: hemf train --data {shlex.quote(str(target))}{fold}"
+    if has_gpu():
+        return command
+    return (
+        f"{command} --model hemf_nano --recipe small-data\n"
+        "(there is no GPU here; the default, hemf_base, takes about 15 times as long for an image)"
+    )

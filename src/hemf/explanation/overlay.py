@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hemf.data.image.wide import bands
 from hemf.figures.classification import STYLE, short_name
 
 COLOURS = "inferno"
@@ -31,11 +32,16 @@ def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
     field = Image.fromarray(np.ascontiguousarray(heat, np.float32))
     if field.size != image.size:
         field = field.resize(image.size, Image.Resampling.BILINEAR)
-    field = np.asarray(field).clip(0, 1)[..., None]
+    field, pixels = np.asarray(field), np.array(image)
+    for rows in bands(*pixels.shape[:2]):
+        pixels[rows] = _covered(pixels[rows], field[rows].clip(0, 1)[..., None])
+    return Image.fromarray(pixels)
+
+
+def _covered(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
     colours = 255 * matplotlib.colormaps[COLOURS](field[..., 0])[..., :3]
     cover = MOST_COVER * field
-    pixels = (1 - cover) * np.asarray(image) + cover * colours
-    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+    return np.rint((1 - cover) * pixels + cover * colours).astype(np.uint8)
 
 
 def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]], title: str = "") -> Figure:

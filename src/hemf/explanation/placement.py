@@ -6,6 +6,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from hemf.data.image.strips import central_part
+from hemf.data.image.wide import bands
 from hemf.data.transforms import InputSpec, centred
 
 Box = tuple[float, float, float, float]
@@ -48,11 +49,13 @@ def place(heat: np.ndarray, spec: InputSpec, size: tuple[int, int]) -> np.ndarra
     left, top, right, bottom = seen_box(spec, size)
     across = _relative(size[0], left, right)
     down = _relative(size[1], top, bottom)
-    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)
-    source = torch.from_numpy(np.ascontiguousarray(heat, np.float32))
-    placed = F.grid_sample(source[None, None], grid[None], padding_mode="border", align_corners=False)[0, 0]
-    seen = (grid.abs() <= 1).all(-1)
-    return torch.where(seen, placed, 0.0).numpy()
+    source = torch.from_numpy(np.ascontiguousarray(heat, np.float32))[None, None]
+    whole = np.empty((size[1], size[0]), np.float32)
+    for rows in bands(*whole.shape):
+        grid = torch.stack(torch.meshgrid(across, down[rows], indexing="xy"), dim=-1)
+        placed = F.grid_sample(source, grid[None], padding_mode="border", align_corners=False)[0, 0]
+        whole[rows] = torch.where((grid.abs() <= 1).all(-1), placed, 0.0).numpy()
+    return whole
 
 
 def _relative(count: int, first: float, last: float) -> torch.Tensor:

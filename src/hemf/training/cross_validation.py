@@ -4,6 +4,7 @@ The folder holds the options (``config.yaml``), the images with the fold that ea
 (``manifest.csv``) and ``fold0``, ``fold1`` ..., each a run like any other.
 """
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,5 +121,7 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
     except (KeyboardInterrupt, SystemExit):
         run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")
         raise
-    run_console().print(f"all {counted(len(runs), 'fold')} are trained; next: hemf evaluate {path}")
+    run_console().print(
+        f"all {counted(len(runs), 'fold')} are trained; next: hemf evaluate {shlex.quote(str(path))}"
+    )
     return Run(path, {}, tuple(runs))

@@ -1,6 +1,7 @@
 """From a run's options to its trained model, with Lightning's trainer."""
 
 import logging
+import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -479,7 +480,7 @@ def _report(console: Console, path: Path, config: RunConfig, best: dict[str, flo
     value = best.get(f"val_{config.monitor}")
     which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
     console.print(f"kept epoch {best['epoch']} of {config.epochs}{which}: {path / 'model'}")
-    console.print(f"next: hemf evaluate {path}")
+    console.print(f"next: hemf evaluate {shlex.quote(str(path))}")
 
 
 @contextmanager

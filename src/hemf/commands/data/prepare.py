@@ -304,9 +304,8 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
     """Print counts, groups, leakage, what was left out, and what to do next."""
     from rich.console import Console
 
-    from hemf.core.device import has_gpu
     from hemf.data.image.empty import empty_line
-    from hemf.data.summary import counts_table, group_lines, notes, split_line
+    from hemf.data.summary import counts_table, group_lines, next_training, notes, split_line
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(counts_table(data))
@@ -324,10 +323,4 @@ def _show(data: "DataSet", kind: "Source", target: Path) -> None:
         )
     if empty := data.info.get("empty"):
         console.print(empty_line([f"{path} ({what})" for path, what in empty.items()], len(data.samples)))
-    fold = f" --folds {len(data.folds)}" if data.folds else ""
-    command = f"hemf train --data {target}{fold}"
-    if has_gpu():
-        console.print(f"prepared in {target}; next: {command}")
-        return
-    console.print(f"prepared in {target}; next: {command} --model hemf_nano --recipe small-data")
-    console.print("(there is no GPU here; the default, hemf_base, takes about 15 times as long for an image)")
+    console.print(f"prepared in {target}; {next_training(data, target)}")

@@ -1,5 +1,6 @@
 """``hemf data demo``: a data set drawn here, to try hemf without downloading anything."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def demo(out: str = "prepared/demo", *, lesions: int = 100, size: int = 96, seed
     Console().print(
         f"{counted(len(samples), 'image')} of {counted(data.groups, 'lesion')} in "
         f"{counted(len(CLASSES), 'class', 'classes')} ({counts}) in {folder}\n"
-        f"next: hemf data info {folder}",
+        f"next: hemf data info {shlex.quote(str(folder))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -29,7 +29,7 @@ def stretched(values: np.ndarray, visible: np.ndarray | None = None, white_first
         return grey
     scale, small = 255 / (high - low), values.dtype.str[1:] in SMALL_TYPES
     table = _levels(np.arange(low, high + 1), low, scale) if small else None
-    for rows in _bands(values):
+    for rows in bands(*values.shape[:2]):
         band = values[rows]
         if visible is not None:
             band = np.where(visible[rows], band, np.asarray(low, values.dtype))
@@ -51,7 +51,7 @@ def _levels(values: np.ndarray, low: float, scale: float) -> np.ndarray:
 def _range(values: np.ndarray, visible: np.ndarray | None) -> tuple[float, float]:
     """The least and the greatest value that counts; 0 and 0 where none does."""
     lows, highs = [], []
-    for rows in _bands(values):
+    for rows in bands(*values.shape[:2]):
         band = values[rows] if visible is None else values[rows][visible[rows]]
         if not band.size:
             continue
@@ -62,11 +62,11 @@ def _range(values: np.ndarray, visible: np.ndarray | None) -> tuple[float, float
     return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
 
-def _bands(values: np.ndarray) -> Iterator[slice]:
-    """Rows, a few at a time."""
-    height = max(1, BAND // max(1, values.shape[1]))
-    for top in range(0, values.shape[0], height):
-        yield slice(top, top + height)
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Rows of an image, a few at a time."""
+    step = max(1, BAND // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, top + step)
 
 
 def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def unit_levels(values: np.ndarray) -> np.ndarray | None:
         ValueError: one is not a finite number.
     """
     levels = np.empty(values.shape, np.uint8)
-    for rows in _bands(values):
+    for rows in bands(*values.shape[:2]):
         band = values[rows].astype(np.float64)
         if not np.isfinite(band).all():
             raise ValueError("some pixels are not finite numbers")
@@ -114,7 +114,7 @@ def on_black(colour: np.ndarray, alpha: np.ndarray, top: float = 1) -> np.ndarra
         top: where the colour is opaque.
     """
     seen = np.empty_like(colour)
-    for rows in _bands(alpha):
+    for rows in bands(*alpha.shape[:2]):
         share = alpha[rows][..., None].astype(np.float64) / top
         seen[rows] = np.rint(colour[rows] * share).astype(np.uint8)
     return seen

@@ -1,0 +1,66 @@
+"""What a verb suggests to do next is a command that its parser takes and that fits the machine."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hemf.cli.app import main
+from hemf.cli.verbs import VERBS, build_parser
+from hemf.config.spelling import spelled_out
+from hemf.core import device
+
+TRAIN = (
+    "--model",
+    "test_resnet",
+    "--image-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--workers",
+    "0",
+)
+
+
+def suggested(capsys: pytest.CaptureFixture) -> tuple[str, list[str]]:
+    """Verb and further words of the one suggestion in what was printed."""
+    (line,) = re.findall(r"next: (hemf .*)", capsys.readouterr().out)
+    words = shlex.split(line)[1:]
+    verb = " ".join(words[:2]) if " ".join(words[:2]) in VERBS else words[0]
+    words = words[len(verb.split()) :]
+    parser = build_parser(verb)
+    parser.parse_args(spelled_out(parser, words))
+    return verb, words
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_every_suggestion_can_be_typed(tmp_path: Path, capsys, monkeypatch, gpu: bool) -> None:
+    monkeypatch.setattr(device, "has_gpu", lambda: gpu)
+    demo, prepared, grouped = (str(tmp_path / name) for name in ("a demo", "it's prepared", "re grouped"))
+    assert main(["data", "demo", "--out", demo, "--lesions", "8", "--size", "32"]) == 0
+    assert suggested(capsys) == ("data info", [demo])
+    source = ["csv", "--root", str(tmp_path / "a demo" / "manifest.csv"), "--out"]
+    assert main(["data", "prepare", *source, prepared]) == 0
+    found = [suggested(capsys)]
+    assert main(["data", "prepare", *source, prepared + " too", "--split", "grouped-kfold"]) == 0
+    found.append(suggested(capsys))
+    assert "--folds" in found[-1][1]
+    assert main(["data", "audit", demo, "--regroup", grouped, "--out", str(tmp_path / "audit")]) == 0
+    found.append(suggested(capsys))
+    for (verb, words), folder in zip(found, (prepared, prepared + " too", grouped), strict=True):
+        assert verb == "train"
+        assert words[words.index("--data") + 1] == folder
+        assert ("hemf_nano" in words) is not gpu  # the default, hemf_base, takes days on a CPU
+
+
+def test_training_leads_to_evaluation_and_that_to_prediction(tmp_path: Path, capsys) -> None:
+    demo, runs = str(tmp_path / "demo"), str(tmp_path / "my runs")
+    assert main(["data", "demo", "--out", demo, "--lesions", "8", "--size", "32"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--data", demo, *TRAIN, "--out", runs, "--name", "one"]) == 0
+    assert suggested(capsys) == ("evaluate", [f"{runs}/one"])
+    assert main(["evaluate", f"{runs}/one", "--workers", "0", "--resamples", "0"]) == 0
+    assert suggested(capsys) == ("predict", [f"{runs}/one", "IMAGES"])
