@@ -23,6 +23,8 @@ NOT_OURS = {  # flags of other programs that our pages and messages name
         "--input-size",
         "--num-classes",
         "--pretrained",
+        "--data-dir",
+        "--checkpoint",
     ),  # timm's scripts
     *("--sides", "--threads", "--rounds", "--forms", "--no-activations", "--clock"),  # benchmarks/*.py
 }
