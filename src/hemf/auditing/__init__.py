@@ -1,1 +1,1 @@
-"""``hemf data audit``: what would make a result too good, or wrong, before anything is trained."""
+"""What would make a result too good, or wrong, found before anything is trained."""

@@ -1,1 +1,1 @@
-"""Measuring models: their cost, and how they compare."""
+"""Models measured on one protocol, resumably, and what each costs."""

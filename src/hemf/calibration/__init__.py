@@ -1,0 +1,1 @@
+"""Temperatures, prediction sets and thresholds, fitted on held-out images."""

@@ -1,4 +1,4 @@
-"""The command line: verbs, the flags made of their functions, and what runs them."""
+"""The command line: which verbs there are, and how flags are made from their functions."""
 
 from hemf.cli.app import main
 from hemf.cli.verbs import VERBS, build_parser, load_verb

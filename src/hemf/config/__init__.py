@@ -1,0 +1,1 @@
+"""The options of a run, how they are spelled, and the recipes."""

@@ -1,1 +1,1 @@
-"""From a release on disk to batches: data sets, sources, splits, image reading, transforms, data module."""
+"""From a release on disk to batches: data sets, splits, image files, sources."""

@@ -1,0 +1,1 @@
+"""From images to predictions: one loop, one record, one classifier."""

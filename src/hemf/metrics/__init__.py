@@ -1,0 +1,1 @@
+"""Measures of predictions, their intervals, and tests of differences."""

@@ -335,8 +335,7 @@ class Conformer(Classifier):
     def forward_head(self, x: Tensor, pre_logits: bool = False):  # without a type, which differs by mode
         """Pool and classify what ``forward_features`` gave; ``pre_logits`` stops before the classifiers.
 
-        Returns:
-            The sum of the heads' logits; in training mode the heads' logits apart, unless told otherwise.
+        Gives the sum of the heads' logits; in training mode the heads' logits apart, unless told otherwise.
         """
         if not self.global_pool:
             return x

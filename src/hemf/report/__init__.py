@@ -1,1 +1,1 @@
-"""The report of an evaluation: one page for people, and its tables as Markdown, LaTeX and text."""
+"""An evaluation for people: a page, and tables for the terminal, Markdown and LaTeX."""

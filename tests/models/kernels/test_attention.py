@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemf.models.blocks import ManhattanSelfAttention, MultiHeadExternalAttention
-from hemf.models.kernels import INSTRUCTION_SET, LIBRARY, external, manhattan
+from hemf.models.kernels import INSTRUCTION_SET, LIBRARY, external, manhattan, written_out
 
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no compiled kernels here")
 
 MANHATTAN = (manhattan.manhattan_attention, manhattan._written_out)
-EXTERNAL = (external.external_attention, external._written_out)
+EXTERNAL = (external.external_attention, written_out.external_with_weights)
 
 
 def manhattan_inputs(batch, height, width, heads, pairs, spread=1.0) -> list[torch.Tensor]:
@@ -112,7 +112,7 @@ def test_bfloat16_is_rounded_once_on_the_way_in_and_once_on_the_way_out(function
 def test_a_token_far_below_every_units_highest_score_keeps_its_attention():
     key, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0, 3.0]])
     x = torch.tensor([500.0, 0.0, -500.0]).view(1, 3, 1, 1)
-    expected = external._written_out(x, key, value)
+    expected = written_out.external_with_weights(x, key, value)
     torch.testing.assert_close(external.external_attention(x, key, value), expected)
 
 

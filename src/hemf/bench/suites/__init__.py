@@ -1,0 +1,1 @@
+"""The suites that hemf comes with, one YAML file each."""

@@ -1,0 +1,1 @@
+"""The recipes that hemf comes with, one YAML file each."""

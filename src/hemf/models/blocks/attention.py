@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from ..kernels import have_kernel, unwatched
 from ..kernels.external import external_attention
-from .external import StreamedExternalAttention, normalise_twice, written_out
+from ..kernels.written_out import external, normalise_twice
+from .external import StreamedExternalAttention
 from .layers import LayerNorm2d, head_width, maps, tokens
 
 
@@ -52,7 +53,7 @@ class MultiHeadExternalAttention(nn.Module):
             return external_attention(heads, *(memory.weight for memory in memories))
         if plain and not torch.compiler.is_compiling():
             return StreamedExternalAttention.apply(heads, *(memory.weight for memory in memories))[0]
-        return written_out(heads, self.memory_key, self.memory_value)
+        return external(heads, self.memory_key, self.memory_value)
 
 
 class SpatialAttention(nn.Module):

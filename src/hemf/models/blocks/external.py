@@ -1,8 +1,5 @@
 """External attention on a CPU, image by image, so that the scores stay in the caches and are never kept."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,29 +7,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import FunctionCtx
 
 from ..kernels import derive_again
+from ..kernels.written_out import external_with_weights
 from .layers import full_precision
 
 HEADROOM = 60.0  # exp(60) x 10^11 tokens fit into float32, and scores 147 below their unit's highest survive
-
-
-Linear = Callable[[Tensor], Tensor]
-
-
-def written_out(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
-    """External attention from tokens x (B, N, heads, width), with all scores in memory at once."""
-    return memory_value(normalise_twice(memory_key(x)).to(x.dtype))
-
-
-def normalise_twice(scores: Tensor) -> Tensor:
-    """Attention from scores (B, N, heads, M), in float32 or more: softmax over N, divided by sums over M."""
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    return (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
-
-
-def with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same from the memories' weights (M, width) and (width, M); x may be of a lesser type than they."""
-    layers = (partial(F.linear, weight=key), partial(F.linear, weight=value))
-    return written_out(x.to(torch.promote_types(x.dtype, key.dtype)), *layers).to(x.dtype)
 
 
 class StreamedExternalAttention(torch.autograd.Function):
@@ -66,7 +44,7 @@ class StreamedExternalAttention(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
         x, key, value, out, logarithms = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative
-            return derive_again(with_weights, (x, key, value), ctx.needs_input_grad, grad)
+            return derive_again(external_with_weights, (x, key, value), ctx.needs_input_grad, grad)
         grad_x = torch.empty_like(x)
         grad_key, grad_value = (torch.zeros_like(t, dtype=logarithms.dtype) for t in (key, value))
         for image in range(len(x)):

@@ -4,14 +4,13 @@ Every block takes and returns maps (B, C, H, W). They are meant to lie in memory
 ``tokens`` is a view, and a 1x1 convolution is a matrix product on that view.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from ..kernels import unwatched
+from ..layout import full_precision, maps, tokens
 
 __all__ = [
     "ConvBN1x1",
@@ -24,23 +23,6 @@ __all__ = [
     "patch_stem",
     "tokens",
 ]
-
-
-def tokens(x: Tensor) -> Tensor:
-    """View maps (B, C, H, W) as tokens (B, H, W, C)."""
-    return x.permute(0, 2, 3, 1)
-
-
-def maps(x: Tensor) -> Tensor:
-    """View tokens (B, H, W, C) as maps (B, C, H, W)."""
-    return x.permute(0, 3, 1, 2)
-
-
-def full_precision(device_type: str) -> AbstractContextManager:
-    """A stretch that autocast leaves alone; nothing where there is no autocast, for exporters' sake."""
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:

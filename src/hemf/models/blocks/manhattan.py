@@ -1,45 +1,15 @@
 """Manhattan self-attention of RMT (Fan et al., CVPR 2024) in its decomposed form."""
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from ..kernels import usable
 from ..kernels.manhattan import is_lepe, manhattan_attention
-from .layers import full_precision, head_width, maps, tokens
-
-
-class PositionTerms(NamedTuple):
-    """What Manhattan self-attention needs to know of a map's size; the same for every block of a stage.
-
-    Attributes:
-        rotation: cosine and sine of the phase of each token's pairs (H, W, heads * head_dim / 2, 2).
-        row_bias: log-decay x distance along the width (heads, W, W).
-        column_bias: log-decay x distance along the height (heads, H, H).
-    """
-
-    rotation: Tensor
-    row_bias: Tensor
-    column_bias: Tensor
-
-
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate adjacent pairs of channels of (B, H, W, heads * head_dim), in the rotation's precision.
-
-    As complex numbers that is one pass over the memory; compilers, which know none, fuse what is written out.
-    """
-    pairs = x.to(rotation.dtype).unflatten(-1, (-1, 2))
-    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
-        first, second = pairs.unbind(-1)
-        cos, sin = rotation.unbind(-1)
-        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
-    turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
-    return torch.view_as_real(turned).flatten(-2)
+from ..kernels.written_out import PositionTerms, attend_both_ways, manhattan
+from .layers import head_width, maps, tokens
 
 
 class ManhattanPosition(nn.Module):
@@ -143,7 +113,7 @@ class ManhattanSelfAttention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
         """What lies between the projections, from and to (B, H, W, dim): rotation, both attentions, LePE."""
         if torch.jit.is_scripting():  # torch's own operators alone, so that a script runs without hemf
-            out = tokens(self.lepe(maps(v))) + _attend_both_ways(q, k, v, position)
+            out = tokens(self.lepe(maps(v))) + attend_both_ways(q, k, v, position)
         else:
             out = self._attend(q, k, v, position)
         return out
@@ -153,47 +123,4 @@ class ManhattanSelfAttention(nn.Module):
         fixed = not any(term.requires_grad for term in position)
         if fixed and usable(v, self.lepe) and is_lepe(self.lepe, v.shape[-1]):
             return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)
-        return written_out(q, k, v, position, lambda v: self.lepe(v.to(self.lepe.weight.dtype)))
-
-
-def written_out(
-    q: Tensor, k: Tensor, v: Tensor, position: PositionTerms, lepe: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Attention and LePE by torch's own kernels, from and to (B, H, W, dim) of v's type.
-
-    In full precision on a CPU, where bfloat16 saves nothing at lines as short as these, and in the backward
-    pass takes ten times as long for the attention and three times for the convolution.
-
-    Args:
-        q: queries, not yet rotated.
-        k: keys, not yet rotated.
-        v: values.
-        position: terms of the maps' size.
-        lepe: the depthwise convolution of maps (B, dim, H, W).
-    """
-    if v.device.type != "cpu":
-        return tokens(lepe(maps(v))) + _attend_both_ways(q, k, v, position)
-    with full_precision("cpu"):
-        # In this order the sum lies row by row, as the projection reads it; attention's columns do not.
-        full = v.to(position.rotation.dtype)
-        return (tokens(lepe(maps(full))) + _attend_both_ways(q, k, full, position)).to(v.dtype)
-
-
-def _attend_both_ways(q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-    """Rotate, then attend along the rows and along the columns, from and to (B, H, W, dim) of v's type."""
-    q, k = rotate(q, position.rotation).to(v.dtype), rotate(k, position.rotation).to(v.dtype)
-    heads = len(position.row_bias)
-    q, k, v = q.unflatten(-1, (heads, -1)), k.unflatten(-1, (heads, -1)), v.unflatten(-1, (heads, -1))
-    v = _attend_within_lines(q, k, v, position.row_bias)
-    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-    return _attend_within_lines(q, k, v, position.column_bias).transpose(1, 2).flatten(-2)
-
-
-def _attend_within_lines(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Attend within each line of (B, lines, length, heads, head_dim); lines are folded into the batch."""
-    lines = q.shape[:2]
-    q, k, v = [t.flatten(0, 1).transpose(1, 2) for t in (q, k, v)]
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=bias.to(q.dtype)[None], scale=1 / math.sqrt(q.shape[-1])
-    )
-    return out.transpose(1, 2).unflatten(0, lines)
+        return manhattan(q, k, v, position, lambda v: self.lepe(v.to(self.lepe.weight.dtype)))

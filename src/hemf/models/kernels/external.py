@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import LIBRARY, derive_again, operators, pointers, run
+from .written_out import external_with_weights
 
 
 def external_attention(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -73,12 +74,6 @@ def _backward(grad: Tensor, x: Tensor, key: Tensor, value: Tensor, logarithms: T
     return grad_x, grad_key, grad_value.T.contiguous()
 
 
-def _written_out(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    from ..blocks.external import with_weights
-
-    return with_weights(x, key, value)
-
-
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*inputs, output[1])
@@ -87,7 +82,7 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -
 def _differentiate(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
     *inputs, logarithms = ctx.saved_tensors
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        return derive_again(_written_out, inputs, ctx.needs_input_grad, grad)
+        return derive_again(external_with_weights, inputs, ctx.needs_input_grad, grad)
     return tuple(torch.ops.hemf.external_backward(grad, *inputs, logarithms))
 
 

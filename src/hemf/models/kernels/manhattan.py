@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import LIBRARY, derive_again, operators, pointers, run
+from . import LIBRARY, derive_again, operators, pointers, run, written_out
 
 SIDE = 5  # of LePE's convolution
 
@@ -129,13 +129,13 @@ def _written_out(
 ) -> Tensor:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from ..blocks.manhattan import PositionTerms, written_out
-
     def convolve(maps: Tensor) -> Tensor:
         return torch.nn.functional.conv2d(maps, *lepe, padding=SIDE // 2, groups=maps.shape[1])
 
     with sdpa_kernel(SDPBackend.MATH):  # the other backends have no second derivative
-        return written_out(q, k, v, PositionTerms(rotation, row_bias, column_bias), convolve)
+        return written_out.manhattan(
+            q, k, v, written_out.PositionTerms(rotation, row_bias, column_bias), convolve
+        )
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
