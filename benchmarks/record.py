@@ -32,14 +32,23 @@ def record(run: Path, split: str, commands: list[str], name: str = "metrics.json
         "options": yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")),
         "epochs_trained": [_epochs(one) for one in runs],
         "model": [_origin(one) for one in runs],
+        "probe": [_probe(one) for one in runs],
         "environment": environment,
         "evaluation" if evaluation else "localisation": found,
     }
 
 
 def _epochs(run: Path) -> int:
+    """Rows of ``metrics.csv``; a linear probe has none."""
+    if not (run / "metrics.csv").exists():
+        return 0
     with open(run / "metrics.csv", encoding="utf-8") as table:
         return len(table.readlines()) - 1
+
+
+def _probe(run: Path) -> dict | None:
+    file = run / "probe.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def _origin(run: Path) -> dict:

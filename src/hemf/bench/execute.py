@@ -64,7 +64,9 @@ def _train(run: PlannedRun, train: Callable[..., Any]) -> None:
         train(**asdict(run.config))
         return
     cache = cache_folder(run.config)
-    asked = {name: getattr(run.config, name) for name in ("model", "model_args", "pretrained", "compile")}
+    asked = {
+        name: getattr(run.config, name) for name in ("model", "model_args", "pretrained", "init", "compile")
+    }
     train(resume=str(run.path), **asked, cache_dir=None if cache is None else str(cache))
 
 

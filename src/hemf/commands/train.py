@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.config.names import check_names
-from hemf.config.run_config import RunConfig
+from hemf.config.run_config import RunConfig, read_recipe
 from hemf.config.spelling import flags
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import refuse_links
@@ -70,6 +70,10 @@ def train(
     from hemf.core.device import check_accelerator
 
     check_accelerator(config.accelerator)
+    if config.init is not None or config.pretrained:
+        from hemf.weights.input import follow
+
+        config = follow(config, options.keys() | (read_recipe(recipe).keys() if recipe != "paper" else set()))
     if folds is not None:
         from hemf.training.cross_validation import start_folds
 

@@ -20,8 +20,13 @@ class RunOptions:
         model: name of a registered model, ours or timm's.
         model_args: further arguments of the model's constructor, such as {drop_path_rate: 0.1}.
         pretrained: start from timm's pretrained weights where the model has some (needs a network).
+        init: weights to start from: a run, a model folder, a file of weights, timm's name of a model, a place
+            such as hf-hub:..., or lite0, lite1 or lite2 (ImageNet, by the extra hemf[weights]). The input
+            follows them where it is not given, and so does the model.
         out: folder that holds the runs.
         name: name of this run's folder under --out; by default data, model and time.
+        probe: train only the last layer, as a logistic regression on the features of the pretrained network:
+            minutes for thousands of images, and the baseline to beat.
         seed: every random number comes from it, the epoch and the sample.
         fold: the fold to test on, for data prepared with k folds.
         val_split: images that choose the best checkpoint; `test` is the paper's Kvasir protocol and biased,
@@ -32,6 +37,8 @@ class RunOptions:
     model: str = "hemf_base"
     model_args: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
+    init: str | None = None
+    probe: bool = False
     out: str = "runs"
     name: str | None = None
     seed: int = 0
@@ -107,9 +114,15 @@ class OptimisationOptions:
         optimizer: name of one of timm's optimisers.
         lr: highest learning rate.
         weight_decay: decay of the weights, which are the tensors of more than one dimension that are no bias.
+        layer_decay: each layer below the head learns this much slower than the one above it, such as 0.75.
+        freeze_epochs: epochs at the beginning in which only the head learns.
+        freeze_norm: batch normalisation keeps the means and variances of the weights to start from, which few
+            images would only blur.
         warmup_epochs: epochs of linear warm-up.
         warmup_factor: share of --lr that the warm-up starts from.
         min_lr_factor: share of --lr that the cosine ends at.
+        sampling: how often an image is drawn in an epoch: `natural` once; `balanced` so that all classes come
+            equally often; `square-root` between the two, by the root of a class's share.
         loss: name of a registered loss.
         label_smoothing: share of the target spread evenly over the classes.
         class_weights: weights of the classes in the loss: `balanced` is the inverse of their counts.
@@ -126,9 +139,13 @@ class OptimisationOptions:
     optimizer: str = "adamw"
     lr: float = 1e-4
     weight_decay: float = 0.01
+    layer_decay: float | None = None
+    freeze_epochs: int = 0
+    freeze_norm: bool = False
     warmup_epochs: float = 1.0
     warmup_factor: float = 1e-3
     min_lr_factor: float = 1e-2
+    sampling: Literal["natural", "square-root", "balanced"] = "natural"
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | None = None
@@ -186,6 +203,8 @@ RANGES = {
     "batch_size": (1, 1_000_000),
     "lr": (0, math.inf),
     "weight_decay": (0, math.inf),
+    "layer_decay": (ABOVE_0, 1),
+    "freeze_epochs": (0, math.inf),
     "warmup_epochs": (0, math.inf),
     "warmup_factor": (0, 1),
     "min_lr_factor": (0, 1),

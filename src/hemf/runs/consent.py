@@ -79,7 +79,7 @@ def check_run(path: Path, kept: RunConfig, given: Mapping[str, Any]) -> None:
     where, started = str(path / "config.yaml"), (path / "checkpoints" / "last.ckpt").is_file()
     values = {name: getattr(kept, name) for name in STARTS if name not in given}
     if started:
-        values.pop("pretrained", None)
+        values = {name: value for name, value in values.items() if name not in ("pretrained", "init")}
     refuse_requests(values, where)
     if "model_args" not in given and ":" not in kept.model:
         check_network(kept.model, network_arguments(kept.model_args) if started else kept.model_args, where)

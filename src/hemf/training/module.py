@@ -4,7 +4,6 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import timm
@@ -24,6 +23,8 @@ from hemf.losses import build_loss
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
 from hemf.training.schedule import lr_factor
 from hemf.training.validation_metrics import ValidationMetrics
+from hemf.weights.hub import pretrained_model
+from hemf.weights.load import Loaded, head_names
 
 MOST_TENSORS = 20_000
 """Of a network with arguments of one's own; the deepest of timm have some 3,000."""
@@ -55,6 +56,7 @@ class ImageClassifier(LightningModule):
         self.model = build_model(config, len(counts)).to(memory_format=torch.channels_last)
         self.loss = build_loss(config, counts)
         self.metrics = ValidationMetrics(len(counts))
+        self.loaded: Loaded | None = None  # what was made of --init
         build_optimizer(config, self.model)  # so that a wrong name is found before anything else is done
         if config.compile:
             self.model.compile()  # in place: the names of the weights stay
@@ -62,6 +64,31 @@ class ImageClassifier(LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, K)`` of images ``(B, C, H, W)``, as ``hemf evaluate`` computes them."""
         return float32_logits(self.model, images)
+
+    def on_train_epoch_start(self) -> None:
+        """Keep fixed what is to be: all but the head in the first epochs, the statistics of normalisation."""
+        if not (self.config.freeze_epochs or self.config.freeze_norm):
+            return
+        alone = self.trainer.world_size == 1  # else the processes exchange the gradients of all weights
+        for weight in self._body():
+            weight.requires_grad_(not (self._frozen and alone))
+        for layer in self.model.modules():
+            if getattr(layer, "track_running_stats", False):
+                layer.train(not (self._frozen or self.config.freeze_norm))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self._frozen:
+            for weight in self._body():
+                weight.grad = None
+
+    @property
+    def _frozen(self) -> bool:
+        return self.current_epoch < self.config.freeze_epochs
+
+    def _body(self) -> list[nn.Parameter]:
+        """Weights of everything but the head."""
+        head = head_names(self.model)
+        return [weight for name, weight in self.model.named_parameters() if name not in head]
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         seed_everything(self.config.seed, self.current_epoch, batch_idx, self.global_rank)
@@ -208,15 +235,7 @@ def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> 
     """
     if not config.pretrained:
         return timm.create_model(config.model, num_classes=num_classes, **arguments)
-    from hemf.training.pretrained import offline_without_network, without_weights
-
-    with offline_without_network() as offline:
-        try:
-            return timm.create_model(config.model, pretrained=True, num_classes=num_classes, **arguments)
-        except OSError as error:  # the hub's own errors are of this kind too
-            if offline or isinstance(error, ConnectionError | URLError):
-                raise HemfError(without_weights(config.model)) from error
-            raise
+    return pretrained_model(config.model, num_classes=num_classes, **arguments)
 
 
 def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
@@ -246,9 +265,17 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
     if config.optimizer.lower() not in list_optimizers():
         hint = suggestion(config.optimizer.lower(), list_optimizers(), "see timm.optim.list_optimizers()")
         raise HemfError(f"no optimizer {config.optimizer!r}; {hint}")
-    return create_optimizer_v2(
-        model, opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, filter_bias_and_bn=True
+    optimizer = create_optimizer_v2(
+        model,
+        opt=config.optimizer,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        filter_bias_and_bn=True,
+        layer_decay=config.layer_decay,
     )
+    for group in optimizer.param_groups:  # timm leaves this to its own schedulers
+        group["lr"] *= group.get("lr_scale", 1.0)
+    return optimizer
 
 
 def _line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
@@ -47,9 +48,13 @@ from hemf.training.callbacks import (
     read_checkpoint,
 )
 from hemf.training.module import ImageClassifier, architecture, model_args
+from hemf.training.probe import features_of, fit_probe, last_layer
 from hemf.training.progress import RunProgress
 from hemf.training.stopping import resumable
-from hemf.training.validation_metrics import direction
+from hemf.training.validation_metrics import ValidationMetrics, direction
+from hemf.weights.find import find_weights
+from hemf.weights.input import input_line
+from hemf.weights.load import load_into
 
 
 def start(config: RunConfig) -> Run:
@@ -74,7 +79,7 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     images, classifier = build(config, data)
     path = run_path(config, data) if rank_zero_only.rank == 0 else None
     trainer = build_trainer(config, images, precision, path, console)
-    _warn(console, config, data, classifier)
+    _warn(console, config, data)
     _announce(console, config, images, classifier, precision)
     config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
@@ -101,7 +106,7 @@ def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
     state = read_checkpoint(last)["hemf"] if last.is_file() else None
     fresh = config
     if state is not None:  # last.ckpt has the weights
-        fresh = replace(config, pretrained=False, model_args=network_arguments(config.model_args))
+        fresh = replace(config, pretrained=False, init=None, model_args=network_arguments(config.model_args))
     data = load_data(path)
     if state is not None and state["data"] != data.hash:
         raise HemfError(
@@ -133,6 +138,9 @@ def _go_on(
             return Run(path, state["best"])
         check_files(path, images.data)
         return _finish(console, path, config, images, classifier)
+    if config.probe and is_model(path / "model"):
+        console.print(f"the run {path} is finished: a probe has no epochs to add")
+        return Run(path, {})
     check_files(path, images.data)
     about = read_environment(path)
     trainer = build_trainer(config, images, about["precision"], path, console)
@@ -231,7 +239,10 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
         )
     paths = [str(data.path(sample)) for sample in images.samples("train")]
     mixer = mixup_cutmix(config, len(data.classes))
-    return images, ImageClassifier(config, images.class_counts("train"), paths, mixer)
+    classifier = ImageClassifier(config, images.class_counts("train"), paths, mixer)
+    if config.init is not None:
+        classifier.loaded = load_into(classifier.model, find_weights(config.init), data.classes)
+    return images, classifier
 
 
 def _decode_once(config: RunConfig, images: ImageData, console: Console, build: bool) -> RunConfig:
@@ -256,8 +267,8 @@ def run_console() -> Console:
     return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
 
 
-def _warn(console: Console, config: RunConfig, data: DataSet, classifier: ImageClassifier) -> None:
-    """Say what will make the results too good, or the pretrained weights of little use."""
+def _warn(console: Console, config: RunConfig, data: DataSet) -> None:
+    """Say what will make the results too good."""
     notes = []
     if config.val_split == "test":
         notes.append(
@@ -269,11 +280,6 @@ def _warn(console: Console, config: RunConfig, data: DataSet, classifier: ImageC
         notes.append(
             f"{torn} on more than one side of this split, so results will be too good; prepare with --split "
             "grouped to keep them apart"
-        )
-    expected = classifier.model.pretrained_cfg
-    if config.pretrained and (tuple(expected["mean"]), tuple(expected["std"])) != (config.mean, config.std):
-        notes.append(
-            f"the pretrained weights expect --mean {list(expected['mean'])} --std {list(expected['std'])}"
         )
     for note in notes:
         console.print(f"warning: {note}", style="bold red")
@@ -293,6 +299,8 @@ def _announce(
         f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
         f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
     )
+    if classifier.loaded is not None or config.pretrained:
+        console.print(*filter(None, [str(classifier.loaded or ""), input_line(config)]), sep="\n")
     console.print(*group_lines(images.data)[:1], *notes(images.data), sep="\n", markup=False, soft_wrap=True)
 
 
@@ -306,6 +314,8 @@ def _fit(
 ) -> Run:
     """Train, then write the model."""
     checkpoints = trainer.checkpoint_callback
+    if config.probe:
+        return _probe(console, checkpoints.run, config, images, classifier.model)
     trainer.callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
         with _quiet(), killed_workers_explained():
@@ -422,8 +432,19 @@ def _finish(
     kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
     state = read_checkpoint(kept)
     classifier.load_state_dict(state["state_dict"])
-    model = classifier.model.cpu().eval().to(memory_format=torch.contiguous_format)
-    best, data = state["hemf"]["best"], images.data
+    return _write_model(console, path, config, images.data, classifier.model, state["hemf"]["best"])
+
+
+def _write_model(
+    console: Console,
+    path: Path,
+    config: RunConfig,
+    data: DataSet,
+    model: torch.nn.Module,
+    best: dict[str, float],
+) -> Run:
+    """Write ``model/``, calibrated on the validation images."""
+    model = model.cpu().eval().to(memory_format=torch.contiguous_format)
     calibration = _calibrated(console, path, config, data, model)
     save_model(
         model,
@@ -436,6 +457,37 @@ def _finish(
     )
     _report(console, path, config, best)
     return Run(path, best)
+
+
+def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, model: torch.nn.Module) -> Run:
+    """Fit the last layer on the training images' features, then write the model and how it was chosen."""
+    layer, data = last_layer(model, images.spec), images.data
+    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
+    how = {"workers": config.workers, "device": device, "precision": read_environment(path)["precision"]}
+
+    def features(split: str, mirrored: bool) -> np.ndarray:
+        files = [data.path(sample) for sample in images.samples(split)]
+        words = f"{split} images" + (", mirrored" if mirrored else "")
+        return features_of(model, files, images.spec, mirrored=mirrored, words=words, **how)
+
+    samples = images.samples("train")
+    views = np.stack([features("train", mirrored) for mirrored in (False, True)])
+    labels = np.array([data.classes.index(sample.label) for sample in samples])
+    groups = [sample.group for sample in samples]
+    balanced = config.class_weights == "balanced"
+    found = fit_probe(views, labels, groups, config.seed, balanced, on_try=console.print)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(found.weight))
+        layer.bias.copy_(torch.from_numpy(found.bias))
+    best = {"epoch": 1.0}
+    if images.val_split:
+        measured = ValidationMetrics(len(data.classes))
+        known = torch.from_numpy(features(images.val_split, False)).float().to(layer.weight.device)
+        labels = torch.tensor([data.classes.index(s.label) for s in images.samples(images.val_split)])
+        measured.update(layer(known).detach().cpu(), labels)
+        best |= {f"val_{name}": float(value) for name, value in measured.compute().items()}
+    write_json(path / "probe.json", {"strength": found.strength, "log_loss": found.log_losses, "best": best})
+    return _write_model(console, path, config, data, model, best)
 
 
 def _calibrated(
@@ -479,7 +531,8 @@ def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[st
 def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
     value = best.get(f"val_{config.monitor}")
     which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
-    console.print(f"kept epoch {best['epoch']} of {config.epochs}{which}: {path / 'model'}")
+    kept = "probe" if config.probe else f"kept epoch {best['epoch']} of {config.epochs}"
+    console.print(f"{kept}{which}: {path / 'model'}")
     console.print(f"next: hemf evaluate {shlex.quote(str(path))}")
 
 

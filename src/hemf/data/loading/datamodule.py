@@ -111,6 +111,7 @@ class EpochSampler(Sampler[Key]):
         num_replicas: number of processes.
         pad: repeat a few samples so that all processes have the same number, as training needs; otherwise
             every sample occurs once, as evaluation needs.
+        weights: how likely each sample is to be drawn, with replacement; None draws each once.
     """
 
     def __init__(
@@ -123,8 +124,9 @@ class EpochSampler(Sampler[Key]):
         rank: int = 0,
         num_replicas: int = 1,
         pad: bool = True,
+        weights: np.ndarray | None = None,
     ) -> None:
-        self.size, self.seed, self.shuffle = size, seed, shuffle
+        self.size, self.seed, self.shuffle, self.weights = size, seed, shuffle, weights
         self.rank, self.num_replicas = rank, num_replicas
         share = -(-size // num_replicas) if pad else len(range(rank, size, num_replicas))
         self.count = share - 1 if share > batch_size and share % batch_size == 1 else share
@@ -140,7 +142,9 @@ class EpochSampler(Sampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         order = np.arange(self.size)
         if self.shuffle:
-            order = np.random.default_rng(mixed_seed(self.seed, self.epoch)).permutation(order)
+            rng = np.random.default_rng(mixed_seed(self.seed, self.epoch))
+            drawn = self.weights is not None
+            order = rng.choice(order, self.size, p=self.weights) if drawn else rng.permutation(order)
         positions = self.rank + self.num_replicas * np.arange(self.count)
         for index in order[positions % max(self.size, 1)]:
             yield self.epoch, int(index)
@@ -249,6 +253,16 @@ class ImageData(LightningDataModule):
         """The batch with its images as normalised floats; Lightning calls this on the model's device."""
         return batch | {"image": self.normalise(batch["image"])}
 
+    def _weights(self) -> np.ndarray | None:
+        """How likely each training image is to be drawn, by ``--sampling``."""
+        power = {"natural": None, "square-root": 0.5, "balanced": 1.0}[self.config.sampling]
+        if power is None:
+            return None
+        samples = self.samples("train")
+        counts = Counter(s.label for s in samples)
+        weights = np.array([counts[s.label] ** -power for s in samples])
+        return weights / weights.sum()
+
     def _loader(self, split: str, transform: PixelTransform, *, training: bool) -> ImageLoader:
         config, trainer = self.config, self.trainer
         dataset = ImageDataset(
@@ -269,6 +283,7 @@ class ImageData(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             num_replicas=trainer.world_size if trainer else 1,
             pad=training or (trainer is not None and isinstance(trainer.strategy, FSDPStrategy)),
+            weights=self._weights() if training else None,
         )
         if trainer:  # Lightning starts the workers of a resumed run before it sets the epoch, or counts it
             sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)

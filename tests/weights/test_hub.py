@@ -6,7 +6,7 @@ from huggingface_hub import constants
 
 from hemf import HemfError, RunConfig
 from hemf.training.module import build_model
-from hemf.training.pretrained import offline_without_network
+from hemf.weights.hub import offline_without_network
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_without_a_network_one_line_says_how_to_give_weights(no_network, tmp_pat
     assert time.monotonic() - began < 30  # the hub's own retries alone take 31 seconds
     message = str(caught.value)
     assert "\n" not in message
-    assert all(part in message for part in (str(tmp_path), "pretrained_cfg_overlay", "HF_HUB_OFFLINE"))
+    assert all(part in message for part in (str(tmp_path), "--init", "HF_HUB_OFFLINE"))
 
 
 def test_a_file_of_weights_is_taken_without_a_network(no_network, tmp_path):

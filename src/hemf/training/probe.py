@@ -1,0 +1,172 @@
+"""The linear probe: a logistic regression on the features of a network whose other weights stay as they are.
+
+Every training image is seen once as validation sees it and once mirrored. How strongly the regression is held
+back is chosen by the log-loss of cross-validation within the training images, with no patient or lesion on
+both sides. The result is the network's own last layer, so that a probed model is a model like any other.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from hemf.core.errors import HemfError
+from hemf.data.image.read import read_image
+from hemf.data.transforms import InputSpec
+from hemf.inference.stream import stream_logits, watched
+
+STRENGTHS = tuple(float(10**power) for power in np.arange(-4.0, 0.5, 0.5))
+"""Inverse strengths of the penalty (scikit-learn's C) that are tried, on standardised features."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A last layer, and how it was chosen.
+
+    Args:
+        weight: K x D.
+        bias: K.
+        strength: inverse strength of the penalty.
+        log_losses: by strength, the log-loss of cross-validation; empty where there were too few images.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    strength: float
+    log_losses: dict[float, float]
+
+
+class Features(nn.Module):
+    """A network without its last layer: what that reads, B x D, of images B x C x H x W.
+
+    Args:
+        model: a timm model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward_features(self, images: Tensor) -> Any:
+        return self.model.forward_features(images)
+
+    def forward_head(self, features: Any) -> Tensor:
+        return self.model.forward_head(features, pre_logits=True)
+
+
+def last_layer(model: nn.Module, spec: InputSpec) -> nn.Linear:
+    """The linear layer that makes logits of what ``Features`` gives.
+
+    Raises:
+        HemfError: the network has none, so that it cannot be probed.
+    """
+    layer = model.get_classifier()
+    if isinstance(layer, nn.Linear):
+        with torch.inference_mode():
+            maps = model.eval().forward_features(torch.zeros(1, *spec.input_size))
+            whole, apart = model.forward_head(maps), model.forward_head(maps, pre_logits=True)
+            if apart.shape == (1, layer.in_features) and torch.allclose(layer(apart), whole, atol=1e-4):
+                return layer
+    raise HemfError(
+        f"{type(model).__name__} does not end in one linear layer, so it cannot be probed; leave out --probe"
+    )
+
+
+def features_of(
+    model: nn.Module, files: Sequence[Path], spec: InputSpec, *, mirrored: bool, words: str, **how: Any
+) -> np.ndarray:
+    """Features of images, N x D float64; ``how`` are further arguments of ``stream_logits``.
+
+    Raises:
+        HemfError: an image cannot be read.
+    """
+    reader = _read_mirrored if mirrored else read_image
+    results = stream_logits(Features(model), files, spec, read=reader, **how)
+    return np.array([_row(result) for result in watched(results, len(files), words)], dtype=np.float64)
+
+
+def fit_probe(
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence[str],
+    seed: int = 0,
+    balanced: bool = False,
+    strengths: Sequence[float] = STRENGTHS,
+    on_try: Callable[[str], None] = lambda line: None,
+) -> Probe:
+    """Fit the last layer, with the strength of its penalty chosen by grouped cross-validation.
+
+    Args:
+        features: M x N x D: M views of each of N images.
+        labels: N class indices; every class occurs.
+        groups: patient or lesion of each image; empty where unknown.
+        seed: of the folds.
+        balanced: whether the classes weigh the same.
+        strengths: what is tried.
+        on_try: called with a line for each strength.
+    """
+    views = len(features)
+    units = np.array([group or f"image {i}" for i, group in enumerate(groups)])
+    mean, deviation = features.mean((0, 1)), features.std((0, 1))
+    scaled = (features - mean) / np.where(deviation > 0, deviation, 1.0)
+    log_losses: dict[float, float] = {}
+    folds = list(_folds(labels, units, seed))
+    for strength in strengths if folds else ():
+        losses = np.empty(len(labels))
+        for train, test in folds:
+            rows = np.concatenate(scaled[:, train])
+            fitted = _regression(rows, np.tile(labels[train], views), strength, balanced)
+            likely = fitted.predict_log_proba(scaled[0, test])
+            losses[test] = -likely[np.arange(len(test)), labels[test]]
+        log_losses[strength] = float(losses.mean())
+        on_try(f"strength {strength:g}: log-loss {log_losses[strength]:.4f} in cross-validation")
+    best = min(log_losses, key=log_losses.__getitem__) if log_losses else 1e-2
+    fitted = _regression(np.concatenate(scaled), np.tile(labels, views), best, balanced)
+    weight, bias = fitted.coef_, fitted.intercept_
+    if len(weight) == 1:  # of two classes there is one row, for the second
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / np.where(deviation > 0, deviation, 1.0)
+    return Probe(weight, bias - weight @ mean, best, log_losses)
+
+
+def _regression(rows: np.ndarray, labels: np.ndarray, strength: float, balanced: bool) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    weights = "balanced" if balanced else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits change no decision
+        return LogisticRegression(C=strength, class_weight=weights, max_iter=500).fit(rows, labels)
+
+
+def _folds(labels: np.ndarray, units: np.ndarray, seed: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Folds of the images in which each class is on the training side; none where that cannot be."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fewest = min(len(set(units[labels == k])) for k in np.unique(labels))
+    if fewest < 2:
+        return ()
+    folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(
+        units, labels, units
+    )
+    found = list(folds)
+    whole = all(len(set(labels[train])) == len(set(labels)) for train, _ in found)
+    return found if whole else ()
+
+
+def _read_mirrored(path: Path, mode: str, window: str) -> Image.Image:
+    return read_image(path, mode, window).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def _row(result: tuple[Any, Tensor | None, str | None]) -> np.ndarray:
+    _, row, error = result
+    if row is None:
+        raise HemfError(error or "an image cannot be read")
+    return row.numpy()

@@ -1,0 +1,83 @@
+"""Pretrained weights: from timm's hub, from its cache where there is no network, or a line that says how."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.error import URLError
+
+import timm
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
+from torch import nn
+
+from hemf.core.errors import HemfError
+from hemf.weights.registry import Weights
+
+INPUT = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
+PATIENCE = 5.0  # seconds for the hub to answer at all
+
+
+def of_timm(name: str) -> Weights:
+    """Weights by timm's name of a model, with or without tag, or of a place such as ``hf-hub:...``.
+
+    Raises:
+        HemfError: timm has none of that name, or they are neither here nor to be had.
+    """
+    model = pretrained_model(name)
+    about = model.pretrained_cfg
+    licence = f", {about['license']}" if about.get("license") else ""
+    return Weights(
+        f"{name} (timm{licence})",
+        model.state_dict(),
+        about.get("architecture", ""),
+        {key: about[key] for key in INPUT if about.get(key)},
+        tuple(about.get("label_names") or ()),
+    )
+
+
+def pretrained_model(name: str, **arguments: Any) -> nn.Module:
+    """timm's model of that name with its weights.
+
+    Raises:
+        HemfError: its weights are neither here nor to be had.
+    """
+    with offline_without_network() as offline:
+        try:
+            return timm.create_model(name, pretrained=True, **arguments)
+        except OSError as error:  # the hub's own errors are of this kind too
+            if offline or isinstance(error, ConnectionError | URLError):
+                raise HemfError(without_weights(name)) from error
+            raise
+
+
+@contextmanager
+def offline_without_network() -> Iterator[bool]:
+    """Inside the block the hub's library reads its cache alone where the hub does not answer; yields whether.
+
+    By itself the library tries again and again, for minutes, even where the cache has what is wanted.
+    """
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers()
+    try:
+        yield constants.HF_HUB_OFFLINE
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers() -> bool:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception:  # whichever HTTP library is used has its own; offline is what they all mean here
+        return False
+    return True
+
+
+def without_weights(model: str) -> str:
+    """What to say, and to do, where the pretrained weights of ``model`` are neither here nor to be had."""
+    cache = os.path.expanduser(constants.HF_HUB_CACHE)
+    return (
+        f"no pretrained weights for {model}: they are not in {cache}, and {constants.ENDPOINT} does not "
+        "answer or HF_HUB_OFFLINE is set; copy that folder from a machine that has loaded the model, give a "
+        "file of weights with --init, or leave out --pretrained"
+    )
