@@ -124,6 +124,7 @@ class OptimisationOptions:
         sampling: how often an image is drawn in an epoch: `natural` once; `balanced` so that all classes come
             equally often; `square-root` between the two, by the root of a class's share.
         loss: name of a registered loss.
+        loss_args: numbers of the loss, such as {gamma: 1.5} of focal.
         label_smoothing: share of the target spread evenly over the classes.
         class_weights: weights of the classes in the loss: `balanced` is the inverse of their counts.
         accumulate: batches whose gradients are summed before a step.
@@ -147,6 +148,7 @@ class OptimisationOptions:
     min_lr_factor: float = 1e-2
     sampling: Literal["natural", "square-root", "balanced"] = "natural"
     loss: str = "cross_entropy"
+    loss_args: dict[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | None = None
     accumulate: int = 1

@@ -67,6 +67,8 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Keep fixed what is to be: all but the head in the first epochs, the statistics of normalisation."""
+        if hasattr(self.loss, "begin_epoch"):
+            self.loss.begin_epoch(self.current_epoch, self.config.epochs)
         if not (self.config.freeze_epochs or self.config.freeze_norm):
             return
         alone = self.trainer.world_size == 1  # else the processes exchange the gradients of all weights

@@ -1,0 +1,27 @@
+"""Asymmetric loss: what an image is not counts less if it is easy (Ridnik et al. 2021, arXiv:2009.14119)."""
+
+from collections.abc import Sequence
+
+from timm.loss import AsymmetricLossSingleLabel
+from torch import nn
+
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.losses.registry import LOSSES
+
+
+@LOSSES.register("asymmetric")
+def asymmetric(
+    config: RunConfig, counts: Sequence[int], gamma_pos: float = 0.0, gamma_neg: float = 4.0
+) -> nn.Module:
+    """timm's form for one label an image.
+
+    Raises:
+        HemfError: MixUp, CutMix or class weights, which it has no form for.
+    """
+    if config.mixup or config.cutmix or config.class_weights:
+        raise HemfError(
+            "the loss asymmetric takes neither mixed images nor class weights; give --mixup 0 --cutmix 0 and "
+            "no --class-weights, or another --loss"
+        )
+    return AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=config.label_smoothing)
