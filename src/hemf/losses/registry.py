@@ -1,9 +1,10 @@
 """Losses by name: a new one is one file of this package with one registration.
 
-A loss is a function that builds an ``nn.Module`` from a run's options, the number of training images of each
-class, and numbers of its own with defaults (``--loss-args``). The module is called as ``loss(logits, target)``
-with logits ``(B, K)`` in float32 and either class indices ``(B,)`` or, under MixUp and CutMix, class shares
-``(B, K)``; it returns their mean over the batch. If it has ``begin_epoch(epoch, epochs)``, that is called too.
+A loss is a function that builds an ``nn.Module`` from a run's options, the number of training images of
+each class, and numbers of its own with defaults (``--loss-args``). The module is called as ``loss(logits,
+target)`` with logits ``(B, K)`` in float32 and either class indices ``(B,)`` or, under MixUp and CutMix,
+class shares ``(B, K)``; it returns their mean over the batch. If it has ``begin_epoch(epoch, epochs)``,
+that is called too.
 """
 
 import inspect
