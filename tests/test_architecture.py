@@ -107,13 +107,6 @@ def test_what_one_looks_for_is_where_the_page_says():
     assert not missing
 
 
-def test_the_files_that_the_page_mentions_exist():
-    page = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
-    files = set(re.findall(r"`((?:\w+/)+\w+\.\w+)`", page))
-    assert len(files) > 20
-    assert not [name for name in files if not any((top / name).is_file() for top in (PACKAGE, DOCS.parent))]
-
-
 def defined_in(file: Path) -> set[str]:
     """Functions, classes and constants that a file defines at its top level."""
     names = set()

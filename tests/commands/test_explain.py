@@ -1,6 +1,7 @@
 """``hemf explain``: overlays, raw maps and the table, names that collide, images that cannot be read."""
 
 import csv
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -171,8 +172,12 @@ def test_a_file_in_the_place_of_the_folder_is_bad_input(made_run, tmp_path):
     assert (tmp_path / "maps").read_text() == "mine"
 
 
-def test_the_package_of_heat_maps_is_at_hand():
-    assert hemf.explanation.heat_maps.__name__ == "heat_maps"
+def test_explain_is_the_verb_and_explanation_the_package():
+    import hemf.explanation
+
+    assert inspect.isfunction(hemf.explain)
+    assert hemf.explain.__module__ == "hemf.commands.explain"
+    assert inspect.ismodule(hemf.explanation)
 
 
 @pytest.mark.parametrize("stages", [[], ["--stages"]])
