@@ -72,9 +72,13 @@ def _noticed(stopped: list[int]) -> Iterator[None]:
 
 
 def _expect_deaths() -> None:
-    """Let torch raise no error where a process that reads images ends now; its next loader watches again."""
+    """Let torch raise no error where a process that reads images ends now; its next loader watches again.
+
+    The handler is one of Python's that does nothing: of a death already noticed, Python complains on stderr
+    where the default has taken its place by then.
+    """
     if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal_handling._SIGCHLD_handler_set = False
 
 
