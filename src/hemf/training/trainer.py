@@ -54,6 +54,7 @@ from hemf.training.stopping import resumable
 from hemf.training.validation_metrics import ValidationMetrics, direction
 from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
+from hemf.weights.known_images import known_images_line
 from hemf.weights.load import load_into
 
 
@@ -84,7 +85,10 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
     if path is not None:
-        make_run(path, config, fingerprinted(data, console), precision, threads)
+        data = fingerprinted(data, console)
+        if config.init is not None and (line := known_images_line(config.init, data)):
+            console.print(f"warning: {line}", style="bold red")
+        make_run(path, config, data, precision, threads)
         console.print(f"run folder: {path}")
     with resumable(path, console), computing_on(threads):
         return _fit(trainer, console, config, images, classifier, checkpoint=None)
