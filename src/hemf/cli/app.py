@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; the exit code is 0, 1 where a part failed, 2 for bad input, 130 when interrupted."""
+    """Run one verb; the exit code is 0, 1 if a part failed, 2 for bad input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_limit_of_pixels(arguments: list[str]) -> list[str]:
-    """Set what ``--max-pixels``, which goes with any verb, says; returns the other words."""
+    """Apply ``--max-pixels``, which any verb takes, and return the remaining words."""
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         if flag.replace("_", "-") != "--max-pixels":
@@ -59,13 +59,13 @@ def _with_limit_of_pixels(arguments: list[str]) -> list[str]:
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
-    """The verb, of two words (``data prepare``) or of one, and what follows it."""
+    """Split off the verb, one word or two (``data prepare``), from what follows it."""
     words = 2 if " ".join(arguments[:2]) in VERBS else 1
     return " ".join(arguments[:words]), arguments[words:]
 
 
 def _without_verb(name: str, rest: list[str]) -> int:
-    """Help, version, or an error that names the nearest verb."""
+    """Print help or version, or an error that names the nearest verb."""
     if name == "--version":
         from importlib.metadata import version
 
@@ -128,7 +128,7 @@ def _run(name: str, arguments: list[str]) -> Any:
 
 
 def _check_config_files(words: list[str]) -> None:
-    """Refuse a ``--config FILE`` that asks for what a file may not, unless it is one's own (``--trust``)."""
+    """Refuse a ``--config FILE`` that asks for what a file may not, unless given ``--trust``."""
     flags = [i for i, word in enumerate(words) if word.partition("=")[0] == "--config"]
     trust = [word for word in words if word.startswith("--trust=")][-1:]
     if flags and trust != ["--trust=true"]:

@@ -30,7 +30,7 @@ FILES = (
 
 
 def completion_script(shell: str) -> str:
-    """What a shell has to read so that the tab key completes ``hemf``.
+    """Return the script that a shell reads so that the tab key completes ``hemf``.
 
     Args:
         shell: bash, zsh, fish, tcsh or powershell.
@@ -44,7 +44,7 @@ def completion_script(shell: str) -> str:
 
 
 def _all_verbs() -> argparse.ArgumentParser:
-    """One plain parser with all verbs below it, which is what shtab reads."""
+    """Make one plain parser with all verbs below it, which is what shtab reads."""
     parser = argparse.ArgumentParser(prog="hemf")
     parser.add_argument("--version", action="store_true", help="the version")
     parser.add_argument("--max-pixels", help="read images up to this size")
@@ -79,7 +79,7 @@ def _add(target: argparse.ArgumentParser, action: argparse.Action, choices: dict
 
 
 def _words(kind: object) -> list[str]:
-    """The words of a choice, or of a list of them."""
+    """Return the words of a choice, or of a list of choices."""
     inside = get_args(kind)
     if get_origin(kind) is Literal:
         return list(map(str, inside))
@@ -87,7 +87,7 @@ def _words(kind: object) -> list[str]:
 
 
 def _choices() -> dict[str, list[str]]:
-    """Values of options that are known by name and not by type; others may be given too."""
+    """Return the known values of options whose types do not list them; others may be given too."""
     from hemf.bench.suite import suite_names
     from hemf.data.sources import SOURCES
 

@@ -15,7 +15,7 @@ from hemf.config.yaml_keys import use_text_keys
 
 
 def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
-    """The parser of one verb, made from its function's signature and docstring.
+    """Make the parser of one verb from its function's signature and docstring.
 
     Arguments without a default are positional, and so are lists of words that are not keyword-only; a
     function that takes ``**options`` takes those of a run.
@@ -52,18 +52,18 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
 
 
 class Formatter(DefaultHelpFormatter):
-    """As wide as the terminal up to 100 columns; defaults that tell something, choices instead of types."""
+    """Help at most 100 columns wide, with defaults that tell something, and choices instead of types."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs | {"width": min(100, shutil.get_terminal_size().columns)})
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        """A line: the words in their places, and that there are options."""
+        """Add one line: the positional words in order, and that there are options."""
         words = [_usage_word(action) for action in actions if not action.option_strings]
         super().add_usage(" ".join(["%(prog)s", *words, "[options]"]), actions, groups, prefix)
 
     def add_text(self, text: str | None) -> None:
-        """Add a paragraph; the marks of code are for the Python reference."""
+        """Add a paragraph without the marks of code, which are for the Python reference."""
         super().add_text(text and text.replace("`", ""))
 
     def _get_help_string(self, action: Action) -> str:
@@ -85,7 +85,7 @@ class Formatter(DefaultHelpFormatter):
 
 
 def _value_word(action: Action) -> str:
-    """What stands for an option's value: its choices, or its name, maybe several times."""
+    """Return what stands for an option's value: its choices, or its name, repeated if it takes several."""
     kinds = alternatives(option_type(action))
     if choices := [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]:
         return f"{{{','.join(choices)}}}"

@@ -49,13 +49,13 @@ VERBS = {
 
 
 def load_verb(name: str) -> Callable[..., Any]:
-    """The public function behind a verb."""
+    """Import the public function behind a verb."""
     module, function = VERBS[name].function.split(":")
     return getattr(importlib.import_module(module), function)
 
 
 def build_parser(name: str) -> "ArgumentParser":
-    """The parser of one verb."""
+    """Make the parser of one verb."""
     from hemf.cli import parser
 
     return parser.build_parser(load_verb(name), f"hemf {name}")

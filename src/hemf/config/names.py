@@ -1,8 +1,8 @@
 """Which models, losses, optimisers and metrics there are, without the seconds that torch and timm take.
 
 Models, losses and optimisers are registered by decorators and calls in source files, so the files are read
-for them; what a program has registered itself counts too. ``check_names`` is what ``train`` asks first, so
-that a slip of the pen is answered before any image is read.
+for them; what a program has registered itself counts too. ``train`` calls ``check_names`` first, so
+that a misspelled name is reported before any image is read.
 """
 
 import functools
@@ -75,12 +75,12 @@ def check_model(name: str) -> None:
 
 @functools.cache
 def model_names() -> frozenset[str]:
-    """Names of hemf's and timm's models, timm's former ones among them, without their tags."""
+    """Return the names of hemf's and timm's models, with timm's former names, without tags."""
     return hemf_models() | _timm_models()
 
 
 def hemf_models() -> frozenset[str]:
-    """Names of hemf's own models."""
+    """Return the names of hemf's own models."""
     return _registered("register_model", sorted((Path(__file__).parents[1] / "models").glob("*.py")))
 
 
@@ -96,7 +96,7 @@ def _timm_models() -> frozenset[str]:
 
 
 def loss_names() -> frozenset[str]:
-    """Names of the registered losses."""
+    """Return the names of the registered losses."""
     if (losses := sys.modules.get("hemf.losses")) is not None:
         return frozenset(losses.LOSSES)
     files = (Path(__file__).parents[1] / "losses").glob("*.py")
@@ -104,7 +104,7 @@ def loss_names() -> frozenset[str]:
 
 
 def optimizer_names() -> frozenset[str]:
-    """Names of timm's optimisers."""
+    """Return the names of timm's optimisers."""
     text = (_folder("timm") / "optim" / "_optim_factory.py").read_text(encoding="utf-8")
     return frozenset(re.findall(r"(?:OptimInfo\(\s*(?:name=)?|register_alias\()['\"](\w+)['\"]", text))
 

@@ -27,7 +27,7 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
 
     @classmethod
     def of(cls, recipe: str = "paper", device: str | None = None, **options: Any) -> Self:
-        """The recipe's values, then ``options`` over them.
+        """Take the recipe's values, with ``options`` over them.
 
         Args:
             recipe: name of a recipe of the package, or path of a YAML file.
@@ -41,10 +41,10 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
-        """The options in a run's ``config.yaml``, with ``options`` over them.
+        """Read the options in a run's ``config.yaml``, with ``options`` over them.
 
         Raises:
-            HemfError: it cannot be read, or holds what is no option.
+            HemfError: it cannot be read, or holds something that is not an option.
         """
         return cls._checked(_mapping(path) | options)
 
@@ -65,7 +65,7 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
         return config
 
     def check(self) -> None:
-        """Check that the numbers are in their ranges, and ranges the right way round.
+        """Check that numbers are within their bounds, and that ranges begin with the smaller number.
 
         Raises:
             HemfError: one is not.
@@ -91,7 +91,7 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
 
     @property
     def input_size(self) -> tuple[int, int, int]:
-        """Channels, height and width of the model's input."""
+        """Return channels, height and width of the model's input."""
         height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
         return (self.in_chans, height, width)
 
@@ -105,13 +105,13 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
 
 
 def one_device(device: str) -> dict[str, Any]:
-    """Lightning's accelerator and devices for one device as the other verbs call it.
+    """Translate a device, as the other verbs call it, into Lightning's accelerator and devices.
 
     Args:
         device: cpu, cuda, cuda:1 ..., mps; or auto, which leaves the choice to Lightning.
 
     Raises:
-        HemfError: it is called otherwise.
+        HemfError: there is no such name of a device.
     """
     kind, colon, number = device.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
@@ -120,7 +120,7 @@ def one_device(device: str) -> dict[str, Any]:
 
 
 def run_parser(**kwargs: Any) -> ArgumentParser:
-    """A parser whose flags are the options of a run, in their groups; ``kwargs`` go to ``ArgumentParser``."""
+    """Make a parser whose flags are a run's options, in their groups; ``kwargs`` go to ``ArgumentParser``."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **kwargs)
     for group in GROUPS:
         parser.add_class_arguments(group)
@@ -128,7 +128,7 @@ def run_parser(**kwargs: Any) -> ArgumentParser:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Return the names of the recipes that come with the package."""
     return sorted(
         p.name.removesuffix(".yaml")
         for p in resources.files("hemf.config.recipes").iterdir()
@@ -137,7 +137,7 @@ def recipe_names() -> list[str]:
 
 
 def recipe_path(recipe: str) -> Path:
-    """File of a recipe, given its name or a path to a YAML file.
+    """Find the file of a recipe, given its name or the path of a YAML file.
 
     Raises:
         HemfError: there is none.
@@ -152,7 +152,7 @@ def recipe_path(recipe: str) -> Path:
 
 
 def read_recipe(recipe: str) -> dict[str, Any]:
-    """Options that a recipe sets.
+    """Read the options that a recipe sets.
 
     Raises:
         HemfError: there is no such recipe, or it is not a YAML mapping.

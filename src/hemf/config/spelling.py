@@ -1,4 +1,4 @@
-"""How options are spelled: a flag's dashes, switches, several values, and what to say of a bad one."""
+"""Spelling of options: dashes, switches, several values, and what is said about a bad one."""
 
 import difflib
 import json
@@ -29,39 +29,39 @@ SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def flag(name: str) -> str:
-    """The flag of an option: ``--image-size`` of ``image_size``."""
+    """Spell an option as a flag: ``--image-size`` for ``image_size``."""
     return "--" + name.lstrip("-").replace("_", "-")
 
 
 def flags(names: Iterable[str]) -> str:
-    """The flags of several options, with commas between."""
+    """Spell several options as flags, with commas between them."""
     return ", ".join(map(flag, names))
 
 
 def option_type(action: Action) -> Any:
-    """The Python type that an option's values have; None for one that takes none, such as ``--help``."""
+    """Return the Python type of an option's values; None if it takes none, such as ``--help``."""
     return getattr(action, "_typehint", None)
 
 
 def is_switch(action: Action) -> bool:
-    """Whether an option is on or off."""
+    """Return whether an option is a switch, on or off."""
     return option_type(action) is bool
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The types of a union but None, or the type itself."""
+    """Return the types of a union other than None, or the type itself."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return tuple(kind for kind in kinds if kind is not NoneType)
 
 
 def spelled_out(parser: ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """The words of a command line as the parser reads them.
+    """Rewrite the words of a command line as the parser reads them.
 
     ``--image-size 32,48`` and ``--image-size 32x48`` become ``--image_size=[32,48]``, a bare ``--cache``
     ``--cache=true``, ``--no-cache`` ``--cache=false``.
 
     Raises:
-        HemfError: there is no such flag; an abbreviation is none.
+        HemfError: there is no such flag; abbreviations are not accepted.
     """
     options = {written: action for action in parser._actions for written in action.option_strings}
     words, spelled = deque(arguments), []
@@ -97,7 +97,7 @@ def _value(action: Action, dot: str, equals: str, value: str, words: deque[str])
 
 
 def listed(value: str, hint: Any) -> str:
-    """Several values as the parser reads them, ``[32,48]``, however they are written: 32,48, 32x48, (32, 48).
+    """Rewrite several values as the parser reads them, ``[32,48]``, from 32,48, 32x48 or (32, 48).
 
     Args:
         value: what the user wrote; one value stays one where the type allows that.
@@ -114,7 +114,7 @@ def listed(value: str, hint: Any) -> str:
     several = "," in text or inside or all(get_origin(kind) in (list, tuple) for kind in kinds)
     if not several or (text == "null" and NoneType in get_args(hint)):
         return text
-    if element is str and '"' not in text and "'" not in text:  # else 0, yes and null are no texts to YAML
+    if element is str and '"' not in text and "'" not in text:  # for YAML, 0, yes and null are no text
         text = ",".join(json.dumps(one.strip(), ensure_ascii=False) for one in text.split(",") if one.strip())
     return f"[{text}]"
 
@@ -128,7 +128,7 @@ def _no_such_flag(wrong: str, options: Mapping[str, Action]) -> str:
 
 
 def plain_error(error: ArgumentError, parser: ArgumentParser) -> str:
-    """The parser's complaint in a line, in the words of flags instead of Python's types."""
+    """Say in one line what the parser complains of, in terms of flags instead of Python's types."""
     text = " ".join(str(error).split())
     key = re.search(r'key "(\w+)"', text)
     value = re.search(r"(?:Got value|Given value): (.*)$", text)
@@ -143,7 +143,7 @@ def plain_error(error: ArgumentError, parser: ArgumentParser) -> str:
 
 
 def expected(hint: Any) -> str:
-    """What a value of this type looks like, in words."""
+    """Describe in words what a value of this type looks like."""
     return " or ".join(map(_kind, alternatives(hint)))
 
 
@@ -162,7 +162,7 @@ def _kind(kind: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as one would write it after its flag."""
+    """Write a value as one would type it after its flag."""
     if isinstance(value, list | tuple):
         return ",".join(map(shown, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""YAML whose keys are texts, as they are written: a class may be called 0, no, null, 1e3 or 007."""
+"""YAML that keeps keys as the text they are written as: a class may be called 0, no, null, 1e3 or 007."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ MODE = "yaml with text keys"
 
 
 def use_text_keys() -> str:
-    """Teach jsonargparse to read such YAML; returns the mode to make a parser with."""
+    """Teach jsonargparse to read such YAML, and return the parser mode that does."""
     set_loader(MODE, load, exceptions=(yaml.YAMLError,))
     return MODE
 
 
 def load(text: str) -> Any:
-    """The value of a flag, of which YAML's rules for numbers, truth and dates hold for all but its keys.
+    """Read the value of a flag; YAML's rules for numbers, booleans and dates apply to all but its keys.
 
     Raises:
         yaml.YAMLError: it is no YAML.

@@ -1,4 +1,4 @@
-"""Which device computes: the one asked for, or the one that is there."""
+"""Pick the device to compute on: the one that is asked for, or one that is there."""
 
 import torch
 
@@ -6,7 +6,7 @@ from hemf.core.errors import HemfError
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """The device asked for, or for ``auto`` a GPU (CUDA, else Apple's) where there is one, else the CPU.
+    """Return the device asked for; for ``auto`` a GPU (CUDA, else Apple's) if there is one, else the CPU.
 
     Raises:
         HemfError: no such device.
@@ -23,12 +23,12 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def has_gpu() -> bool:
-    """Whether torch finds a GPU to train on."""
+    """Return whether torch finds a GPU to train on."""
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def device_type(accelerator: str) -> str:
-    """Torch's word for what Lightning calls ``accelerator``: ``auto`` and ``gpu`` are what is there."""
+    """Translate Lightning's accelerator into torch's device type; ``auto`` and ``gpu`` go by the machine."""
     if accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available()):
         return "cuda"
     if accelerator == "auto":

@@ -1,4 +1,4 @@
-"""The exception hemf raises for anything a user can mend, and its kind for images."""
+"""The exception that hemf raises for anything a user can put right, and its subclass for images."""
 
 
 class HemfError(ValueError):
@@ -9,4 +9,4 @@ class HemfError(ValueError):
 
 
 class UnreadableImage(HemfError):  # noqa: N818 - it names what the user sees
-    """A file that cannot be read as an image; the message names it, the reason and the mend."""
+    """A file that cannot be read as an image; the message names the file, the reason and the remedy."""

@@ -58,7 +58,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> tuple[Path, int]:
-    """An empty file beside ``path``, and the handle that locks it; those of processes that were killed go."""
+    """Make an empty file beside ``path`` and lock it; remove those of processes that were killed."""
     clear_leftovers(path)
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-part-", suffix=path.suffix, dir=path.parent)
@@ -69,7 +69,7 @@ def _temporary(path: Path) -> tuple[Path, int]:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what killed processes left of writing ``path``; what is locked is being written."""
+    """Remove what killed processes left behind while writing ``path``; locked files are in use."""
     if fcntl is None:
         return
     stem, suffix = glob.escape(path.stem), glob.escape(path.suffix)
@@ -84,7 +84,7 @@ def clear_leftovers(path: Path) -> None:
 
 
 def lock(handle: int, *, wait: bool) -> None:
-    """Lock an open file or folder as long as it is open, which it is no longer when its process ends.
+    """Lock a file or folder while it is open; the lock ends with the process at the latest.
 
     Raises:
         BlockingIOError: another process has locked it, and we do not ``wait``.
@@ -94,7 +94,7 @@ def lock(handle: int, *, wait: bool) -> None:
 
 
 def full_disk(error: BaseException) -> OSError | None:
-    """The full disk, quota or limit behind an error, which libraries hide behind ones of their own."""
+    """Find the full disk, quota or limit behind an error that a library wrapped in one of its own."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -109,7 +109,7 @@ def full_disk(error: BaseException) -> OSError | None:
 
 
 def open_to_others(path: Path, mode: int) -> None:
-    """Give what ``tempfile`` made for its owner alone the permissions of a new file or folder."""
+    """Give what ``tempfile`` made private the permissions of an ordinary new file or folder."""
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(mode & ~umask)
@@ -134,8 +134,8 @@ def whole_folder(path: str | os.PathLike, written: Container[str]) -> Iterator[P
     exception ``path`` stays as it was.
 
     Args:
-        path: the folder to make. Whether one that exists may be replaced is the caller's to check.
-        written: names of what the new folder replaces; all else in the old one is the user's and kept.
+        path: the folder to make. The caller checks whether an existing one may be replaced.
+        written: names that the new folder replaces; everything else in the old one is kept as the user's.
 
     Raises:
         HemfError: the disk is full or may not be written.

@@ -1,4 +1,4 @@
-"""The machine that computes: what it is called, its cores, and the threads that a model computes on."""
+"""The machine: its processor, its cores, its memory, and the threads that a model computes on."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ MOST_READERS = 8
 
 
 def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait for one another, which they decide when torch is imported.
+    """Let OpenMP's threads sleep while they wait for one another; this must be set before torch is imported.
 
     By default they spin for milliseconds, and on a machine with other work each spins away the time that the
     other one needs. A thousand turns, some microseconds, cost an idle machine nothing (measured in
@@ -22,7 +22,7 @@ def wait_passively() -> None:
 
 
 def cpu_name() -> str:
-    """Model name of the processor, as its maker writes it; its architecture where that is not known."""
+    """Return the processor's model name as its maker writes it, or its architecture if that is unknown."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -32,14 +32,14 @@ def cpu_name() -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: by its affinity and its container's quota."""
+    """Count the cores that this process may use, by its affinity and its container's quota."""
     from joblib import cpu_count
 
     return cpu_count()
 
 
 def reading_cores(devices: int = 1, *, on_cpu: bool = True) -> int:
-    """Cores of each device's share that read images while a model computes.
+    """Count the cores of each device's share that read images while a model computes.
 
     On a CPU a quarter, which is none of two or three, or what OMP_NUM_THREADS leaves; beside a GPU all, but
     at most ``MOST_READERS``.
@@ -53,7 +53,7 @@ def reading_cores(devices: int = 1, *, on_cpu: bool = True) -> int:
 
 
 def model_threads(devices: int = 1, *, on_cpu: bool = True) -> int:
-    """Threads that a model computes on: with the processes that read for it no more than the cores.
+    """Count the threads that a model computes on, so that they and the reading processes fit the cores.
 
     They do not depend on how many those are, for on them depend the last bits of the results. OMP_NUM_THREADS
     and a lower ``torch.set_num_threads`` are what the user wants.
@@ -68,7 +68,7 @@ def model_threads(devices: int = 1, *, on_cpu: bool = True) -> int:
 
 @contextmanager
 def computing_on(threads: int) -> Iterator[None]:
-    """Inside the block torch computes on this number of threads."""
+    """Make torch compute on this number of threads inside the block."""
     import torch
 
     before = torch.get_num_threads()
@@ -80,7 +80,7 @@ def computing_on(threads: int) -> Iterator[None]:
 
 
 def memory_bytes() -> int:
-    """Memory of the machine in bytes; 1 TiB where the system does not say."""
+    """Return the machine's memory in bytes, or 1 TiB if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not POSIX

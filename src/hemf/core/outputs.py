@@ -1,4 +1,4 @@
-"""What a verb writes where a user says: only over files that hemf itself wrote, and never over its input.
+"""Guards what a verb writes where the user asks: only over files that hemf wrote, never over its input.
 
 A file that is there already is known as hemf's by a mark that its format allows: the columns of a table, the
 keys of a JSON object, the software named in a picture.
@@ -43,7 +43,7 @@ def check_output(path: Path, is_ours: Known, inputs: Iterable[Path] = ()) -> Non
 
 
 def is_table(*columns: str) -> Known:
-    """Knows a CSV file by its first columns."""
+    """Return a check that recognises a CSV file by its first columns."""
 
     def known(path: Path) -> bool:
         try:
@@ -56,7 +56,7 @@ def is_table(*columns: str) -> Known:
 
 
 def is_report(*keys: str) -> Known:
-    """Knows a JSON file by the keys of its object."""
+    """Return a check that recognises a JSON file by the keys of its object."""
 
     def known(path: Path) -> bool:
         try:
@@ -69,7 +69,7 @@ def is_report(*keys: str) -> Known:
 
 
 def is_picture(path: Path) -> bool:
-    """Know a PNG by the software that it names."""
+    """Recognise a PNG by the software that it names."""
     from PIL import Image
 
     try:
@@ -80,7 +80,7 @@ def is_picture(path: Path) -> bool:
 
 
 def beside(path: Path, is_ours: Known) -> Known:
-    """Knows a file by the one that hemf writes with it."""
+    """Return a check that recognises a file by the one that hemf writes along with it."""
     return lambda _: path.is_file() and is_ours(path)
 
 
@@ -97,7 +97,7 @@ def check_report(path: Path, keys: Sequence[str], suffixes: Iterable[str]) -> No
 
 
 def png_mark() -> "PngInfo":
-    """What Pillow takes as ``pnginfo`` to mark a picture as hemf's."""
+    """Return what Pillow takes as ``pnginfo`` to mark a picture as hemf's."""
     from PIL.PngImagePlugin import PngInfo
 
     mark = PngInfo()

@@ -1,4 +1,4 @@
-"""Which number format the hardware is fast at."""
+"""Pick the number format that the hardware is fast at."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ CPU_BF16 = ("amx_bf16", "avx512_bf16")
 
 
 def pick_precision(accelerator: str) -> Precision:
-    """Format for ``precision: auto``.
+    """Pick the format for ``precision: auto``.
 
     bf16 on CPUs with AMX or AVX512-bf16 and on GPUs of compute capability 8 and above, fp16 on GPUs of
     capability 7, else fp32.
@@ -31,7 +31,7 @@ def pick_precision(accelerator: str) -> Precision:
 
 
 def cpu_flags() -> set[str]:
-    """Those of ``amx_bf16`` and ``avx512_bf16`` that the processor has; empty where nothing tells."""
+    """Return which of ``amx_bf16`` and ``avx512_bf16`` the processor has; empty if that is unknown."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.11
     flags = {name for name in CPU_BF16 if capabilities.get(name)}
     try:
@@ -43,7 +43,7 @@ def cpu_flags() -> set[str]:
 
 
 def resolve_precision(asked: str, accelerator: str) -> Precision:
-    """The format a run uses: what was asked for, or for ``auto`` what the hardware is fast at.
+    """Return the format a run uses: what was asked for, or for ``auto`` what the hardware is fast at.
 
     Raises:
         HemfError: fp16 was asked for on a CPU.
@@ -54,7 +54,7 @@ def resolve_precision(asked: str, accelerator: str) -> Precision:
 
 
 def float32_logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits as validation, evaluation and prediction compute them: the head never under autocast.
+    """Compute logits as validation, evaluation and prediction do: the head never under autocast.
 
     The body runs under the caller's autocast. Rounded to the 8 bits of bf16, logits would tie, and the
     measures that rank would differ. The few of timm's models that give several maps keep the caller's

@@ -48,7 +48,7 @@ class Registry(UserDict[str, T]):
         return keep
 
     def find(self, name: str) -> T:
-        """The thing of that name; packages that add to hemf are loaded where hemf has none.
+        """Return what has that name; plugins are loaded if hemf itself has nothing of that name.
 
         Raises:
             HemfError: there is none; the message names the nearest.
@@ -76,7 +76,7 @@ def load_plugins() -> None:
 
 
 def suggestion(name: str, names: Iterable[str], otherwise: str = "", most: int = 3) -> str:
-    """How to mend a name that is none of ``names``: the nearest of them, or what there is.
+    """Suggest what to give instead of a name that is not among ``names``: the nearest, or all of them.
 
     Args:
         name: what was given.

@@ -33,7 +33,7 @@ class CsvTable:
     lines: list[int]
 
     def records(self) -> Iterator[dict[str, str]]:
-        """Each row by the names of its columns."""
+        """Yield each row by the names of its columns."""
         return (dict(zip(self.head, row, strict=True)) for row in self.rows)
 
 
@@ -114,7 +114,7 @@ def _check_row(where: str, row: Sequence[str], head: Sequence[str], delimiter: s
 
 
 def _is_row(line: str, row: Sequence[str], delimiter: str) -> bool:
-    """Whether a line inside a quoted value is a row: one of its values is built as the row's own.
+    """Return whether a line inside a quoted value is a row: one of its values is built as the row's own.
 
     Only values that are built of several parts are telling, such as paths; words are alike by chance.
     """

@@ -52,7 +52,7 @@ class Column:
     missing: str = "–"
 
     def text(self, row: Mapping[str, Any]) -> str:
-        """The row's value, in the column's format if it is a number, on one line."""
+        """Write the row's value on one line, in the column's format if it is a number."""
         value = row.get(self.key)
         if value is None:
             return self.missing
@@ -82,16 +82,16 @@ class Table:
     last_apart: bool = False
 
     def cells(self) -> list[list[str]]:
-        """The rows as text."""
+        """Write the rows as text."""
         return [[column.text(row) for column in self.columns] for row in self.rows]
 
     def numeric(self, column: Column) -> bool:
-        """Whether the column holds numbers, or text that stands for them."""
+        """Return whether the column holds numbers, or text that stands for them."""
         values = [row[column.key] for row in self.rows if row.get(column.key) is not None]
         return bool(values) and all(_is_number(v) or NUMBER.match(str(v)) for v in values)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
-        """The title and the table, as wide as the terminal or narrower; for rich to print."""
+        """Lay out the title and the table for rich, as wide as the terminal or narrower."""
         from rich.text import Text
 
         from hemf.core.terminal import Grid
@@ -115,7 +115,7 @@ class Table:
             console.print(Text(_one_line(note)))
 
     def markdown(self) -> str:
-        """A pipe table (GitHub's Markdown) under its title in bold, notes below."""
+        """Write a pipe table (GitHub's Markdown) under its title in bold, notes below."""
         heads = [column.head for column in self.columns]
         rules = ["---:" if self.numeric(column) else "---" for column in self.columns]
         lines = [f"**{_markdown(self.title)}**", "", _pipes(heads), f"| {' | '.join(rules)} |"]
@@ -125,7 +125,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
-        """A ``table`` environment; the preamble needs ``\\usepackage{booktabs}``."""
+        """Write a ``table`` environment; the preamble needs ``\\usepackage{booktabs}``."""
         alignment = "".join("r" if self.numeric(column) else "l" for column in self.columns)
         lines = [
             r"\begin{table}",
@@ -144,7 +144,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def csv(self) -> str:
-        """Comma-separated values: the columns' keys, then the values in full; "" where there is none."""
+        """Write comma-separated values: the columns' keys, then the values in full, "" for none."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([column.key for column in self.columns])
@@ -169,7 +169,7 @@ def _pipes(cells: Sequence[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is; an underscore between letters needs no escape."""
+    """Escape text so that Markdown shows it as it is; an underscore between letters needs no escape."""
     return MARKDOWN.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", _one_line(text))
 
 

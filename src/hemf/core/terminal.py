@@ -38,7 +38,7 @@ class Grid:
     last_apart: bool = False
 
     def lines(self, width: int, rule: str = "─") -> list[Text]:
-        """The table in lines of at most ``width`` cells.
+        """Lay the table out in lines of at most ``width`` character cells.
 
         Args:
             width: of the terminal, in character cells.
@@ -50,13 +50,13 @@ class Grid:
         return list(self._below_each_other(width))
 
     def _exchanged(self) -> Self:
-        """A column for each row, a row for each column."""
+        """Exchange rows and columns."""
         numeric = [False, *[all(self.numeric[1:])] * len(self.rows)]
         columns = [[head, *cells] for head, *cells in zip(self.heads, *self.rows, strict=True)]
         return type(self)(columns[0], numeric, columns[1:], [False] * (len(columns) - 1))
 
     def _widths(self, width: int, gap: int) -> list[int]:
-        """Widths of the columns that fit, words having what they need first; empty where none do."""
+        """Choose column widths that fit, giving words what they need first; empty if none fit."""
         columns = list(zip(self.heads, *self.rows, strict=True))
         full = [max(map(cell_len, column)) for column in columns]
         least = [_least(column, i > 0 and self.numeric[i]) for i, column in enumerate(columns)]
@@ -115,19 +115,19 @@ class Grid:
 
 
 def _least(column: Sequence[str], numeric: bool) -> int:
-    """The least width that breaks neither a word nor a number; a heading never."""
+    """Find the least width that breaks no word, no number and no heading."""
     head, *cells = column
     pieces = [piece for cell in cells for piece in (_pieces(cell) if numeric else TOKEN.findall(cell))]
     return max(map(cell_len, [*TOKEN.findall(head), *pieces]), default=0)
 
 
 def _pieces(number: str) -> list[str]:
-    """A number, and below it what says how sure it is, or which share."""
+    """Split a number from what follows it: how sure it is, or which share."""
     return re.sub(r" (?=[±(])", "\n", INTERVAL.sub(r"\n\1", number)).split("\n")
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines that break between words; a word breaks only where it is longer than a line."""
+    """Break text into lines between words; a word breaks only if it is longer than a line."""
     lines = [""]
     for token in TOKEN.findall(text):
         for piece in [token] if cell_len(token) <= width else chop_cells(token, width):

@@ -5,27 +5,27 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """Text without the characters that steer a terminal or turn the reading direction; each becomes U+FFFD.
+    """Replace characters that steer a terminal or turn the reading direction by U+FFFD.
 
-    Line breaks go too, so a name stays on its line.
+    Line breaks are replaced too, so a name stays on its line.
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def counted(n: int, noun: str, plural: str | None = None, form: str = "") -> str:
-    """A number with its noun: ``1 image``, ``2 images``.
+    """Write a number with its noun: ``1 image``, ``2 images``.
 
     Args:
         n: how many.
-        noun: what they are, in the singular.
-        plural: the same in the plural; by default with an s.
+        noun: the noun in the singular.
+        plural: the noun in the plural; by default with an s.
         form: how the number is written, such as ``,`` for 10,015.
     """
     return f"{n:{form}} {noun if n == 1 else plural or noun + 's'}"
 
 
 def in_words(value: Any) -> str:
-    """A value as it can be read, mappings and lists without Python's signs: ``train 0.7, val 0.1``."""
+    """Write a value for people, mappings and lists without Python's punctuation: ``train 0.7, val 0.1``."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {in_words(one)}" for key, one in value.items())
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):

@@ -27,7 +27,7 @@ PLACES = ("out", "name", "cache_dir")
 
 
 def read_json(path: str | os.PathLike, mend: str = "restore it") -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Args:
         path: the file.
@@ -47,7 +47,7 @@ def read_json(path: str | os.PathLike, mend: str = "restore it") -> dict[str, An
 
 
 def read_yaml(path: str | os.PathLike, mend: str = "correct it") -> Any:
-    """What a YAML file holds: plain values alone, never Python objects.
+    """Read a YAML file: plain values alone, never Python objects.
 
     Args:
         path: the file.
@@ -92,7 +92,7 @@ def _read_text(path: Path, mend: str) -> str:
 
 
 def _count_values(value: Any) -> None:
-    """Refuse values that a few aliases multiply, and those that hold themselves."""
+    """Refuse values that aliases multiply beyond measure, and values that contain themselves."""
     left, count = [value], 0
     while left:
         one = left.pop()
@@ -130,7 +130,7 @@ def refuse_links(folder: str | os.PathLike) -> None:
 
 
 def inside(home: str | os.PathLike, *parts: str) -> Path:
-    """A path below a stranger's folder, for writing.
+    """Return a path below a stranger's folder, for writing.
 
     Raises:
         HemfError: a link on the way leads out of the folder.
@@ -179,7 +179,7 @@ def _starts(name: str, value: Any) -> bool:
 
 
 def plain_name(text: str, otherwise: str = "data") -> str:
-    """A name from a stranger as one part of a path: without separators and dots in front.
+    """Make a stranger's name one part of a path, without separators or leading dots.
 
     Args:
         text: the name.

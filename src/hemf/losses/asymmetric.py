@@ -14,10 +14,10 @@ from hemf.losses.registry import LOSSES
 def asymmetric(
     config: RunConfig, counts: Sequence[int], gamma_pos: float = 0.0, gamma_neg: float = 4.0
 ) -> nn.Module:
-    """timm's form for one label an image.
+    """Build timm's form for a single label per image.
 
     Raises:
-        HemfError: MixUp, CutMix or class weights, which it has no form for.
+        HemfError: MixUp, CutMix or class weights are asked for, which it does not support.
     """
     if config.mixup or config.cutmix or config.class_weights:
         raise HemfError(

@@ -10,10 +10,10 @@ from hemf.losses.registry import LOSSES
 
 
 def effective_weights(counts: Sequence[int], beta: float) -> Tensor:
-    """``(1 - beta) / (1 - beta^n)`` of each class, scaled to sum to the number of classes that have images.
+    """Compute ``(1 - beta) / (1 - beta^n)`` of each class, scaled to sum to the number of classes that occur.
 
-    Between no weights at all (beta of 0) and weights inverse to the counts (beta near 1). A class without
-    images gets 0.
+    This lies between no weights at all (beta of 0) and weights inverse to the counts (beta near 1). A class
+    without images gets 0.
     """
     images = torch.tensor(counts, dtype=torch.float64)
     weights = torch.where(images > 0, (1 - beta) / (1 - beta**images), 0.0)
@@ -22,5 +22,5 @@ def effective_weights(counts: Sequence[int], beta: float) -> Tensor:
 
 @LOSSES.register("class_balanced")
 def class_balanced(config: RunConfig, counts: Sequence[int], beta: float = 0.999) -> nn.Module:
-    """Class-balanced cross-entropy; the paper tries ``beta`` of 0.9, 0.99, 0.999 and 0.9999."""
+    """Build class-balanced cross-entropy; the paper tries ``beta`` of 0.9, 0.99, 0.999 and 0.9999."""
     return nn.CrossEntropyLoss(effective_weights(counts, beta), label_smoothing=config.label_smoothing)

@@ -34,6 +34,6 @@ class FocalLoss(nn.Module):
 
 @LOSSES.register("focal")
 def focal(config: RunConfig, counts: Sequence[int], gamma: float = 2.0) -> nn.Module:
-    """Focal loss; ``gamma`` of 2 is what its authors found best."""
+    """Build the focal loss; ``gamma`` of 2 is what its authors found best."""
     weights = balanced_weights(counts) if config.class_weights == "balanced" else None
     return FocalLoss(gamma, weights, config.label_smoothing)

@@ -39,7 +39,7 @@ class LDAMLoss(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Called before each epoch, from 0, of a training of so many."""
+        """Take note that the epoch of this number, from 0, begins, of so many in all."""
         self.weighted = epoch >= self.defer * epochs
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def ldam(
     beta: float = 0.9999,
     defer: float = 0.8,
 ) -> nn.Module:
-    """LDAM with deferred re-weighting (DRW), its ``max_margin``, ``beta`` and ``defer`` as published.
+    """Build LDAM with deferred re-weighting (DRW), its ``max_margin``, ``beta`` and ``defer`` as published.
 
     The published code makes logits of cosines, times 30; here they are the network's own.
     """

@@ -38,5 +38,5 @@ class LogitAdjustedLoss(nn.Module):
 
 @LOSSES.register("logit_adjusted")
 def logit_adjusted(config: RunConfig, counts: Sequence[int], tau: float = 1.0) -> nn.Module:
-    """Logit-adjusted cross-entropy; ``tau`` of 1 is the theory's."""
+    """Build logit-adjusted cross-entropy; ``tau`` of 1 is the theory's."""
     return LogitAdjustedLoss(counts, tau, config.label_smoothing)

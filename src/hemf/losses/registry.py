@@ -23,7 +23,7 @@ LOSSES: Registry[LossBuilder] = Registry("loss")
 
 
 def build_loss(config: RunConfig, counts: Sequence[int]) -> nn.Module:
-    """The run's loss.
+    """Build the run's loss.
 
     Args:
         config: names the loss and its options.
@@ -44,7 +44,7 @@ def build_loss(config: RunConfig, counts: Sequence[int]) -> nn.Module:
 
 
 def balanced_weights(counts: Sequence[int]) -> Tensor:
-    """Weight of each class, inverse to its count, with mean 1 over the images; an absent class gets 0.
+    """Weight each class inversely to its count, with mean 1 over the images; an absent class gets 0.
 
     Args:
         counts: training images of each class.

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def class_shares(target: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
-    """What share each image has of each class, B x K float32 with rows that sum to one.
+    """Return the share that each image has of each class, B x K float32 with rows that sum to one.
 
     Args:
         target: class indices ``(B,)``, or class shares ``(B, K)`` as MixUp and CutMix give them.

@@ -1,4 +1,4 @@
-"""What a recipe, a suite or a run's folder may ask for by itself, and what only a person may.
+"""Decides what a recipe, a suite or a run's folder may ask for, and what only a person may.
 
 Such a file may come from a stranger. It may say how to train; it may not fetch weights, start a compiler or
 processes, or choose where files are written (``hemf.core.untrusted``), and its ``model_args`` are those of

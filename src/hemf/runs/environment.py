@@ -1,4 +1,4 @@
-"""With what a run is made, and whether a machine that takes it up again makes the same numbers."""
+"""The environment a run is made in, and whether it gives the same numbers when resumed on another machine."""
 
 import platform
 import shlex
@@ -20,11 +20,11 @@ MOST_THREADS = 1024  # believed of a file
 
 
 def environment(precision: str, threads: int | None = None) -> dict[str, Any]:
-    """With what a run is made: command, versions, commit, hardware.
+    """Describe the environment a run is made in: command, versions, commit, hardware.
 
     Args:
         precision: number format.
-        threads: that the model computes on; by default those of torch.
+        threads: number of threads that the model computes on; by default torch's.
     """
     import torch
 
@@ -50,24 +50,24 @@ def environment(precision: str, threads: int | None = None) -> dict[str, Any]:
 
 
 def read_environment(run: Path) -> dict[str, Any]:
-    """With what a run was begun.
+    """Read the environment that a run was begun in.
 
     Raises:
-        HemfError: its ``environment.json`` cannot be read, or names no precision that there is.
+        HemfError: its ``environment.json`` cannot be read, or names an unknown precision.
     """
     about = read_json(run / "environment.json")
     if about.get("precision") not in ("fp32", "bf16", "fp16"):
-        raise HemfError(f"{run / 'environment.json'} names no precision that there is; restore it")
+        raise HemfError(f"{run / 'environment.json'} names an unknown precision; restore it")
     if not isinstance(about.get("resumed", []), list):
         raise HemfError(f"resumed in {run / 'environment.json'} is no list; restore it")
     return about
 
 
 def threads_of(about: Mapping[str, Any]) -> int:
-    """Threads that a run was begun with, by its ``environment.json``.
+    """Return the number of threads that a run was begun with, by its ``environment.json``.
 
     Raises:
-        HemfError: that is no number of threads.
+        HemfError: it is not a number of threads.
     """
     threads = about.get("threads")
     if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
@@ -78,7 +78,7 @@ def threads_of(about: Mapping[str, Any]) -> int:
 
 
 def differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What decides the last bits of the weights and differs between two environments, in words."""
+    """Say in words which differences between two environments change the last bits of the weights."""
     before, after = ({**about, "torch": (about.get("packages") or {}).get("torch")} for about in (begun, now))
     return [
         f"{words} {after[name] or 'none'} instead of {before[name] or 'none'}"
@@ -88,7 +88,7 @@ def differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _program() -> str:
-    """Name of the program that runs; of ``python -m hemf`` it is ``hemf``."""
+    """Return the name of the running program; ``hemf`` for ``python -m hemf``."""
     program = Path(sys.argv[0])
     return program.parent.name if program.name == "__main__.py" else program.name
 
@@ -101,7 +101,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the hemf that runs, with ``+changes`` where files differ from it; None outside a checkout."""
+    """Return the commit of the running hemf, with ``+changes`` if files differ; None outside a checkout."""
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is the commit of something else
         return _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
-"""Options that may be others when a run is resumed, for they change no weight."""
+"""Options that may change when a run is resumed, because they change no weight."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class OpenRun:
 
     @property
     def config(self) -> RunConfig:
-        """The run's options.
+        """Read the run's options.
 
         Raises:
             HemfError: only the model is at hand.
@@ -61,7 +61,7 @@ class OpenRun:
 
     @property
     def data(self) -> "DataSet":
-        """The images of the run, with the split it used.
+        """Read the images of the run, with the split that it used.
 
         Raises:
             HemfError: only the model is at hand, or images are missing.
@@ -107,9 +107,9 @@ def open_run(path: str | os.PathLike) -> OpenRun:
 
 
 def fold_paths(path: str | os.PathLike) -> list[Path]:
-    """Folders of a cross-validation's runs, whether trained or not yet; empty for anything else.
+    """List the folders of a cross-validation's runs, trained or not yet; empty for anything else.
 
-    Its images have folds and are on no side of a split; those of a run are.
+    Its images have folds and no side of a split, unlike those of a run.
     """
 
     from hemf.data.manifest import read_data_set
@@ -127,12 +127,12 @@ def _is_run(path: Path) -> bool:
 
 
 def is_model(path: Path) -> bool:
-    """Whether ``path`` is a folder with a model's weights and configuration."""
+    """Return whether ``path`` is a folder with a model's weights and configuration."""
     return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
 
 
 def run_path(config: RunConfig, data: "DataSet") -> Path:
-    """Where a new run goes: its name, or data, model and time, under ``out``.
+    """Choose the folder of a new run under ``out``: its name, or data, model and time.
 
     Raises:
         HemfError: a run of that name exists.
@@ -148,8 +148,8 @@ def run_path(config: RunConfig, data: "DataSet") -> Path:
 def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, threads: int) -> None:
     """Make the folder ``run``, whole or not at all.
 
-    It holds ``config.yaml`` (what was asked), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (on
-    which images, in which split) and ``environment.json`` (with what).
+    It holds ``config.yaml`` (the options), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (the
+    images and their split) and ``environment.json`` (versions and hardware).
 
     Raises:
         HemfError: the folder cannot be written.

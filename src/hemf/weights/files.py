@@ -1,4 +1,4 @@
-"""Weights from the disk: of a run, of a model's folder, or a bare file of tensors."""
+"""Weights from disk: of a run, of a model's folder, or a bare file of tensors."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ LIGHTNING = "model."
 
 
 def of_folder(folder: Path) -> Weights:
-    """The weights of a run or of a model's folder, hemf's or timm's.
+    """Read the weights of a run or of a model's folder, hemf's or timm's.
 
     Raises:
         HemfError: it is neither, or damaged.
@@ -38,7 +38,7 @@ def of_folder(folder: Path) -> Weights:
 
 
 def of_file(file: Path) -> Weights:
-    """The weights in a file of safetensors or a checkpoint; a pickled one is read as tensors alone.
+    """Read the weights in a file of safetensors or a checkpoint; a pickled one is read as tensors alone.
 
     Of a checkpoint that has averaged weights those are taken. A ``config.json`` beside it is not looked at.
 

@@ -1,4 +1,4 @@
-"""What ``--init`` names: a file or folder, a source of the registry, or a model of timm or of a hub."""
+"""Finds what ``--init`` names: a file or folder, a source of the registry, or a model of timm or a hub."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hemf.weights.registry import WEIGHTS, Weights
 
 
 def find_weights(source: str) -> Weights:
-    """The weights that ``source`` names.
+    """Find the weights that ``source`` names.
 
     A name of the registry (such as ``lite0``) comes first, then what exists on the disk (a run's folder, a
     model's folder, a file of safetensors or a checkpoint), then a model of timm, with or without tag, and

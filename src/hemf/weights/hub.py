@@ -19,7 +19,7 @@ PATIENCE = 5.0  # seconds for the hub to answer at all
 
 
 def of_timm(name: str) -> Weights:
-    """Weights by timm's name of a model, with or without tag, or of a place such as ``hf-hub:...``.
+    """Load weights by timm's name of a model, with or without tag, or from a place such as ``hf-hub:...``.
 
     Raises:
         HemfError: timm has none of that name, or they are neither here nor to be had.
@@ -37,7 +37,7 @@ def of_timm(name: str) -> Weights:
 
 
 def pretrained_model(name: str, **arguments: Any) -> nn.Module:
-    """timm's model of that name with its weights.
+    """Load timm's model of that name with its weights.
 
     Raises:
         HemfError: its weights are neither here nor to be had.
@@ -53,7 +53,7 @@ def pretrained_model(name: str, **arguments: Any) -> nn.Module:
 
 @contextmanager
 def offline_without_network() -> Iterator[bool]:
-    """Inside the block the hub's library reads its cache alone where the hub does not answer; yields whether.
+    """Make the hub's library read only its cache inside the block if the hub does not answer; yield whether.
 
     By itself the library tries again and again, for minutes, even where the cache has what is wanted.
     """
@@ -74,7 +74,7 @@ def _answers() -> bool:
 
 
 def without_weights(model: str) -> str:
-    """What to say, and to do, where the pretrained weights of ``model`` are neither here nor to be had."""
+    """Say what to do if the pretrained weights of ``model`` are neither here nor to be had."""
     cache = os.path.expanduser(constants.HF_HUB_CACHE)
     return (
         f"no pretrained weights for {model}: they are not in {cache}, and {constants.ENDPOINT} does not "

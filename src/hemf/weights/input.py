@@ -1,4 +1,4 @@
-"""The input that weights were trained with, which a run follows where nobody says otherwise."""
+"""The input that weights were trained with, which a run follows unless told otherwise."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -14,11 +14,11 @@ FOLLOWED = ("image_size", "mean", "std", "crop_pct", "crop_mode", "interpolation
 
 
 def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
-    """The options of a run that starts from weights, with the input and the model of these.
+    """Complete the options of a run that starts from weights with the input and the model of these weights.
 
     Args:
         config: the options, with ``init`` or ``pretrained``.
-        given: names of the options that somebody gave, which stay.
+        given: names of the options that the user gave, which stay as they are.
 
     Raises:
         HemfError: there are no such weights.
@@ -36,7 +36,7 @@ def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
 
 
 def input_line(config: RunConfig) -> str:
-    """The input in words."""
+    """Describe the input in words."""
     size = " x ".join(map(str, config.input_size[1:]))
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (config.mean, config.std))
     return (
@@ -46,7 +46,7 @@ def input_line(config: RunConfig) -> str:
 
 
 def _as_options(known: Mapping[str, Any]) -> dict[str, Any]:
-    """timm's ``pretrained_cfg`` in the words of a run's options; what hemf does not offer is left out."""
+    """Translate timm's ``pretrained_cfg`` into a run's options; what hemf does not offer is left out."""
     hints = get_type_hints(InputOptions)
     found = {name: known[name] for name in FOLLOWED if known.get(name) is not None}
     if known.get("input_size") is not None:

