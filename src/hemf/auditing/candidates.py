@@ -27,7 +27,7 @@ class Candidate(NamedTuple):
 
 
 def exact_pairs(keys: Sequence[str | None], parts: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of images with equal keys: each image with the first of every part.
+    """Return the pairs of images with equal keys: each image with the first of every part.
 
     So a thousand copies of one image do not make half a million pairs, and yet every copy that has a twin in
     another part is in a pair that says so.
@@ -48,7 +48,7 @@ def exact_pairs(keys: Sequence[str | None], parts: Sequence[Hashable]) -> list[t
 
 
 def near_candidates(hashes: np.ndarray, threads: int = 1) -> list[Candidate]:
-    """Pairs of images whose hashes are close, best first for each pair of images and turn.
+    """Return the pairs of images whose hashes are close, best first for each pair of images and turn.
 
     Args:
         hashes: N x ``HASHES`` x 4 words of 64 bits.
@@ -70,7 +70,7 @@ def near_candidates(hashes: np.ndarray, threads: int = 1) -> list[Candidate]:
 
 
 def _block(columns: np.ndarray, kind: int, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whole images from ``start`` on whose hash is close to hash ``kind`` of another image."""
+    """Return the whole images from ``start`` on whose hash is close to hash ``kind`` of another image."""
     images = columns.shape[2]
     scratch = np.empty((STRIP, images), np.uint64), np.empty((STRIP, images), np.uint8)
     stop = min(start + BLOCK, images)
@@ -85,7 +85,7 @@ def _block(columns: np.ndarray, kind: int, start: int) -> tuple[np.ndarray, np.n
 def _strip(
     columns: np.ndarray, kind: int, rows: range, differ: np.ndarray, bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same for a few rows; ``differ`` and ``bits`` are overwritten."""
+    """Return the same for a few rows; ``differ`` and ``bits`` are overwritten."""
     distance = _distances(columns[0, :, rows.start : rows.stop], columns[kind], differ, bits)
     is_turn = kind < len(TURNS)
     close = distance <= (TURN_LIMIT if is_turn else WINDOW_LIMIT)
@@ -97,7 +97,7 @@ def _strip(
 
 
 def near_between(ones: np.ndarray, others: np.ndarray) -> list[Candidate]:
-    """Pairs of an image of one set and one of another whose hashes are close, the best first.
+    """Return the pairs of an image of one set and one of another whose hashes are close, the best first.
 
     Args:
         ones: N x ``HASHES`` x 4 words of 64 bits, as ``image_hashes``.

@@ -69,7 +69,7 @@ class Pair:
 
 
 def find_pairs(samples: Sequence[Sample], looks: Sequence[Look | str], workers: Workers) -> list[Pair]:
-    """All duplicates found, those across sides first, then different classes, then the most alike."""
+    """Return all duplicates found, those across sides first, then different classes, then the most alike."""
     readable = [i for i, look in enumerate(looks) if isinstance(look, Look)]
     samples, seen = [samples[i] for i in readable], [looks[i] for i in readable]
     parts = [(s.side, s.label) for s in samples]

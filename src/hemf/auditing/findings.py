@@ -22,7 +22,7 @@ SURE = 0.01  # permutation p at most
 
 
 def findings(data: DataSet, looks: Sequence[Look | str], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """All findings, ready for JSON.
+    """Return all findings, ready for JSON.
 
     Args:
         data: the data set.
@@ -54,7 +54,7 @@ def findings(data: DataSet, looks: Sequence[Look | str], pairs: Sequence[Pair]) 
 
 
 def _leakage(data: DataSet, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Whether anything is on two sides, and how many images of each side that touches, by any means."""
+    """Say whether anything is on two sides, and how many images of each side that touches."""
     leaking = data.leaking_groups()
     touched = {s.path for s in data.samples if s.group in leaking}
     across = [p for p in pairs if p.across]
@@ -94,7 +94,7 @@ def _balance(data: DataSet) -> dict[str, Any]:
 
 
 def _shift(data: DataSet, known: Sequence[Property], samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """How well class and properties tell the side of the split; nothing without a split."""
+    """Return how well class and properties tell the side of the split; nothing without a split."""
     sides = list(data.counts())
     if len(sides) < 2 or not samples:
         return []
@@ -106,7 +106,7 @@ def _shift(data: DataSet, known: Sequence[Property], samples: Sequence[Sample]) 
 def _tellers(
     known: Sequence[Property], samples: Sequence[Sample], words: Sequence[str], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """How well each property tells the target (class or side), the best first."""
+    """Return how well each property tells the target (class or side), the best first."""
     targets = np.array([names.index(word) for word in words])
     if len(set(words)) < 2:
         return []
@@ -126,7 +126,7 @@ def _tellers(
 
 
 def _counts(one: Property, targets: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Images of each value by target: of words the most frequent ones, of intervals in order."""
+    """Return the images of each value by target: of words the most frequent ones, of intervals in order."""
     images = np.bincount(one.codes, minlength=len(one.values))
     shown = sorted(np.argsort(-images, kind="stable")[:SHOWN_VALUES].tolist())
     return [

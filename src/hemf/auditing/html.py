@@ -65,7 +65,7 @@ def _galleries(pairs: list[dict[str, Any]]) -> list[tuple[str, int, list[dict[st
 
 
 def _example(group: dict[str, Any]) -> dict[str, Any]:
-    """The first images of a group on each side."""
+    """Return the first images of a group on each side."""
     return {
         "group": group["group"],
         "images": [(side, path) for side, paths in group["sides"].items() for path in paths[:OF_A_SIDE]],
@@ -73,7 +73,7 @@ def _example(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def thumbnail(path: Path) -> str:
-    """An image as a data URI of a small JPEG; empty if it cannot be read."""
+    """Return an image as a data URI of a small JPEG; empty if it cannot be read."""
     try:
         image = read_image(path)
     except UnreadableImage:

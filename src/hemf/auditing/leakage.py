@@ -7,7 +7,7 @@ from hemf.data.dataset import DataSet
 
 
 def straddling(data: DataSet) -> dict[str, Any]:
-    """How many images of each side share their group with another side, by class, and which groups do.
+    """Return how many images of each side share their group with another side, by class, and which groups do.
 
     Returns:
         ``known`` groups, ``images_without`` one, number ``straddling``; for each of ``sides`` its ``images``,
@@ -42,7 +42,7 @@ def straddling(data: DataSet) -> dict[str, Any]:
 
 
 def of_several_classes(data: DataSet) -> list[dict[str, Any]]:
-    """Groups whose images have different classes: right for some patients, an error for a lesion."""
+    """Return groups whose images have different classes: right for some patients, an error for a lesion."""
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for s in data.samples:
         if s.group:

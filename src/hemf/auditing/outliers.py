@@ -20,13 +20,13 @@ TIMES = 10  # the median area, or a tenth of it
 
 
 def unreadable(samples: Sequence[Sample], looks: Sequence[Look | str]) -> list[dict[str, str]]:
-    """Path of each file that cannot be read, and why."""
+    """Return the path of each file that cannot be read, and why."""
     pairs = zip(samples, looks, strict=True)
     return [{"path": s.path, "reason": look} for s, look in pairs if isinstance(look, str)]
 
 
 def odd_images(samples: Sequence[Sample], looks: Sequence[Look | str]) -> list[dict[str, Any]]:
-    """Images that are blank, tiny, very long, far from the usual size, or of a rare mode or format.
+    """Return images that are blank, tiny, very long, far from the usual size, or of a rare mode or format.
 
     Returns:
         For each its ``path`` and ``why``: a list of sentences.

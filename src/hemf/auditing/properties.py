@@ -44,7 +44,7 @@ NUMBERS: dict[str, tuple[Literal["file", "picture"], Callable[[Look], float]]] =
 
 
 def properties(samples: Sequence[Sample], looks: Sequence[Look]) -> list[Property]:
-    """All properties in which the images differ.
+    """Return all properties in which the images differ.
 
     The source of an image is told by its folder (less the folders that name its class or split) and by the
     pattern of its file name, in which every run of digits is one #.
@@ -69,7 +69,7 @@ def _words(name: str, values: list[str]) -> Property:
 
 
 def _number(name: str, kind: Literal["file", "picture"], values: list[float]) -> Property:
-    """Ten bins of about as many images each; equal values are never parted."""
+    """Return ten bins of about as many images each; equal values are never parted."""
     numbers = np.round(np.asarray(values, float), 4)
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1], method="higher"))
     _, codes = np.unique(np.searchsorted(edges, numbers, side="right"), return_inverse=True)
@@ -78,7 +78,7 @@ def _number(name: str, kind: Literal["file", "picture"], values: list[float]) ->
 
 
 def _folders(samples: Sequence[Sample]) -> list[str]:
-    """Folder of each image, without the parts in which a word names any class or a split."""
+    """Return the folder of each image, without the parts in which a word names any class or a split."""
     labels = {sample.label.casefold() for sample in samples}
 
     def tells(part: str) -> bool:

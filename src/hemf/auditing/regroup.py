@@ -23,7 +23,7 @@ LARGEST = 0.5  # no split by groups is worth its name beyond this
 
 
 def look_for_pairs(data: DataSet, workers: int | None) -> tuple[list[Look | str], list[Pair]]:
-    """What each image is like, and the pairs that show the same picture.
+    """Return what each image is like, and the pairs that show the same picture.
 
     Args:
         data: the data set.
@@ -35,7 +35,7 @@ def look_for_pairs(data: DataSet, workers: int | None) -> tuple[list[Look | str]
 
 
 def group_alike(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
-    """The data set with all images that look alike in one group, and their patients or lesions with them.
+    """Put images that look alike into one group, together with their patients or lesions.
 
     A group is a connected component: what is alike, or of one patient, over any number of steps. A component
     of one known patient keeps that name; one of several, or of none, gets a name made from its images' paths.
@@ -71,7 +71,7 @@ def group_alike(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
 
 
 def regroup(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
-    """``group_alike``, and a new split of the same shares, or the same number of folds, by those groups.
+    """Apply ``group_alike``, and split anew by those groups, with the same shares or number of folds.
 
     Raises:
         HemfError: no such split can be made.
@@ -115,7 +115,7 @@ def write_regrouped(
 
 
 def group_alike_lines(data: DataSet) -> list[str]:
-    """What ``group_alike`` did, in sentences."""
+    """Return what ``group_alike`` did, in sentences."""
     about = data.info["grouped_alike"]
     if not about["pairs"]:
         return ["grouped by likeness: no two images look alike"]
@@ -134,7 +134,7 @@ def group_alike_lines(data: DataSet) -> list[str]:
 
 
 def _components(data: DataSet, pairs: Sequence[Pair]) -> np.ndarray:
-    """Number of each image's connected component, over pairs and known groups."""
+    """Return the number of each image's connected component, over pairs and known groups."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -151,6 +151,6 @@ def _components(data: DataSet, pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def _name(data: DataSet, group: Sequence[int]) -> str:
-    """The same for the same images, and for no others."""
+    """Return the same for the same images, and for no others."""
     paths = "\n".join(sorted(data.samples[i].path for i in group))
     return f"alike-{hashlib.sha256(paths.encode()).hexdigest()[:12]}"

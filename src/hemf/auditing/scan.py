@@ -70,7 +70,7 @@ class Look:
 
 
 def look_at(path: Path) -> Look | str:
-    """One image, or the line that says why it cannot be read."""
+    """Return one image, or the line that says why it cannot be read."""
     try:
         image, size, mode, kind = decode_image(path)
         content = path.read_bytes()
@@ -145,7 +145,7 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, what: Callable, items: Sequence, doing: str, chunk: int = 16) -> list:
-        """``what`` of each item, in order, with a progress bar on standard error."""
+        """Return ``what`` of each item, in order, with a progress bar on standard error."""
         from rich.console import Console
         from rich.progress import track
 

@@ -38,7 +38,7 @@ class Strength:
 def strength(
     codes: np.ndarray, targets: np.ndarray, groups: Sequence[str] | None = None, seed: int = 0
 ) -> Strength:
-    """How well ``codes`` tell ``targets``, in sample, against permutations that keep groups whole.
+    """Return how well ``codes`` tell ``targets``, in sample, against permutations that keep groups whole.
 
     The rule is made from the images that it is tried on, so it beats 1 / classes by luck alone; so do the
     permutations, which is why they and not 1 / classes are the chance level.
@@ -60,7 +60,7 @@ def strength(
 
 
 def _balanced_accuracy(codes: np.ndarray, targets: np.ndarray) -> float:
-    """1/K sum over values of max over classes of P(value | class)."""
+    """Return 1/K sum over values of max over classes of P(value | class)."""
     kinds = int(targets.max()) + 1
     table = np.bincount(codes * kinds + targets, minlength=(int(codes.max()) + 1) * kinds)
     table = table.reshape(-1, kinds).astype(float)

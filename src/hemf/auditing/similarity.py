@@ -22,7 +22,7 @@ SURE = 0.9  # other scales are left out beyond this
 
 
 def similarity(pair: tuple[np.ndarray, np.ndarray, int]) -> float:
-    """Greatest normalised cross-correlation, over scales and places, of the detail of two images.
+    """Return the greatest normalised cross-correlation, over scales and places, of the detail of two images.
 
     Args:
         pair: two thumbnails (64 x 64 grey values) and the turn of the second, a place in ``TURNS``.
@@ -49,7 +49,7 @@ def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
-    """What is finer than about four pixels, over its own local strength."""
+    """Return what is finer than about four pixels, over its own local strength."""
     values = image.astype(np.float32)
     fine = values - gaussian_filter(values, 2)
     strength = np.sqrt(gaussian_filter(fine * fine, 4))
@@ -57,7 +57,7 @@ def _detail(image: np.ndarray) -> np.ndarray:
 
 
 def _correlation(whole: np.ndarray, template: np.ndarray, share: float) -> float:
-    """Greatest correlation of the template's middle with any part of ``whole`` of that size."""
+    """Return the greatest correlation of the template's middle with any part of ``whole`` of that size."""
     side = round(len(template) * TEMPLATE * share)
     start, places = (len(template) - side) // 2, len(whole) - side + 1
     middle = template[start : start + side, start : start + side]

@@ -42,7 +42,7 @@ def show(data: "DataSet", found: dict[str, Any], folder: Path) -> None:
 
 
 def verdict(found: dict[str, Any]) -> str:
-    """Whether anything leaks, and how many images of each side that touches."""
+    """Return whether anything leaks, and how many images of each side that touches."""
     leakage, sides = found["leakage"], found["groups"]["sides"]
     if len(sides) < 2:
         return "no split, so nothing can leak"
@@ -112,7 +112,7 @@ def _group_table(groups: dict[str, Any]) -> Table:
 
 
 def share(row: dict[str, int]) -> str:
-    """``leaking`` of ``images``, and the percentage."""
+    """Return ``leaking`` of ``images``, and the percentage."""
     if not row["images"]:
         return "–"
     return f"{row['leaking']:,} of {row['images']:,} ({row['leaking'] / row['images']:.1%})".replace(

@@ -17,7 +17,7 @@ Way = tuple[str, str]
 
 
 def params_convention(published: float, counts: Mapping[Way, float]) -> str:
-    """The plainest way of counting parameters that gives the published figure.
+    """Return the plainest way of counting parameters that gives the published figure.
 
     Args:
         published: the figure.
@@ -31,7 +31,7 @@ def params_convention(published: float, counts: Mapping[Way, float]) -> str:
 
 
 def operations_convention(published: float, counts: Mapping[Way, float]) -> str:
-    """Every way of counting multiply-adds that gives the published figure; arguments as above."""
+    """Return every way of counting multiply-adds that gives the published figure; arguments as above."""
     follows = [way for way, count in counts.items() if _off(count, published) <= OPERATIONS_TOLERANCE]
     return _words(follows) if follows else _none(published, counts)
 

@@ -133,7 +133,7 @@ def count(name: str, task: Task, variant: Variant | None = None) -> Counts:
 
 
 def build(name: str, task: Task, variant: Variant | None = None) -> nn.Module:
-    """The model by timm's name, untrained.
+    """Build the model by timm's name, untrained.
 
     Raises:
         HemfError: no such model.
@@ -173,7 +173,7 @@ def profile_models(names: Sequence[str], task: Task) -> tuple[dict[str, Any], li
 
 
 def _entries(name: str, task: Task) -> list[dict[str, Any]]:
-    """A model's report, then that of its variant if it has one."""
+    """Return a model's report, then that of its variant if it has one."""
     counts = {"": count(name, task)}
     if name in VARIANTS:
         counts[VARIANTS[name].name] = count(name, task, VARIANTS[name])
@@ -199,7 +199,7 @@ def _entry(name: str, variant: str, counts: Counts) -> dict[str, Any]:
 
 
 def _published(name: str, task: Task, counts: dict[str, Counts]) -> dict[str, Any] | None:
-    """The paper's figures for a model, and which ways of counting it or its variant give them."""
+    """Return the paper's figures for a model, and which ways of counting it or its variant give them."""
     if name not in TABLE_6:
         return None
     params, operations = {}, {}

@@ -42,7 +42,7 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def parameters_of(model: nn.Module) -> int:
-    """Number of all parameters of a model."""
+    """Return the number of all parameters of a model."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -139,7 +139,7 @@ LAYER_RULES: dict[type[nn.Module], Rule] = {
 
 
 def count_operations(model: nn.Module, images: Tensor) -> Operations:
-    """Multiply-adds of one forward pass in eval mode.
+    """Return the multiply-adds of one forward pass in eval mode.
 
     torch's counter does not know every fused attention kernel (not the CPU's, for one), so attention runs as
     the plain products that it knows.
@@ -195,7 +195,7 @@ def training_step(model: nn.Module, images: Tensor, precision: str = "fp32") -> 
 
 
 def classification_loss(model: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """Cross-entropy of a forward pass under ``precision``, every image being of the first class."""
+    """Return cross-entropy of a forward pass under ``precision``, every image being of the first class."""
     labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
     with autocast(images.device, precision):
         output = model(images)
@@ -204,5 +204,5 @@ def classification_loss(model: nn.Module, images: Tensor, precision: str) -> Ten
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Mixed precision on a device; none for ``fp32``."""
+    """Return a context of mixed precision on a device; of none for ``fp32``."""
     return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)

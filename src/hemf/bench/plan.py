@@ -56,7 +56,7 @@ class PlannedRun:
 
 
 def plan(suite: Suite, out: Path, root: Path, options: dict[str, Any]) -> list[PlannedRun]:
-    """All runs of a suite: rows by data by seeds by folds, in this order of change.
+    """Return all runs of a suite: rows by data by seeds by folds, in this order of change.
 
     Args:
         suite: the matrix.
@@ -90,7 +90,7 @@ def plan(suite: Suite, out: Path, root: Path, options: dict[str, Any]) -> list[P
 
 
 def find_data(name: str, source: Source, root: Path, out: Path) -> Path:
-    """Where a suite's data set lies; one that hemf draws itself is under ``out``.
+    """Return where a suite's data set lies; one that hemf draws itself is under ``out``.
 
     Raises:
         HemfError: it is not there.

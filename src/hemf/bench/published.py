@@ -128,7 +128,7 @@ CORRECTED = {
 
 
 def published_scores(data: DataName, model: str) -> Scores:
-    """What Tables 6 to 9 print for a model on a data set, as fractions; empty if they print nothing.
+    """Return what Tables 6 to 9 print for a model on a data set, as fractions; empty if they print nothing.
 
     Args:
         data: ``isic2018``, ``kvasir`` or ``covid-ct``.

@@ -26,7 +26,7 @@ SPREAD = "± is the standard deviation over the seeds."
 
 
 def collect(suite: Suite, runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """One entry for each row and data set, in the suite's order, with all its runs in whatever state.
+    """Return one entry for each row and data set, in the suite's order, with all its runs in whatever state.
 
     Each measure is averaged over the folds of a seed, by itself, as the paper does; seeds with a run missing
     do not count. Then follow the mean and standard deviation (n - 1) over the seeds.
@@ -58,7 +58,7 @@ def _entry(suite: Suite, runs: list[PlannedRun]) -> dict[str, Any]:
 
 
 def _read(run: PlannedRun) -> dict[str, Any]:
-    """Where a run stands, and what is known of it."""
+    """Return where a run stands, and what is known of it."""
     config = run.config
     about = {"seed": config.seed, "fold": config.fold, "path": str(run.path)}
     if run.done:
@@ -77,7 +77,7 @@ def _read(run: PlannedRun) -> dict[str, Any]:
 
 
 def paper_scores(row: Row, data: str) -> Scores:
-    """What the paper prints for a row, as fractions; empty if nothing."""
+    """Return what the paper prints for a row, as fractions; empty if nothing."""
     if data not in DATA:
         return {}
     if not row.model_args:
@@ -113,14 +113,14 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _pooled(seeds: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Wilson's interval of the accuracy over the images of all folds, hits averaged over the seeds."""
+    """Return Wilson's interval of the accuracy over the images of all folds, hits averaged over the seeds."""
     n = sum(run["n"] for run in seeds[0])
     hits = fmean(sum(run["metrics"]["accuracy"] * run["n"] for run in of) for of in seeds)
     return {"n": n, "ci95": proportion(round(hits), n)["ci95"]}
 
 
 def failures(entries: list[dict[str, Any]]) -> list[str]:
-    """A line for each run that failed."""
+    """Return a line for each run that failed."""
     return [
         f"{entry['row']} on {entry['data']}, seed {run['seed']}"
         + (f", fold {run['fold']}" if run["fold"] is not None else "")
@@ -132,7 +132,7 @@ def failures(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def table(suite: Suite, entries: list[dict[str, Any]]) -> Table:
-    """The table that people read: per cent, and the rows of which any run was begun."""
+    """Return the table that people read: per cent, and the rows of which any run was begun."""
     entries = [entry for entry in entries if _begun(entry)]
     printed = any(entry["paper"] for entry in entries)
     columns = [
@@ -156,7 +156,7 @@ def _begun(entry: dict[str, Any]) -> bool:
 
 
 def full_table(suite: Suite, entries: list[dict[str, Any]]) -> Table:
-    """The table that programs read: every measure, as fractions in full."""
+    """Return the table that programs read: every measure, as fractions in full."""
     entries = [entry for entry in entries if _begun(entry)]
     names = dict.fromkeys(name for entry in entries for name in (*entry["measures"], *entry["paper"]))
     keys = ["row", "data", "model", "done", "params", "macs_torch", "macs_thop"]
@@ -204,7 +204,7 @@ def _percent(measure: dict[str, Any]) -> str | None:
 
 
 def _notes(suite: Suite, entries: list[dict[str, Any]]) -> list[str]:
-    """How the numbers came about, what they mean, and what failed."""
+    """Return how the numbers came about, what they mean, and what failed."""
     notes = [line for entry in entries for run in entry["runs"] for line in run.get("notes", ())]
     notes += [INTERVAL, COUNTS] if notes else []
     notes += [SPREAD] if len(suite.seeds) > 1 else []
@@ -226,6 +226,6 @@ def write(suite: Suite, name: str, runs: Sequence[PlannedRun], out: Path) -> lis
 
 
 def _options(config: RunConfig) -> dict[str, Any]:
-    """The options that are not the defaults, without those that tell the runs of a suite apart."""
+    """Return the options that are not the defaults, without those that tell the runs of a suite apart."""
     own, defaults = {"model", "model_args", "out", "name", "seed", "fold"}, asdict(RunConfig())
     return {k: v for k, v in asdict(config).items() if k not in own and v != defaults[k]}

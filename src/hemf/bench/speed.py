@@ -91,7 +91,7 @@ def _time_once(
 
 
 def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    """Seconds of the second of two runs: the first one chooses kernels and fills caches."""
+    """Return the seconds of the second of two runs: the first one chooses kernels and fills caches."""
     run()
     _wait(device)
     start = time.perf_counter()
@@ -106,7 +106,7 @@ def _wait(device: torch.device) -> None:
 
 
 def cuda_peak_bytes(model: nn.Module, size: tuple[int, int], setting: Setting, device: torch.device) -> int:
-    """Most memory that CUDA tensors take in a training step, weights and gradients included, no optimiser."""
+    """Measure the most memory of CUDA tensors in a training step: weights and gradients, no optimiser."""
     model.to(device, memory_format=torch.channels_last).train().zero_grad(set_to_none=True)
     images = torch.rand(setting.batch_size, 3, *size, device=device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -119,7 +119,7 @@ def cuda_peak_bytes(model: nn.Module, size: tuple[int, int], setting: Setting, d
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The machine: processor, threads in use, what hemf's kernels are compiled for, GPU, torch's version.
+    """Describe the machine: processor, threads, what hemf's kernels are compiled for, GPU, torch's version.
 
     Kernels that are not there, and a GPU that is not the device, are left out.
     """
@@ -135,7 +135,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def machine_line(described: dict[str, Any]) -> str:
-    """A machine in a sentence."""
+    """Return a machine in a sentence."""
     gpu = f"{described['gpu']}; " if "gpu" in described else ""
     cores = f"{described['threads']} of {counted(described['cores'], 'core')}"
     kernels = f", hemf's {described['kernels']} kernels" if "kernels" in described else ""

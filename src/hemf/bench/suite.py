@@ -90,7 +90,7 @@ class Suite:
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def named(self) -> "Suite":
-        """The suite with every row's name and title filled in."""
+        """Return the suite with every row's name and title filled in."""
         rows = [replace(row, name=row.name or row.model.rpartition("/")[2]) for row in self.rows]
         rows = [
             replace(
@@ -120,7 +120,7 @@ class Suite:
                 )
 
     def config(self, row: Row, **options: Any) -> RunConfig:
-        """Options of a row's runs: the recipe's, the suite's, the row's, then ``options``.
+        """Return the options of a row's runs: the recipe's, the suite's, the row's, then ``options``.
 
         Raises:
             HemfError: an option that does not exist, is bad, or is not the suite's to set.
@@ -140,13 +140,13 @@ class Suite:
 
 
 def suite_names() -> list[str]:
-    """Names of the suites that come with the package."""
+    """Return the names of the suites that come with the package."""
     files = resources.files("hemf.bench.suites").iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def suite_path(suite: str) -> Path:
-    """File of a suite, given its name or a path to a YAML file.
+    """Return the file of a suite, given its name or a path to a YAML file.
 
     Raises:
         HemfError: there is none.
@@ -159,7 +159,7 @@ def suite_path(suite: str) -> Path:
 
 
 def read_suite(suite: str, trust: bool = False) -> Suite:
-    """The suite of that name, or of that YAML file.
+    """Return the suite of that name, or of that YAML file.
 
     Args:
         suite: name or path.
@@ -192,7 +192,7 @@ def _check_requests(suite: Suite) -> None:
 
 
 def parse_suite(values: Any) -> Suite:
-    """A suite from what its YAML file holds.
+    """Return a suite from what its YAML file holds.
 
     Raises:
         HemfError: a key is missing or unknown, or a value is of the wrong type.
@@ -208,7 +208,7 @@ def parse_suite(values: Any) -> Suite:
 
 
 def _record(kind: type, values: Any, where: str) -> Any:
-    """The dataclass ``kind`` from a mapping of its fields, each checked against its annotation."""
+    """Return the dataclass ``kind`` from a mapping of its fields, each checked against its annotation."""
     fields = {one.name: one for one in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
         raise HemfError(f"{where}{values!r} is no mapping; give {', '.join(fields)}")
@@ -230,7 +230,7 @@ def _record(kind: type, values: Any, where: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value from YAML is of an annotated type."""
+    """Return whether a value from YAML is of an annotated type."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind is Any:
         return True
@@ -244,7 +244,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def chosen_rows(suite: Suite, only: Sequence[str] | None) -> list[Row]:
-    """The rows of these names, in the suite's order; all if none are named.
+    """Return the rows of these names, in the suite's order; all if none are named.
 
     Raises:
         HemfError: a name that no row has.

@@ -6,12 +6,12 @@ import numpy as np
 
 
 def enough_images(n: int, coverage: float) -> bool:
-    """Whether ``n`` images can promise ``coverage``: the rank of the quantile must be one of theirs."""
+    """Say whether ``n`` images can promise ``coverage``: the rank of the quantile must be one of theirs."""
     return math.ceil((n + 1) * (1 - _miscoverage(coverage))) <= n
 
 
 def conformal_quantile(probabilities: np.ndarray, labels: np.ndarray, coverage: float) -> float:
-    """The score up to which a class belongs to the prediction set, by MAPIE.
+    """Find the score up to which a class belongs to the prediction set, by MAPIE.
 
     The score of a class is one minus its probability (LAC: Sadinle, Lei and Wasserman, JASA 114, 2019), and
     the quantile is the ceil((n + 1) coverage)-th smallest score of the true classes of n images. The + 1 is

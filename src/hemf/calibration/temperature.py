@@ -14,7 +14,7 @@ LIKELY = 3.841 / 2  # half the 95% quantile of chi-squared with one degree of fr
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
-    """The temperature T for which softmax(logits / T) has the smallest log-loss.
+    """Fit the temperature T for which softmax(logits / T) has the smallest log-loss.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017. The log-loss is convex in 1 / T, so
     there is one minimum; it is sought between 0.01 and 100. A value at the upper end means that the outputs
@@ -42,7 +42,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
 def temperature_interval(
     logits: np.ndarray, labels: np.ndarray, temperature: float, units: int | None = None
 ) -> tuple[float, float]:
-    """95% interval of a fitted temperature, by the profile of the likelihood.
+    """Return the 95% interval of a fitted temperature, by the profile of the likelihood.
 
     It holds every temperature whose log-likelihood is less than 1.92 below the largest. Where several images
     show one patient, they count together as one image.
@@ -72,7 +72,7 @@ def temperature_interval(
 
 
 def why_no_temperature(n: int, temperature: float | None, interval: tuple[float, float] | None) -> str | None:
-    """Why a temperature is not to be kept, in a sentence; None where it is.
+    """Return why a temperature is not to be kept, in a sentence; None where it is.
 
     Args:
         n: images that it was fitted on.
@@ -96,7 +96,7 @@ def why_no_temperature(n: int, temperature: float | None, interval: tuple[float,
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> Callable[[float], float]:
-    """The mean log-loss as a function of the logarithm of the temperature."""
+    """Return the mean log-loss as a function of the logarithm of the temperature."""
     from scipy.special import log_softmax
 
     logits, images = np.asarray(logits, dtype=np.float64), np.arange(len(labels))

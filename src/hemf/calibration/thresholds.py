@@ -8,7 +8,7 @@ Target = Literal["sensitivity", "specificity"]
 
 
 def choose_threshold(target: Target, at: float, positive: np.ndarray, scores: np.ndarray) -> float | None:
-    """The threshold t at which calling what scores t or more reaches the target, and the other rate is best.
+    """Choose the threshold t at which calling scores of t or more reaches the target at the best other rate.
 
     It lies half-way between two scores (or a score and 0), so that the last bits of a score, which another
     batch size can change, do not decide.

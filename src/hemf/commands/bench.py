@@ -141,12 +141,12 @@ def _conclude(suite: "Suite", name: str, runs: Sequence["PlannedRun"], folder: P
 
 
 def _words(value: str | None) -> list[str]:
-    """The words between commas, which may stand in brackets."""
+    """Return the words between commas, which may stand in brackets."""
     return [word.strip() for word in (value or "").strip("[]()").split(",") if word.strip()]
 
 
 def _whole_numbers(name: str, value: str | None) -> list[int]:
-    """The numbers between commas.
+    """Return the numbers between commas.
 
     Raises:
         HemfError: there is something else.

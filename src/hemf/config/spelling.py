@@ -84,7 +84,7 @@ def spelled_out(parser: ArgumentParser, arguments: Sequence[str]) -> list[str]:
 
 
 def _value(action: Action, dot: str, equals: str, value: str, words: deque[str]) -> str:
-    """``=`` and an option's value, maybe taken from the next words; "" leaves these to the parser."""
+    """Return ``=`` and an option's value, maybe taken from the next words; "" leaves these to the parser."""
     if is_switch(action):
         if not equals:
             value = words.popleft() if words and words[0].lower() in TRUTH else "true"

@@ -131,5 +131,5 @@ def _are_alike(one: str, other: str) -> bool:
 
 
 def _pattern(value: str) -> str:
-    """A value with every run of letters as one letter and every number as one #."""
+    """Return a value with every run of letters as one letter and every number as one #."""
     return re.sub(r"\d+", "#", re.sub(r"[^\W\d_]+", "a", value.strip()))

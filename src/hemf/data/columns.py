@@ -72,7 +72,7 @@ class Columns:
 
 
 def find_columns(table: CsvTable, group_column: str | None = None) -> Columns:
-    """What each column of a user's CSV says.
+    """Return what each column of a user's CSV says.
 
     Args:
         table: the CSV.
@@ -100,7 +100,7 @@ def find_columns(table: CsvTable, group_column: str | None = None) -> Columns:
 
 
 def places_of(table: CsvTable, wanted: Sequence[str]) -> dict[str, int]:
-    """Index of each of the ``wanted`` columns that are there, whatever their case.
+    """Return the index of each of the ``wanted`` columns that are there, whatever their case.
 
     Raises:
         HemfError: path or label is missing, or two columns have one name but for case, spaces and Unicode
@@ -127,7 +127,7 @@ def _check_names(table: CsvTable) -> None:
 
 
 def rank_of(name: str) -> int | None:
-    """How coarse a group a column of this name gives: 0 group, 1 patient, 2 lesion, 3 study; None for none.
+    """Rank the groups that a column of this name gives: 0 group, 1 patient, 2 lesion, 3 study; or None.
 
     Case, separators and camelCase do not count, nor do additions such as ``id``, ``no`` and ``anonymised``.
     """
@@ -136,13 +136,13 @@ def rank_of(name: str) -> int | None:
 
 
 def known(value: str) -> str:
-    """A group's name without spaces around it; empty where it only says that none is known, such as NA."""
+    """Strip a group's name; return "" where it only says that none is known, such as NA."""
     value = value.strip()
     return "" if value.casefold() in UNKNOWN else value
 
 
 def looks_like_groups(name: str, values: Sequence[str], classes: int) -> bool:
-    """Whether a column may name patients, to judge by its values: identifiers, most of which rows share.
+    """Judge by its values whether a column may name patients: identifiers, most of which rows share.
 
     Args:
         name: of the column; ``id``, ``code`` or ``name`` in it make up for plain words or numbers.
@@ -160,7 +160,7 @@ def looks_like_groups(name: str, values: Sequence[str], classes: int) -> bool:
 
 
 def _is_identifier(value: str) -> bool:
-    """One word of letters and digits, or a number written as no measure is: padded, or long."""
+    """Return one word of letters and digits, or a number written as no measure is: padded, or long."""
     return bool(
         re.fullmatch(r"[\w./:#-]+", value)
         and re.search(r"\d", value)
@@ -180,7 +180,7 @@ def _asked_group(table: CsvTable, names: list[str], free: list[int], asked: str)
 
 
 def _usual_group(table: CsvTable, names: list[str], free: list[int]) -> int | None:
-    """The coarsest column with a usual name that holds groups."""
+    """Return the coarsest column with a usual name that holds groups."""
     by_rank: dict[int, list[int]] = {}
     for i in free:
         rank = rank_of(names[i])
@@ -204,7 +204,7 @@ def _usual_group(table: CsvTable, names: list[str], free: list[int]) -> int | No
 
 
 def _holds_groups(values: Sequence[str], rank: int) -> bool:
-    """Whether a column of a usual name holds groups, not measures, answers (case or control) or nothing."""
+    """Judge whether a column of a usual name holds groups, not measures or answers (case or control)."""
     named = [value for value in map(known, values) if value]
     different = set(named)
     if not named or any(re.fullmatch(r"-?\d*\.\d*[1-9]\d*", value) for value in different):
@@ -220,7 +220,7 @@ def _is_shared(table: CsvTable, column: int) -> bool:
 
 
 def _keeps_together(table: CsvTable, column: int, finer: int) -> bool:
-    """Whether images that share a value of ``finer`` share that of ``column`` too."""
+    """Return whether images that share a value of ``finer`` share that of ``column`` too."""
     pairs = {(known(row[finer]), known(row[column])) for row in table.rows if known(row[finer])}
     return len(pairs) == len({one for one, _ in pairs})
 

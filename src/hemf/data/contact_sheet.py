@@ -15,7 +15,7 @@ PAPER, INK = "white", "black"
 
 
 def contact_sheet(data: DataSet, columns: int = 8) -> Image.Image:
-    """A row of images for each class, under the class's name and number of images.
+    """Draw a row of images for each class, under the class's name and number of images.
 
     The images are those at even steps through the class, in the manifest's order, each shown whole; the next
     one stands in for an image that cannot be read.
@@ -39,7 +39,7 @@ def contact_sheet(data: DataSet, columns: int = 8) -> Image.Image:
 
 
 def _tiles(data: DataSet, samples: Sequence[Sample], number: int) -> list[Image.Image]:
-    """Up to ``number`` images from even steps through ``samples``, shrunk or enlarged into a tile."""
+    """Return up to ``number`` images from even steps through ``samples``, shrunk or enlarged into a tile."""
     tiles = []
     bounds = [len(samples) * i // number for i in range(number + 1)]
     for start, stop in pairwise(bounds):

@@ -69,11 +69,11 @@ class DataSet:
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, sample: Sample) -> Path:
-        """File of a sample."""
+        """Return the file of a sample."""
         return self.root / sample.path
 
     def subset(self, split: str) -> list[Sample]:
-        """Samples of ``train``, ``val`` or ``test``, or of ``all``, in the manifest's order.
+        """Return samples of ``train``, ``val`` or ``test``, or of ``all``, in the manifest's order.
 
         Raises:
             HemfError: no such split name, or the data set is in folds.
@@ -99,7 +99,7 @@ class DataSet:
         return len({s.group for s in self.samples if s.group})
 
     def for_fold(self, fold: int, val: float | None = None, seed: int | None = None) -> Self:
-        """The data set with fold ``fold`` as test, and a validation part taken out of the rest.
+        """Return the data set with fold ``fold`` as test, and a validation part taken out of the rest.
 
         Args:
             fold: number of the fold to test on.
@@ -124,13 +124,13 @@ class DataSet:
         return replace(self, samples=samples, info=info)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by side (split, or fold) and class; a class that a side lacks counts 0."""
+        """Return the images by side (split, or fold) and class; a class that a side lacks counts 0."""
         found = Counter((s.side, s.label) for s in self.samples)
         sides = sorted({s.side for s in self.samples}, key=_side_order)
         return {side: {label: found[side, label] for label in self.classes} for side in sides}
 
     def leaking_groups(self) -> dict[str, list[str]]:
-        """Groups with images on more than one side of the split, and those sides."""
+        """Return the groups with images on more than one side of the split, and those sides."""
         sides: dict[str, set[str]] = {}
         for s in self.samples:
             if s.group:
@@ -138,7 +138,7 @@ class DataSet:
         return {group: sorted(found, key=_side_order) for group, found in sides.items() if len(found) > 1}
 
     def leaks(self) -> dict[str, int]:
-        """Images of each side whose patient or lesion is also on another side."""
+        """Return the images of each side whose patient or lesion is also on another side."""
         leaking = self.leaking_groups()
         found = Counter(s.side for s in self.samples if s.group in leaking)
         return {side: found[side] for side in self.counts()}
@@ -232,7 +232,7 @@ class DataSet:
         return missing
 
     def rows(self) -> str:
-        """The rows of ``manifest.csv``, its header first."""
+        """Return the rows of ``manifest.csv``, its header first."""
         text = io.StringIO()
         odd = any("\r" in value for s in self.samples for value in (s.path, s.label, s.group))
         quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL  # the writer lets a lone \r pass unquoted
@@ -262,7 +262,7 @@ def _side_order(side: str) -> tuple[int, int, str]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; file names of other encodings cannot."""
+    """Return whether a name can be written as UTF-8; file names of other encodings cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:

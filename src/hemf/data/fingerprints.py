@@ -1,4 +1,4 @@
-"""Fingerprints of image files, by which a run knows its images again, though they be moved or changed.
+"""Fingerprints of image files, by which a run recognises its images even if they are moved or changed.
 
 ``fingerprints.csv`` lies beside ``manifest.csv``, with a row for each image: its path, the size of its file
 in bytes, the SHA-256 of its content, and perceptual hashes of what it shows. No picture can be made of them,
@@ -40,7 +40,7 @@ SECONDS = 60.0  # the most that a training waits for pictures to be hashed
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """By what one image file is known.
+    """What identifies one image file.
 
     Args:
         bytes: size of the file.
@@ -62,12 +62,12 @@ class Fingerprint:
 
 
 def fingerprint(file: Path, image: "Image") -> Fingerprint:
-    """The fingerprint of a file that has been read as ``image``."""
+    """Take the fingerprint of a file that has been read as ``image``."""
     return Fingerprint(file.stat().st_size, sha256_of(file), _picture(image))
 
 
 def take_fingerprints(data: "DataSet", seconds: float | None = SECONDS) -> dict[str, Fingerprint]:
-    """The fingerprint of each image of a data set, by its path there.
+    """Take the fingerprint of each image of a data set, by its path there.
 
     Every file is read to its end; a picture is decoded only where the data set does not bring its hashes for
     the very same content.
@@ -100,7 +100,7 @@ def take_fingerprints(data: "DataSet", seconds: float | None = SECONDS) -> dict[
 
 
 def changed_files(data: "DataSet", samples: Sequence["Sample"] | None = None) -> list[str] | None:
-    """Paths of the samples whose files are gone or hold something else than when their fingerprint was taken.
+    """List the samples whose files are gone or have changed since their fingerprints were taken.
 
     Args:
         data: the data set, with the fingerprints of then.
@@ -121,7 +121,7 @@ def changed_files(data: "DataSet", samples: Sequence["Sample"] | None = None) ->
 
 
 def is_file_of(file: Path, known: Fingerprint) -> bool:
-    """Whether ``file`` is there and has the very content of which ``known`` was taken."""
+    """Return whether ``file`` is there and has the very content of which ``known`` was taken."""
     try:
         return file.stat().st_size == known.bytes and sha256_of(file) == known.sha256
     except OSError:
@@ -129,7 +129,7 @@ def is_file_of(file: Path, known: Fingerprint) -> bool:
 
 
 def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return SHA-256 of a file's content, in hexadecimal."""
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -148,7 +148,7 @@ def write_fingerprints(file: Path, paths: Iterable[str], known: Mapping[str, Fin
 
 
 def read_fingerprints(file: Path) -> dict[str, Fingerprint]:
-    """The fingerprints in a file, by path; none where there is no such file.
+    """Read the fingerprints in a file, by path; there are none without the file.
 
     Raises:
         HemfError: the file is damaged, no regular file, or larger than 1 GiB or a million rows.
@@ -192,12 +192,12 @@ def _picture(image: "Image") -> str:
 
 
 def as_text(hashes: "np.ndarray") -> str:
-    """The ``picture`` of a ``Fingerprint`` from its ``hashes``."""
+    """Return the ``picture`` of a ``Fingerprint`` from its ``hashes``."""
     return base64.b64encode(hashes.tobytes()).decode()
 
 
 def _by_threads(what: Callable[["Sample"], Any], samples: Sequence["Sample"], doing: str) -> list[Any]:
-    """``what`` of each sample, in order, under a progress bar on standard error."""
+    """Return ``what`` of each sample, in order, under a progress bar on standard error."""
     from rich.console import Console
     from rich.progress import track
 

@@ -15,7 +15,7 @@ ALL_TEST = "none, all images test"
 
 
 def load_data(path: str | os.PathLike) -> DataSet:
-    """A data set from whatever lies at ``path``.
+    """Load a data set from whatever lies at ``path``.
 
     A prepared data set, or a run folder; a CSV file with columns path and label, and optionally group (or
     patient, or lesion), split and fold; a folder of class folders; or a folder with such folders under train,
@@ -31,7 +31,7 @@ def load_data(path: str | os.PathLike) -> DataSet:
 
 
 def load_test_data(path: str | os.PathLike) -> DataSet:
-    """A data set to test on, from whatever ``load_data`` takes; no rule of training holds.
+    """Load a data set to test on, from whatever ``load_data`` takes, without the rules for training.
 
     A single class is enough, and classes may have no images. Where no split is given all images are for
     testing, which ``info["split"]`` then says.
@@ -47,7 +47,7 @@ def load_test_data(path: str | os.PathLike) -> DataSet:
 
 
 def _read(path: str | os.PathLike, trainable: bool) -> DataSet:
-    """What lies at ``path``, with the split that it came with, if any."""
+    """Return what lies at ``path``, with the split that it came with, if any."""
     if not os.fspath(path):  # which Path would take for the current folder
         raise HemfError("no data: the path is empty; give a data set, or . for the current folder")
     path = Path(path)

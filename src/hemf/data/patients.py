@@ -23,7 +23,7 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 def with_patients(samples: Sequence["Sample"], root: Path) -> list["Sample"]:
-    """The samples with the patient of each DICOM file as its group, where no sample has a group yet."""
+    """Give samples the patients of their DICOM files as groups, unless one has a group already."""
     if any(sample.group for sample in samples):
         return list(samples)
     groups = patient_groups([root / sample.path for sample in samples])
@@ -31,7 +31,7 @@ def with_patients(samples: Sequence["Sample"], root: Path) -> list["Sample"]:
 
 
 def patient_groups(files: Sequence[str | os.PathLike]) -> list[str]:
-    """A pseudonym of the patient in each file; empty where there is no DICOM header, or no patient id in it.
+    """Make a pseudonym of the patient in each file; empty without a DICOM header or a patient id in it.
 
     They depend on what the headers of ``files`` say and not on the files' names or order.
     """
@@ -47,7 +47,7 @@ def _pseudonym(key: bytes, patient: str) -> str:
 
 
 def _patient_and_image(file: Path) -> tuple[str, ...] | None:
-    """Patient id (with who issued it), and the UIDs; None where there is no patient id to be read."""
+    """Return patient id (with who issued it), and the UIDs; None where there is no patient id to be read."""
     named = file.suffix.lower() in DICOM_SUFFIXES
     if not named and file.suffix.lower() in IMAGE_SUFFIXES:
         return None

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests.
+"""Splits: which images are trained on, validated on and tested on.
 
 Every method but ``paper`` gives the same split for the same images, groups, ratios and seed, whatever order
 the images come in.
@@ -31,7 +31,7 @@ def split_data(
     seed: int | None = None,
     published: Mapping[str, float] | None = None,
 ) -> "DataSet":
-    """The data set with every image on one side.
+    """Return the data set with every image on one side.
 
     Args:
         data: the data set; for ``official`` with its own split.
@@ -74,7 +74,7 @@ def split_data(
 def assign(
     samples: Sequence["Sample"], shares: Sequence[float], seed: int, grouped: bool = True
 ) -> list[int]:
-    """Part of each sample, such that every part has its share of every class and no group is in two parts.
+    """Assign samples to parts that each have their share of every class, with no group in two parts.
 
     Groups go one by one, the largest first and in random order among equals, to the part where they lower
     sum (want - have)^2 / want over the classes the most. With single images that ends at the shares rounded;
@@ -118,7 +118,7 @@ def assign(
 
 
 def validation_part(samples: Sequence["Sample"], number: float, seed: int) -> list["Sample"]:
-    """About ``number`` of the samples, stratified by class, with no group both in and out of them.
+    """Return about ``number`` of the samples, stratified by class, with no group both in and out of them.
 
     Raises:
         HemfError: ``number`` is negative, or leaves nothing to train on.
@@ -208,7 +208,7 @@ def _folds(data: "DataSet", method: Method, val: float, folds: int, seed: int) -
 def _paper(
     data: "DataSet", published: Mapping[str, float], val: float | None, test: float | None, seed: int
 ) -> "DataSet":
-    """The published split; of an experiment in two folds, fold 0 tests what was tested first."""
+    """Make the published split; of an experiment in two folds, fold 0 tests what was tested first."""
     if published.get("folds") == 2 and test is None:
         _ratios(val or 0.0, 0.5)
         names = published_split(data.samples, data.classes, 0.5, 0.5, seed)

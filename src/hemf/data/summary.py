@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def notes(data: "DataSet") -> list[str]:
-    """What a reader should know of how the data set was read: a line each, without line breaks.
+    """Return what a reader should know of how the data set was read: a line each, without line breaks.
 
     The columns of a CSV that were used and that were not, what was left out of a folder, what in it is in
     doubt, what the split lacks, and names of classes or groups that are probably one name written twice.
@@ -31,7 +31,7 @@ def notes(data: "DataSet") -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts in a list of ``dataset.json``, which may be a stranger's and hold anything."""
+    """Return the texts in a list of ``dataset.json``, which may be a stranger's and hold anything."""
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
@@ -50,7 +50,7 @@ def _slips(what: str, slips: list[list[str]]) -> Iterator[str]:
 
 
 def counts_table(data: "DataSet") -> Table:
-    """Images by class and side of the split, with totals and shares."""
+    """Return the images by class and side of the split, with totals and shares."""
     counts, total = data.counts(), len(data.samples)
     columns = [Column("class", "class")]
     columns += [Column(f"side {side}", side or "no split", ",") for side in counts]
@@ -71,7 +71,7 @@ def _counts_row(sides: dict[str, int], total: int) -> dict[str, Any]:
 
 
 def split_line(data: "DataSet") -> str:
-    """How the split was made."""
+    """Return how the split was made."""
     about = data.info.get("split", {})
     details = ", ".join(_details(about))
     return f"split: {about.get('method', 'unknown')}" + (f" ({details})" if details else "")
@@ -86,7 +86,7 @@ def _details(about: dict) -> Iterator[str]:
 
 
 def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
-    """How many groups are known, and how many images of each side share theirs with another side.
+    """Return how many groups are known, and how many images of each side share theirs with another side.
 
     Args:
         data: the data set.
@@ -108,7 +108,7 @@ def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
 
 
 def next_training(data: "DataSet", target: Path) -> str:
-    """What to do with a prepared data set: a training that fits this machine."""
+    """Return what to do with a prepared data set: a training that fits this machine."""
     from hemf.core.device import has_gpu
 
     fold = f" --folds {len(data.folds)}" if data.folds else ""

@@ -17,7 +17,7 @@ LEVEL = 1 / 255  # of a pixel's value, on a scale of 0 to 1
 
 
 def as_pixels(image: Image.Image) -> Tensor:
-    """An image of mode RGB or L as uint8 C x H x W, in channels-last memory."""
+    """Convert an image of mode RGB or L to uint8 C x H x W, in channels-last memory."""
     array = np.array(image)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
@@ -82,7 +82,7 @@ class Normalise:
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Float32 of the shape of ``images``, uint8 (B x) C x H x W, in channels-last memory."""
+        """Return float32 of the shape of ``images``, uint8 (B x) C x H x W, in channels-last memory."""
         if images.ndim == 3:
             return self(images[None])[0]
         pixels = images.permute(0, 2, 3, 1)

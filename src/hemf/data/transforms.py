@@ -105,7 +105,7 @@ class InputSpec:
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
-        """The input that a run's options describe."""
+        """Return the input that a run's options describe."""
         return cls(
             input_size=config.input_size,
             crop_pct=config.crop_pct,
@@ -118,7 +118,7 @@ class InputSpec:
 
     @classmethod
     def from_pretrained_cfg(cls, cfg: Mapping[str, Any], window: str = "auto") -> Self:
-        """The input that timm's ``pretrained_cfg`` describes, with timm's defaults for what it leaves out.
+        """Read the input that timm's ``pretrained_cfg`` describes, with timm's defaults for what is missing.
 
         timm allows no entries of others there, so the window stands elsewhere in a model's ``config.json``.
 
@@ -145,7 +145,7 @@ class InputSpec:
         )
 
     def to_pretrained_cfg(self) -> dict[str, Any]:
-        """The same, but for the window, as part of timm's ``pretrained_cfg``, ready for JSON."""
+        """Return the same, but for the window, as part of timm's ``pretrained_cfg``, ready for JSON."""
         fields = asdict(self).items()
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields if name != "window"}
 
@@ -168,7 +168,7 @@ def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def eval_transform(spec: InputSpec) -> Transform:
-    """What validation, test and prediction do: resize, crop the centre, normalise; level for level as timm.
+    """Build what validation, test and prediction do: resize, crop the centre, normalise, exactly as timm.
 
     Args:
         spec: the input.
@@ -180,17 +180,17 @@ def eval_transform(spec: InputSpec) -> Transform:
 
 
 def eval_pixels(spec: InputSpec) -> Transform:
-    """``eval_transform`` but for its last step: to a uint8 tensor in channels-last memory."""
+    """Return ``eval_transform`` but for its last step: to a uint8 tensor in channels-last memory."""
     return v2.Compose([*centred(spec), as_pixels])
 
 
 def normaliser(spec: InputSpec) -> Normalise:
-    """The last step, for one uint8 image or a batch of them, on any device."""
+    """Return the last step, for one uint8 image or a batch of them, on any device."""
     return Normalise(spec.mean, spec.std)
 
 
 def train_transform(config: RunConfig) -> PixelTransform:
-    """What training does: random crop, flips, rotation, colours, an automatic policy, erasing.
+    """Return what training does: random crop, flips, rotation, colours, an automatic policy, erasing.
 
     All random numbers are drawn from torch's global generator, which the caller seeds. Pixels that a rotation
     uncovers or that are erased take the mean, rounded to a level of 255.
@@ -238,7 +238,7 @@ def _changes(config: RunConfig, spec: InputSpec) -> list[Any]:
 def mixup_cutmix(
     config: RunConfig, num_classes: int
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-    """MixUp, CutMix, or one of the two drawn for each batch; ``None`` where both are off.
+    """Return MixUp, CutMix, or one of the two drawn for each batch; ``None`` where both are off.
 
     Args:
         config: its ``mixup`` and ``cutmix``.
@@ -292,14 +292,14 @@ class Resize:
 
 
 def centred(spec: InputSpec) -> list[Any]:
-    """Two steps on PIL images: resize, then cut out or pad around the centre."""
+    """Return two steps on PIL images: resize, then cut out or pad around the centre."""
     resize, crop = _centred(spec)
     height, width = spec.input_size[1:]
     return [Resize(spec, resize, [math.floor(side / spec.crop_pct) for side in (height, width)]), crop]
 
 
 def _centred(spec: InputSpec) -> list[Any]:
-    """The two steps for usual proportions."""
+    """Return the two steps for usual proportions."""
     height, width = spec.input_size[1:]
     resized = [math.floor(side / spec.crop_pct) for side in (height, width)]
     interpolation = InterpolationMode(spec.interpolation)

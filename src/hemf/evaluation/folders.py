@@ -37,7 +37,7 @@ def folder_name(split: str, images: "DataSet | None" = None, fold: int | None = 
 
 
 def find_evaluation(run: Path, name: str) -> Path:
-    """The folder of an evaluation of a run, whose hash may be left out where that leaves no doubt.
+    """Return the folder of an evaluation of a run, whose hash may be left out where that leaves no doubt.
 
     Raises:
         HemfError: it has none of that name, or several.

@@ -80,7 +80,7 @@ class Seen:
 def seen_in_training(
     ours: "DataSet", images: "DataSet", samples: Sequence["Sample"], seconds: float = SECONDS
 ) -> Seen:
-    """Which of the samples the run with the manifest ``ours`` was trained on.
+    """Return which of the samples the run with the manifest ``ours`` was trained on.
 
     Pictures are compared only of images that are none of the run's own: how alike its own sides are, the
     audit tells.
@@ -119,7 +119,7 @@ def seen_in_training(
 
 
 def trained_on_line(ours: "DataSet | None", files: Sequence[Path]) -> str:
-    """Whether the run was trained on these very files, by place and content, in a line.
+    """Return whether the run was trained on these very files, by place and content, in a line.
 
     Pictures are not compared, which would take longer than classifying them.
 
@@ -173,7 +173,7 @@ class _Training:
         return self._training.get(content), here is not None or content in self._contents
 
     def pictures(self, until: float) -> list["Sample"]:
-        """The training images whose picture is known by its hashes, after taking those that can be."""
+        """Return the training images whose picture is known by its hashes, after taking those that can be."""
         missing = [s for s in self.samples if s.path in self.prints and not self.prints[s.path].picture]
         there = [s for s in missing if is_file_of(self.ours.path(s), self.prints[s.path])]
         if there:
@@ -247,7 +247,7 @@ class _Judge:
         return same
 
     def _thumbnail(self, place: int) -> np.ndarray | None:
-        """The training image's detail; None where the file is gone or another."""
+        """Return the training image's detail; None where the file is gone or another."""
         sample = self.trained[place]
         file = self.known.ours.path(sample)
         look = _look(file) if is_file_of(file, self.known.prints[sample.path]) else None
@@ -255,13 +255,13 @@ class _Judge:
 
 
 def _shows_something(words: np.ndarray) -> bool:
-    """Whether about half of a hash's bits are set, as of every picture but a plain area."""
+    """Return whether about half of a hash's bits are set, as of every picture but a plain area."""
     bits = int(np.bitwise_count(words).sum())
     return LEAST_BITS <= bits <= 256 - LEAST_BITS
 
 
 def _look(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Hashes and thumbnail of an image; None where it cannot be read, which whoever needs it says."""
+    """Return hashes and thumbnail of an image; None where it cannot be read, which whoever needs it says."""
     from hemf.core.errors import UnreadableImage
     from hemf.data.image.hashes import image_hashes, small_grey, thumbnail
     from hemf.data.image.read import read_image
@@ -274,7 +274,7 @@ def _look(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _in_time(what: Callable, items: Sequence, until: float) -> Iterator[Any]:
-    """``what`` of each item in order by several threads, under a progress bar, until the time is up."""
+    """Yield ``what`` of each item in order by several threads, under a progress bar, until the time is up."""
     from rich.console import Console
     from rich.progress import Progress
 

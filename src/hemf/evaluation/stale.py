@@ -66,6 +66,6 @@ def _at_head(file: Path, after: str, note: str) -> None:
 
 
 def stale_line(folders: list[Path], run: str) -> str:
-    """Which evaluations are outdated, in a sentence."""
+    """Return which evaluations are outdated, in a sentence."""
     names = ", ".join(str(folder) for folder in folders)
     return printable(f"Marked as made before this calibration: {names}; again: hemf evaluate {run}")

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 
 def as_maps(output: Any, batch: int, size: Size, prefix: int | None = None) -> tuple[Tensor, Restore] | None:
-    """The maps in what a layer gave, and a function that puts changed maps back in their place.
+    """Return the maps in what a layer gave, and a function that puts changed maps back in their place.
 
     Known layouts are (B, C, h, w), (B, h, w, C), and tokens (B, N, C) in row-major order, possibly after some
     that stand for no place. Which of them it is shows in h and w: they are the image's sides divided by one
@@ -43,13 +43,13 @@ def as_maps(output: Any, batch: int, size: Size, prefix: int | None = None) -> t
 
 
 def prefix_tokens(model: nn.Module) -> int | None:
-    """How many tokens a model puts before the image's, where it says so."""
+    """Return how many tokens a model puts before the image's, where it says so."""
     number = getattr(model, "num_prefix_tokens", None)
     return number if isinstance(number, int) else None
 
 
 def _of_four(output: Tensor, size: Size) -> tuple[Tensor, Restore] | None:
-    """Channels first or last: whose sides are more like the image's; first, where both are."""
+    """Tell channels first from last by which sides are more like the image's; first if both are."""
     first, last = tuple(output.shape[2:]), tuple(output.shape[1:3])
     fitting = [sides for sides in (first, last) if sides in _grids(size)]
     if not fitting:

@@ -24,7 +24,7 @@ def heat_maps(
     layer: str | None = None,
     method: Method = "gradcam++",
 ) -> np.ndarray:
-    """Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063) of a batch at one layer, or Grad-CAM.
+    """Compute Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063) of a batch at one layer, or Grad-CAM.
 
     With A the layer's map and g the gradient of the class's logit S by it (so that the paper's Y is exp(S)),
     its equation 19 becomes, where g is above 0, alpha = 1 / (2 + (sum A) g); and the heat is
@@ -59,7 +59,7 @@ def stage_heat_maps(
     targets: Sequence[int] | None = None,
     method: Method = "gradcam++",
 ) -> dict[str, list[np.ndarray]]:
-    """The heat of a batch at every stage of every branch, from one pass.
+    """Return the heat of a batch at every stage of every branch, from one pass.
 
     Args:
         model: as for ``heat_maps``.
@@ -88,7 +88,7 @@ def layer_heat_maps(
     layers: Sequence[str],
     method: Method = "gradcam++",
 ) -> list[np.ndarray]:
-    """The heat at several layers from one pass; arguments and errors are those of ``heat_maps``."""
+    """Return the heat at several layers from one pass; arguments and errors are those of ``heat_maps``."""
     try:
         with _fitting(images), differentiable(model, images) as inputs:
             found = _layer_heat_maps(model, inputs, targets, layers, method)
@@ -176,7 +176,7 @@ class _Watched(nn.Module):
 
 
 def _scaled(maps: Tensor) -> Tensor:
-    """Each map divided by its maximum; a map of zeros stays one."""
+    """Return each map divided by its maximum; a map of zeros stays one."""
     most = maps.amax((1, 2), keepdim=True)
     return torch.where(most > 0, maps / most, 0.0).float()
 

@@ -12,7 +12,7 @@ from hemf.explanation.evidence import Evidence, evidence_at, trunk
 def default_layer(
     model: nn.Module, images: Tensor | None = None, targets: Sequence[int] | None = None
 ) -> str:
-    """The layer whose map the head classifies.
+    """Return the layer whose map the head classifies.
 
     The last fusion of HEMF and its relatives, and the last stage of any other of timm's models. Behind the
     last stage of a network whose head reads the class token alone the patches no longer matter to the class:
@@ -51,7 +51,7 @@ def default_layer(
 def chosen_layer(
     model: nn.Module, images: Tensor, targets: Sequence[int] | None = None, layer: str | None = None
 ) -> str:
-    """The layer asked for, if the class depends on its places; by default ``default_layer``.
+    """Return the layer asked for, if the class depends on its places; by default ``default_layer``.
 
     Args:
         model: as for ``default_layer``.
@@ -81,7 +81,7 @@ def chosen_layer(
 def stage_layers(
     model: nn.Module, images: Tensor | None = None, targets: Sequence[int] | None = None
 ) -> dict[str, list[str]]:
-    """Layers of every stage, by branch, from the first stage to the last.
+    """Return the layers of every stage, by branch, from the first stage to the last.
 
     For HEMF ``local``, ``global`` and ``fusion``, four layers each; its relatives have branches of the same
     names, CAME its ``external`` one besides. Any other model has the one branch ``stages``: the layers that
@@ -117,7 +117,7 @@ def stage_layers(
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The layer called ``name``, as in ``model.named_modules()``.
+    """Return the layer called ``name``, as in ``model.named_modules()``.
 
     Raises:
         HemfError: there is none; the message lists the nearest names.

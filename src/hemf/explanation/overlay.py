@@ -18,7 +18,7 @@ MOST_COVER = 0.75
 
 
 def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    """The image under its heat map: the hotter, the less of the image shows through.
+    """Draw the image under its heat map: the hotter, the less of the image shows through.
 
     Args:
         image: RGB (other modes are converted).
@@ -45,7 +45,7 @@ def _covered(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 
 def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]], title: str = "") -> Figure:
-    """Every stage of every branch in one figure: a row a branch, a column a stage, the image before them.
+    """Draw every stage of every branch in one figure: a row a branch, a column a stage, the image first.
 
     Args:
         image: as the model gets it, resized and cropped.

@@ -51,7 +51,7 @@ class Explained:
 
 
 def free_names(files: Iterable[Path]) -> list[str]:
-    """A name for what is written of each image, from its own; no two are the same."""
+    """Return a name for what is written of each image, from its own; no two are the same."""
     taken: set[str] = set()
     return [_free_name(file.stem, taken) for file in files]
 
@@ -115,7 +115,7 @@ def _write(one: Explained, folder: Path) -> tuple[str, str, str]:
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    """A name that no image has yet, on file systems that ignore case too; it is then ``taken``."""
+    """Return a name that no image has yet, on file systems that ignore case too; it is then ``taken``."""
     stem = stem[:LONGEST_STEM]
     name, number = stem, 1
     while {name.casefold(), f"{name}-stages".casefold()} & taken:

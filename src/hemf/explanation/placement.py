@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 
 
 def seen_box(spec: InputSpec, size: tuple[int, int]) -> Box:
-    """The part of an image that the model sees after resizing and the central crop.
+    """Return the part of an image that the model sees after resizing and the central crop.
 
     Args:
         spec: the model's input.
@@ -36,7 +36,7 @@ def seen_box(spec: InputSpec, size: tuple[int, int]) -> Box:
 
 
 def place(heat: np.ndarray, spec: InputSpec, size: tuple[int, int]) -> np.ndarray:
-    """A heat map of the model's input, on the original image: resizing and central crop undone.
+    """Lay a heat map of the model's input on the original image: resizing and central crop undone.
 
     Args:
         heat: h x w, of any resolution.
@@ -59,6 +59,6 @@ def place(heat: np.ndarray, spec: InputSpec, size: tuple[int, int]) -> np.ndarra
 
 
 def _relative(count: int, first: float, last: float) -> torch.Tensor:
-    """Centres of ``count`` pixels, on a scale on which the edges of the crop are -1 and 1."""
+    """Return the centres of ``count`` pixels, on a scale on which the edges of the crop are -1 and 1."""
     centres = torch.arange(count, dtype=torch.float64) + 0.5
     return (2 * (centres - first) / (last - first) - 1).float()

@@ -71,7 +71,7 @@ def tapped(
 
 
 def classes_of(targets: Sequence[int] | None, logits: Tensor) -> list[int]:
-    """The class of each image: the targets, or by default what the model predicts.
+    """Return the class of each image: the targets, or by default what the model predicts.
 
     Raises:
         HemfError: not one class an image, or one that the model does not have.

@@ -41,7 +41,7 @@ MOST_WRITTEN_CLASSES = 40  # with more, the cells of a confusion matrix are too 
 
 
 def confusion_figure(confusion: np.ndarray, classes: Sequence[str], title: str = "") -> Figure:
-    """Confusion matrix: in each cell the count and its share of the row's (true) class, which also shades it.
+    """Draw a confusion matrix: in each cell the count, and its share of the row's (true) class as shade.
 
     Args:
         confusion: K x K counts, rows true, columns predicted.
@@ -80,7 +80,7 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str], title: str =
 def roc_figure(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], title: str = ""
 ) -> Figure:
-    """ROC curve of each class against the rest, with its area; classes that have none are named below.
+    """Draw the ROC curve of each class against the rest, with its area; classes without one are named below.
 
     Args:
         labels: N class indices.
@@ -107,7 +107,7 @@ def roc_figure(
 def precision_recall_figure(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], title: str = ""
 ) -> Figure:
-    """Precision over recall of each class against the rest, with its average precision and its share.
+    """Draw precision over recall of each class against the rest, with average precision and share.
 
     The share of a class among the images is the precision, at any recall, of guessing. The steps are those
     whose area is the average precision; nothing is interpolated.
@@ -148,7 +148,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
 
 
 def short_name(name: str, width: int = 24) -> str:
-    """A name in lines of ``width`` characters, two as a rule, printable, its middle left out if too long."""
+    """Break a name into lines of ``width`` characters, mostly two, and leave its middle out if too long."""
     name = _one_line(name) or "(no name)"
     if len(name) > 2 * width - 4:
         name = f"{name[: width + 4].rstrip()}…{name[12 - width :].lstrip()}"
@@ -156,7 +156,7 @@ def short_name(name: str, width: int = 24) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Text without what breaks the line, or turns the direction in which all after it is read."""
+    """Return text without what breaks the line, or turns the direction in which all after it is read."""
     text = text.encode("utf-8", "replace").decode()
     return " ".join("".join(" " if _steers(c) else c for c in text).split())
 

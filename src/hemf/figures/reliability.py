@@ -14,7 +14,7 @@ SIDE, BELOW, GAP = 4.6, 1.1, 0.75  # inches: the diagram, the counts under it, a
 
 
 def reliability_figure(calibration: dict[str, Any], title: str = "") -> Figure:
-    """Accuracy against confidence in each bin, before and after calibration, over the number of images.
+    """Draw accuracy against confidence in each bin, before and after calibration, over numbers of images.
 
     The bars are Wilson's 95% intervals; on the dotted line a model is as often right as it says.
 

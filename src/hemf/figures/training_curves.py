@@ -17,7 +17,7 @@ LOSSES = {"train_loss": "training", "val_loss": "validation"}
 
 
 def read_epochs(file: Path) -> Epochs:
-    """The rows of ``metrics.csv``, None for an empty cell; no rows where there is no such file."""
+    """Read the rows of ``metrics.csv``, None for an empty cell; no rows where there is no such file."""
     if not file.is_file():
         return []
     table = read_csv_table(file, ",", mend="resume the run, which writes it anew")
@@ -25,7 +25,7 @@ def read_epochs(file: Path) -> Epochs:
 
 
 def epochs_table(epochs: Epochs) -> Table:
-    """A row an epoch."""
+    """Return a row an epoch."""
     formats = {"epoch": ".0f", "step": ".0f"}
     names = [name for name in epochs[0] if any(row[name] is not None for row in epochs)]
     columns = [Column(name, name.replace("_", " "), formats.get(name, ".4g")) for name in names]
@@ -33,7 +33,7 @@ def epochs_table(epochs: Epochs) -> Table:
 
 
 def training_figure(epochs: Epochs, kept: int | None) -> Figure:
-    """The losses of training and validation, and the measures of validation, over the epochs.
+    """Return the losses of training and validation, and the measures of validation, over the epochs.
 
     Args:
         epochs: of the run.

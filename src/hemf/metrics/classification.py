@@ -23,7 +23,7 @@ ONE_CLASS = "one class only"
 def classification_metrics(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Every measure of a classifier on one split.
+    """Compute every measure of a classifier on one split.
 
     The prediction is the class of the largest probability (the first of equals). Every measure is a
     dictionary: ``value`` (None where undefined, then ``reason`` says why), ``n`` (the images it rests on)
@@ -76,7 +76,7 @@ def classification_metrics(
 
 
 def ranking_scores(probabilities: np.ndarray) -> np.ndarray:
-    """N x K scores by which one-vs-rest curves rank the images: the probabilities.
+    """Return N x K scores by which one-vs-rest curves rank the images: the probabilities.
 
     Of two classes, rounding can tie one column where it does not tie the other (1e-20 against 1 - 1e-20), so
     the second column ranks for both and the two AUCs are equal.
@@ -89,7 +89,7 @@ def ranking_scores(probabilities: np.ndarray) -> np.ndarray:
 def check(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as int64 and probabilities as float64, rows summing to one; HemfError where they do not fit."""
+    """Check labels and probabilities that sum to one; return them as int64 and float64."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     n, k = len(labels), len(classes)
     if k < 2 or len(set(classes)) < k:
@@ -111,7 +111,7 @@ def check(
 
 
 def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Minus the logarithm of the true class's probability, bounded as scikit-learn does; N values."""
+    """Return minus the logarithm of the true class's probability, bounded as scikit-learn does; N values."""
     smallest = np.finfo(probabilities.dtype).eps
     return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], smallest, 1 - smallest))
 
@@ -125,13 +125,13 @@ def undefined(reason: str, n: int = 0) -> dict[str, Any]:
 
 
 def proportion(hits: int, n: int) -> dict[str, Any]:
-    """hits / n with Wilson's 95% interval."""
+    """Return hits / n with Wilson's 95% interval."""
     interval = binomtest(int(hits), int(n)).proportion_ci(0.95, method="wilson")
     return measure(hits / n, n) | {"ci95": [float(interval.low), float(interval.high)]}
 
 
 def class_metrics(k: int, confusion: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """One-vs-rest measures of class ``k`` from the K x K counts and the N scores of that class."""
+    """Return one-vs-rest measures of class ``k`` from the K x K counts and the N scores of that class."""
     positives, predicted, hits = confusion[k].sum(), confusion[:, k].sum(), confusion[k, k]
     n, of_class = confusion.sum(), labels == k
     negatives, either = n - positives, positives + predicted - hits

@@ -14,7 +14,7 @@ ALWAYS_PREDICTED = "always predicted"
 def operating_point_metrics(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], point: OperatingPoint
 ) -> dict[str, Any]:
-    """Sensitivity, specificity and predictive values of calling a class by its threshold.
+    """Return the sensitivity, specificity and predictive values of calling a class by its threshold.
 
     Each has its n and Wilson's 95% interval. The predictive values hold for the share of the class in these
     images, and for no other.

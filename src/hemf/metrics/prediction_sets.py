@@ -14,7 +14,7 @@ MEASURES = ("coverage", "mean_size", "abstained", "empty", "accuracy_answered")
 def refusal_metrics(
     labels: np.ndarray, in_set: np.ndarray, predictions: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Measures of prediction sets over a split and, under ``per_class``, over the images of each class.
+    """Measure prediction sets over a split and, under ``per_class``, over the images of each class.
 
     - ``coverage``: share of images whose set holds their class.
     - ``mean_size``: classes in a set.
@@ -40,7 +40,7 @@ def refusal_metrics(
 def _of(
     chosen: np.ndarray, labels: np.ndarray, in_set: np.ndarray, predictions: np.ndarray
 ) -> dict[str, Any]:
-    """The measures over the ``chosen`` images."""
+    """Return the measures over the ``chosen`` images."""
     labels, in_set, predictions = labels[chosen], in_set[chosen], predictions[chosen]
     n = len(labels)
     if not n:

@@ -49,7 +49,7 @@ class WeightedMeasures:
         self.rankings = {int(c): _ranking(labels == c, scores[:, c]) for c in self.present}
 
     def of_split(self, weights: np.ndarray, of_classes: dict[int, Values] | None = None) -> Values:
-        """Measures of the whole split on R resamples.
+        """Return the measures of the whole split on R resamples.
 
         Averages go over the classes present in the split. Where a resample lacks one of them, what rests on
         that class is NaN.
@@ -127,7 +127,7 @@ class WeightedMeasures:
         return found
 
     def _confusion(self, weights: np.ndarray) -> np.ndarray:
-        """K x K x R counts, rows true, columns predicted."""
+        """Return K x K x R counts, rows true, columns predicted."""
         return (self.cells @ weights).reshape(self.k, self.k, -1)
 
 
@@ -163,14 +163,14 @@ def _ranked(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _ratio(above: np.ndarray, below: np.ndarray, undefined: float) -> np.ndarray:
-    """``above / below``, and ``undefined`` where that is 0 / 0 or x / 0."""
+    """Return ``above / below``, and ``undefined`` where that is 0 / 0 or x / 0."""
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, undefined), where=below != 0)
 
 
 def on_resamples(
     measures: WeightedMeasures, blocks: Iterator[np.ndarray]
 ) -> tuple[Values, dict[int, Values]]:
-    """All measures on all resamples: of the split, and of each class."""
+    """Return all measures on all resamples: of the split, and of each class."""
     split, classes = [], []
     for weights in blocks:
         classes.append(measures.of_classes(weights))

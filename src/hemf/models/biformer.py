@@ -133,7 +133,7 @@ class LePEAttention(nn.Module):
 
 
 def _patch_layer(in_dim: int, dim: int) -> list[nn.Module]:
-    """Half the resolution by a convolution with overlap, then BatchNorm."""
+    """Halve the resolution by a convolution with overlap, then BatchNorm."""
     return [nn.Conv2d(in_dim, dim, 3, stride=2, padding=1), nn.BatchNorm2d(dim)]
 
 

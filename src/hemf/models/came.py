@@ -288,7 +288,7 @@ class CAME(StagedClassifier):
         self.init_weights()
 
     def stems(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Local, global and external maps (B, dims[0], H / 4, W / 4); there is no fusion yet."""
+        """Return the local, global and external maps (B, dims[0], H / 4, W / 4); there is no fusion yet."""
         return self.local_stem(x), self.global_stem(x), self.external_stem(x), None
 
 

@@ -273,18 +273,18 @@ class Conformer(Classifier):
         return {"cls_token"}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Patterns that sort parameters by depth, for layer-wise rates: stem and first block first."""
+        """Return patterns that sort parameters by depth, for layer-wise rates: stem and first block first."""
         return {
             "stem": r"^(?:stem|first_conv|first_trans|patch_embed|cls_token)",
             "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
         }
 
     def set_separate_heads(self, enable: bool = True) -> None:
-        """Whether training mode returns the logits of the two heads apart, as published, or their sum."""
+        """Choose whether training mode returns the two heads' logits apart, as published, or their sum."""
         self.separate_heads = enable
 
     def get_classifier(self) -> tuple[nn.Module, nn.Module]:
-        """The last linear layers: the convolutional head's and the transformer head's."""
+        """Return the last linear layers: the convolutional head's and the transformer head's."""
         return self.conv_head, self.trans_head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -303,22 +303,22 @@ class Conformer(Classifier):
         self.trans_head = _head(self.beside, num_classes).to(like.device, like.dtype).train(self.training)
 
     def stems(self, x: Tensor) -> Branches:
-        """What the first block, of its own kind, makes of the images."""
+        """Return what the first block, of its own kind, makes of the images."""
         x = self.stem(x)
         patches = self.patch_embed(x).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return self.first_conv(x)[0], self.first_trans(tokens)
 
     def map_of(self, state: Branches, norm: bool) -> Tensor:
-        """The convolutional branch's map; only the tokens have a last norm."""
+        """Return the convolutional branch's map; only the tokens have a last norm."""
         return state[0]
 
     def features_of(self, state: Branches, norm: bool) -> Tensor:
-        """The map, and at each of its places the class token, which always fits the last norm."""
+        """Return the map, and at each of its places the class token, which always fits the last norm."""
         return self._side_by_side(*state)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map and the class token (B, C + embed_dim, H / 32, W / 32).
+        """Return the last map and the class token (B, C + embed_dim, H / 32, W / 32).
 
         Raises:
             ValueError: H or W is not divisible by 16.

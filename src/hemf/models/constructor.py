@@ -59,7 +59,7 @@ class TooLargeError(ValueError):
 
 
 def network_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that say what a network is, without those that say where its weights come from."""
+    """Return the arguments that say what a network is, without those that say where its weights come from."""
     return {name: value for name, value in arguments.items() if name not in LOADING}
 
 
@@ -92,7 +92,7 @@ def check_arguments(architecture: str, arguments: Any) -> None:
 
 
 def shapes_of(architecture: str, arguments: Mapping[str, Any], tensors: int, elements: int) -> Shapes:
-    """Names and shapes of a network's tensors, worked out without memory for them.
+    """Return names and shapes of a network's tensors, worked out without memory for them.
 
     Args:
         architecture: a registered name.
@@ -115,7 +115,7 @@ def shapes_of(architecture: str, arguments: Mapping[str, Any], tensors: int, ele
 
 
 def _constructor(architecture: str) -> set[str]:
-    """Names of the arguments of the network's constructor."""
+    """Return the names of the arguments of the network's constructor."""
     with torch.device("meta"), _Unfilled():
         kind = type(timm.create_model(architecture))
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

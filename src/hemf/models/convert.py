@@ -51,7 +51,7 @@ def layout(model: str) -> Callable[[Callable[[], Layout]], Callable[[], Layout]]
 
 
 def convertible_models() -> list[str]:
-    """Names of the models whose authors' checkpoints can be converted."""
+    """Return the names of the models whose authors' checkpoints can be converted."""
     return sorted(_LAYOUTS)
 
 
@@ -91,7 +91,7 @@ def convert(state_dict: Mapping, model: str = "hemf_base") -> StateDict:
 
 
 def left_out(state_dict: Mapping, model: str = "hemf_base") -> list[str]:
-    """Names in an authors' checkpoint that ``convert`` drops: never used, constant, or given twice."""
+    """Return names in an authors' checkpoint that ``convert`` drops: never used, constant, or given twice."""
     names, theirs = _LAYOUTS[model](), _bare(state_dict)
     twins = {
         first + name.removeprefix(last)
@@ -185,7 +185,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def renamed(name: str, rules: Iterable[tuple[str, str | Callable]]) -> str:
-    """``name`` after each rule, a pattern and its replacement, in turn."""
+    """Return ``name`` after each rule, a pattern and its replacement, in turn."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
@@ -228,7 +228,7 @@ UNUSED_FUSION = r"fu1\.(Updim|norm1|W3)\..*|fu[234]\.(norm2|W)\..*"
 
 
 def window_constants(blocks: Iterable[str]) -> dict[str, Tensor]:
-    """The constant buffer that each of these Swin ``blocks`` of theirs has."""
+    """Return the constant buffer that each of these Swin ``blocks`` of theirs has."""
     from .blocks.window import relative_position_index
 
     index = relative_position_index(7).float()

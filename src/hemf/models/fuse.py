@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 
 
 def fuse(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` for inference alone, with outputs equal to 1e-5 of the largest, in fewer steps.
+    """Copy ``model`` for inference alone, in fewer steps, with outputs equal to 1e-5 of the largest.
 
     Every BatchNorm that reads a convolution's or a Linear layer's output, and IRMLP's, which a Linear layer
     reads, is folded into that layer; HEMF's two stems become one convolution, its q, k and v one product;
@@ -87,7 +87,7 @@ class JointStem(nn.Module):
 
 
 def _example(model: nn.Module) -> Tensor:
-    """An image of noise, of the model's configured size."""
+    """Return an image of noise, of the model's configured size."""
     weight = next(model.parameters())
     shape = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
     channels = getattr(model, "in_chans", shape[0])
@@ -124,7 +124,7 @@ def _layers_before_norms(model: nn.Module, image: Tensor) -> list[tuple[nn.Modul
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """A BatchNorm in eval mode is x * scale + shift, for each channel; in float64."""
+    """Return scale and shift of each channel, to which a BatchNorm in eval mode amounts, in float64."""
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 

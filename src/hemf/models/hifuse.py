@@ -224,7 +224,7 @@ class HiFuse(StagedClassifier):
         self.init_weights()
 
     def stems(self, x: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Local and global maps (B, dims[0], H / 4, W / 4); there is no fusion yet."""
+        """Return the local and global maps (B, dims[0], H / 4, W / 4); there is no fusion yet."""
         return self.local_stem(x), self.global_stem(x), None
 
 

@@ -122,7 +122,7 @@ def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def new_model(folder: str | os.PathLike) -> nn.Module:
-    """The network of a model's folder with newly drawn weights.
+    """Return the network of a model's folder with newly drawn weights.
 
     Raises:
         ValueError: as for ``load_model``.
@@ -133,7 +133,7 @@ def new_model(folder: str | os.PathLike) -> nn.Module:
 
 
 def weights_shapes(path: str | os.PathLike) -> Shapes:
-    """Names and shapes of the tensors in a safetensors file, by its header, which must agree with its size.
+    """Read names and shapes of the tensors in a safetensors file from its header, which must fit its size.
 
     Raises:
         ValueError: it cannot be read, or is not such a file.
@@ -148,7 +148,7 @@ def weights_shapes(path: str | os.PathLike) -> Shapes:
 
 
 def _network_of(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Architecture and arguments that a configuration names, checked."""
+    """Return the architecture and arguments that a configuration names, checked."""
     missing = [key for key in ("architecture", "num_classes", "pretrained_cfg") if key not in config]
     if missing:
         raise ValueError(

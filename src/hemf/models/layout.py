@@ -17,7 +17,7 @@ def maps(x: Tensor) -> Tensor:
 
 
 def full_precision(device_type: str) -> AbstractContextManager:
-    """A stretch that autocast leaves alone; nothing where there is no autocast, for exporters' sake."""
+    """Switch autocast off inside a block; do nothing without autocast, for the sake of exporters."""
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()

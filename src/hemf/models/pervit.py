@@ -40,7 +40,7 @@ def token_distances(
     dtype: torch.dtype = torch.float32,
     padding: int = PADDING,
 ) -> Tensor:
-    """Distances of each token to each key of the padded grid: (height * width, height + 4, width + 4).
+    """Return distances of each token to each key of the padded grid: (height * width, height + 4, width + 4).
 
     As published, they are built in float32 whatever the model is cast to; float64 would move its ninth digit.
     """
@@ -53,7 +53,7 @@ def token_distances(
 
 
 def token_grid(height: int, width: int, stride: int = STRIDE) -> list[int]:
-    """How many tokens high and wide an image is.
+    """Return how many tokens high and wide an image is.
 
     Raises:
         ValueError: a height or width under 17.
@@ -69,7 +69,7 @@ def token_grid(height: int, width: int, stride: int = STRIDE) -> list[int]:
 def _positions(
     count: int, device: torch.device | None, dtype: torch.dtype, grid: int = GRID, padding: int = PADDING
 ) -> Tensor:
-    """Where ``count`` tokens of a line and the padding at both its ends lie."""
+    """Return where ``count`` tokens of a line and the padding at both its ends lie."""
     reach = (count - 1) / (grid - 1)
     inner = torch.linspace(-reach, reach, count, device=device, dtype=dtype)
     beyond = (inner[-1] - inner[-2]) * torch.arange(1, padding + 1, device=device, dtype=dtype)
@@ -87,7 +87,7 @@ class DistanceEmbedding(nn.Linear):
         self.cached_grid = []
 
     def forward(self, x: Tensor) -> Tensor | None:
-        """Embedded distances for images (B, C, H, W); None where the blocks have kept what they need.
+        """Return embedded distances for images (B, C, H, W); None where the blocks have kept what they need.
 
         Raises:
             ValueError: a height or width under 17.
@@ -96,7 +96,7 @@ class DistanceEmbedding(nn.Linear):
         return None if grid == self.cached_grid else self.embed(grid)
 
     def embed(self, grid: list[int]) -> Tensor:
-        """Embedded distances of a grid of h x w tokens: (h * w, 4 * num_heads, h + 4, w + 4)."""
+        """Return embedded distances of a grid of h x w tokens: (h * w, 4 * num_heads, h + 4, w + 4)."""
         distances = token_distances(grid[0], grid[1], self.weight.device).to(self.weight.dtype)
         return maps(F.linear(distances.unsqueeze(-1), self.weight, self.bias))
 
@@ -214,7 +214,7 @@ class PerViTBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor, distances: Tensor | None) -> Tensor:
-        """``distances`` as for ``PeripheralAttention``."""
+        """Apply the block; ``distances`` are as for ``PeripheralAttention``."""
         x = x + self.drop_path(self.attn(self.norm1(tokens(self.dwconv(maps(x)))), distances))
         return self.shortcut(x) + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -326,7 +326,7 @@ class PerViT(Classifier):
             block.attn.cached = None
 
     def train(self, mode: bool = True) -> "PerViT":
-        """As always; training drops cached position weights."""
+        """Switch the mode as usual; training drops cached position weights."""
         if mode:
             self.drop_position_weights()
         return super().train(mode)
@@ -345,7 +345,7 @@ class PerViT(Classifier):
         return tokens(self.stem(x)), distances
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last block's map (B, dims[-1], H / 16, W / 16) after the norm.
+        """Return the last block's map (B, dims[-1], H / 16, W / 16) after the norm.
 
         Raises:
             ValueError: a height or width under 17.

@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
 
 
 def local_block(dim: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> ResidualBlock:
-    """Block of the shallow stages, with local relation aggregator (section 3.2) and BatchNorm.
+    """Build a block of the shallow stages, with local relation aggregator (section 3.2) and BatchNorm.
 
     The aggregator is convolutions 1x1, depthwise 5x5, 1x1 with nothing between: the values, then each
     channel's affinity to 25 neighbours, learned by relative position, then the fusion of the channels.
@@ -72,7 +72,7 @@ def local_block(dim: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> Res
 
 
 def global_block(dim: int, head_dim: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> ResidualBlock:
-    """Block of the deep stages, with global relation aggregator and LayerNorm."""
+    """Build a block of the deep stages, with global relation aggregator and LayerNorm."""
     aggregator = SelfAttention(dim, head_dim)
     mlp = TokenMlp(dim, int(mlp_ratio * dim))
     return ResidualBlock(dim, aggregator, mlp, partial(LayerNorm2d, eps=1e-6), drop_path)

@@ -25,7 +25,7 @@ class Sentences:
 
     @staticmethod
     def warns(line: str) -> bool:
-        """Whether a paragraph is a warning."""
+        """Return whether a paragraph is a warning."""
         return line.startswith(WARNING)
 
 
@@ -104,7 +104,7 @@ class Section:
 
 
 def picture(file: Path, alt: str, caption: str, whole: bool = False) -> list[Figure]:
-    """An SVG file as a part that needs no file; nothing where there is no such file.
+    """Return an SVG file as a part that needs no file; nothing where there is no such file.
 
     It is embedded as an image, where a browser runs no script and loads nothing, whatever the file says.
     """

@@ -50,7 +50,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _is_sound(name: str, value: Any) -> bool:
-    """Whether an entry of a stranger's ``environment.json`` is of the type that hemf writes."""
+    """Return whether an entry of a stranger's ``environment.json`` is of the type that hemf writes."""
     if name == "resumed":
         return isinstance(value, list) and all(isinstance(one, dict) for one in value)
     kinds = {"packages": dict, "command": str}

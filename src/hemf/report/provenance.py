@@ -12,7 +12,7 @@ from hemf.report.material import Material
 
 
 def training(material: Material) -> list[Part]:
-    """How the loss fell, and which epoch was kept."""
+    """Return how the loss fell, and which epoch was kept."""
     epochs = read_epochs(material.run / "metrics.csv") if material.run else []
     if not epochs:
         return []
@@ -28,7 +28,7 @@ def training(material: Material) -> list[Part]:
 
 
 def made_with(material: Material) -> list[Part]:
-    """The exact commands, the machine and the versions."""
+    """Return the exact commands, the machine and the versions."""
     sides = {"training": material.training, "evaluation": material.report.get("environment") or {}}
     known = {side: where for side, where in sides.items() if where}
     parts: list[Part] = [
@@ -48,7 +48,7 @@ def made_with(material: Material) -> list[Part]:
 
 
 def _environments(known: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Machine and versions of training and evaluation, side by side."""
+    """Return the machine and versions of training and evaluation, side by side."""
     rows: dict[str, dict[str, Any]] = {}
     for side, where in known.items():
         for name, value in (where | where.get("packages", {})).items():

@@ -86,7 +86,7 @@ def take_up_folds(path: Path, config: RunConfig, build_cache: bool = True) -> Ru
 
 
 def in_folds(data: DataSet, folds: int) -> DataSet:
-    """The data set in folds: those it was prepared in, else ``folds`` new ones.
+    """Return the data set in folds: those it was prepared in, else ``folds`` new ones.
 
     New folds are stratified by class, and keep patients or lesions together where they are known. They do not
     depend on the run's seed, so that models and seeds are compared on the same folds.

@@ -62,7 +62,7 @@ class Features(nn.Module):
 
 
 def last_layer(model: nn.Module, spec: InputSpec) -> nn.Linear:
-    """The linear layer that makes logits of what ``Features`` gives.
+    """Return the linear layer that makes logits of what ``Features`` gives.
 
     Raises:
         HemfError: the network has none, so that it cannot be probed.
@@ -82,7 +82,7 @@ def last_layer(model: nn.Module, spec: InputSpec) -> nn.Linear:
 def features_of(
     model: nn.Module, files: Sequence[Path], spec: InputSpec, *, mirrored: bool, words: str, **how: Any
 ) -> np.ndarray:
-    """Features of images, N x D float64; ``how`` are further arguments of ``stream_logits``.
+    """Return the features of images, N x D float64; ``how`` are further arguments of ``stream_logits``.
 
     Raises:
         HemfError: an image cannot be read.
@@ -147,7 +147,7 @@ def _regression(rows: np.ndarray, labels: np.ndarray, strength: float, balanced:
 
 
 def _folds(labels: np.ndarray, units: np.ndarray, seed: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Folds of the images in which each class is on the training side; none where that cannot be."""
+    """Return folds of the images in which each class is on the training side; none where that cannot be."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     fewest = min(len(set(units[labels == k])) for k in np.unique(labels))

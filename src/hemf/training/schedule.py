@@ -11,7 +11,7 @@ def lr_factor(
     warmup_factor: float,
     min_lr_factor: float,
 ) -> float:
-    """Share of the highest learning rate at an optimiser step.
+    """Return the share of the highest learning rate at an optimiser step.
 
     Linear from ``warmup_factor`` at step 0 to 1 at ``warmup_steps``, then half a cosine down to
     ``min_lr_factor`` at ``steps`` (He et al. 2025, Table 5 and the published code).

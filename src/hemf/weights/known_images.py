@@ -13,7 +13,7 @@ NAMELESS = (None, "folder", "csv")
 
 
 def known_images_line(init: str, data: DataSet) -> str:
-    """What makes the results of a run on ``data`` too good, as far as its first weights are concerned.
+    """Return what makes the results of a run on ``data`` too good, as far as its first weights are concerned.
 
     Files are compared by content, and patients or lesions by name where both data sets are of one source.
 

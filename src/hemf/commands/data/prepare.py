@@ -127,13 +127,13 @@ def _source(name: str) -> "Source":
 
 
 def _meant(path: Path) -> str:
-    """The command for who gives data where the kind of data goes; empty where it is none."""
+    """Return the command for who gives data where the kind of data goes; empty where it is none."""
     kind = "folder" if path.is_dir() else "csv" if path.suffix.lower() in (".csv", ".tsv") else ""
     return f"for your own images: hemf data prepare {kind} --root {path}" if kind and path.exists() else ""
 
 
 def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list[dict[str, str]]]:
-    """Where the release lies, after fetching it if asked to, and what was fetched."""
+    """Return where the release lies, after fetching it if asked to, and what was fetched."""
     if not download:
         if not root:
             more = ", or fetch it with --download" if kind.downloads else ""
@@ -193,7 +193,7 @@ def check_target(target: Path, place: Path, overwrite: bool, inside: bool, flag:
 
 
 def _ungrouped(split: Method | None) -> Method:
-    """The method that divides like ``split`` where no group is known yet.
+    """Return the method that divides like ``split`` where no group is known yet.
 
     Raises:
         HemfError: ``split`` does not go by groups.
@@ -209,7 +209,7 @@ def _ungrouped(split: Method | None) -> Method:
 
 
 def _by_likeness(data: "DataSet", split: Method | None, workers: int | None) -> "tuple[DataSet, Method]":
-    """The data set with what looks alike in groups, and how to split it then."""
+    """Return the data set with what looks alike in groups, and how to split it then."""
     from hemf.auditing.regroup import group_alike, look_for_pairs
 
     _, pairs = look_for_pairs(data, workers)

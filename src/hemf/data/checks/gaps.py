@@ -13,12 +13,12 @@ NAMED = 5  # classes
 
 
 def gaps(data: "DataSet") -> list[str]:
-    """A line for each side that has no images, or none of some classes; none for images without a split."""
+    """List, in a line each, the sides that have no images, or none of some classes."""
     return [*_empty_sides(data), *_lacking_classes(data)]
 
 
 def all_in_training(data: "DataSet") -> str:
-    """Why a split made by shares has left nothing to validate or test on, and the mend; empty if it has."""
+    """Say why a split by shares leaves nothing to validate or test on, and the remedy; else empty."""
     made = _shares(data)
     if {s.split for s in data.samples} == {"train"} and {side for side in made if side != "train"}:
         return next(_empty_sides(data))
@@ -26,7 +26,7 @@ def all_in_training(data: "DataSet") -> str:
 
 
 def _shares(data: "DataSet") -> list[str]:
-    """Sides that were to have images, of a split that hemf made by shares."""
+    """Return the sides that were to have images, of a split that hemf made by shares."""
     ratios = data.info.get("split", {}).get("ratios")
     return [side for side, share in ratios.items() if share] if isinstance(ratios, dict) else []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def same_files(root: Path, paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of paths, each later one with the first that leads to the same file.
+    """Return the pairs of paths, each later one with the first that leads to the same file.
 
     Only links cost a look at the file itself; all else is in the folders' listings. What is missing is left
     out.

@@ -9,7 +9,7 @@ INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 
 
 def folded(name: str) -> str:
-    """What is left of a name when case, Unicode form, spaces, and the way a number is written do not count.
+    """Reduce a name to what is left without case, Unicode form, spaces and ways to write a number.
 
     Between words an underscore or hyphen is a space.
     """
@@ -23,7 +23,7 @@ def folded(name: str) -> str:
 
 
 def likely_slips(names: Iterable[str]) -> list[list[str]]:
-    """Sets of names that are probably meant as one, each in alphabetical order.
+    """Return sets of names that are probably meant as one, each in alphabetical order.
 
     Args:
         names: names, each of which may occur several times.

@@ -49,7 +49,7 @@ class Lesion:
 
     @classmethod
     def drawn(cls, outline: str, texture: str, rng: np.random.Generator) -> "Lesion":
-        """A lesion of a class, all else at random."""
+        """Draw a lesion of a class, with all else at random."""
         return cls(
             outline=outline,
             texture=texture,
@@ -64,7 +64,7 @@ class Lesion:
 
 
 def photograph(lesion: Lesion, size: int, rng: np.random.Generator) -> Image.Image:
-    """One picture of a lesion: turned, moved, lit and grown over with hair at random.
+    """Draw one picture of a lesion: turned, moved, lit and grown over with hair at random.
 
     Args:
         lesion: the lesion.
@@ -133,13 +133,13 @@ def _texture(kind: str, x: np.ndarray, y: np.ndarray, size: int, rng: np.random.
 
 
 def _cloud(size: int, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of standard deviation 1; ``scale`` is a share of the image's side."""
+    """Draw smooth noise of standard deviation 1; ``scale`` is a share of the image's side."""
     noise = gaussian_filter(rng.normal(size=(size, size)), scale * size, mode="wrap")
     return noise / noise.std()
 
 
 def _with_hair(colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Up to three thin dark hairs across the picture."""
+    """Draw up to three thin dark hairs across the picture."""
     size, fine = len(colour), 4
     sheet = Image.new("L", (size * fine, size * fine))
     pen = ImageDraw.Draw(sheet)

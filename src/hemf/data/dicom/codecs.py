@@ -21,12 +21,12 @@ END = b"\xff\xd9"
 
 
 def is_available(syntax: str) -> bool:
-    """Whether pictures of a transfer syntax are decoded here; pydicom asks."""
+    """Return whether pictures of a transfer syntax are decoded here; pydicom asks."""
     return syntax in SYNTAXES
 
 
 def decode_frame(data: bytes, runner: "DecodeRunner") -> bytes:
-    """The bytes of a decoded picture, and in ``runner`` what they are.
+    """Return the bytes of a decoded picture, and in ``runner`` what they are.
 
     Raises:
         Exception: anything, for damaged pictures.

@@ -19,7 +19,7 @@ class Codestream(NamedTuple):
 
 
 def codestream(data: bytes) -> Codestream | None:
-    """What a compressed picture says of itself before it is decoded; None where it is none of these."""
+    """Read what a compressed picture says of itself, without decoding it; None if it is none of these."""
     return _jpeg(data) if data[:2] == JPEG else _jpeg_2000(data)
 
 

@@ -69,7 +69,7 @@ class BoundedFile:
         file.seek(here)
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, and no memory for more than there are.
+        """Return at most ``size`` bytes, and no memory for more than there are.
 
         Raises:
             DicomFault: it was called too often.
@@ -82,7 +82,7 @@ class BoundedFile:
 
 
 def read_header(file: BinaryIO, only: list[str] | None = None) -> tuple[FileDataset, BoundedFile]:
-    """The elements of a DICOM file, with or without its preamble, that come before its pixels.
+    """Read the elements of a DICOM file, with or without its preamble, that come before its pixels.
 
     The window and the rescale of an enhanced image are put where those of a plain one are, and the transfer
     syntax is named where the file does not.
@@ -118,7 +118,7 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def find_pixels(header: FileDataset, stream: BoundedFile) -> tuple[RawDataElement, int] | None:
-    """The element at which ``read_header`` stopped, without its value, and where it ends; None at the end.
+    """Find the element at which ``read_header`` stopped, without its value, and its end; None at the end.
 
     Raises:
         DicomFault: the file ends within a compressed picture.
@@ -177,13 +177,13 @@ def _flatten(header: Dataset) -> None:
 
 
 def element(keyword: str) -> str:
-    """An element's name and number, as in ``Rows (0028,0010)``."""
+    """Return an element's name and number, as in ``Rows (0028,0010)``."""
     tag = Tag(keyword)
     return f"{keyword} ({tag.group:04X},{tag.element:04X})"
 
 
 def numbers(header: Dataset, keyword: str) -> list[float | None]:
-    """The numbers in an element, whatever type the file gives it; None for those that are empty.
+    """Read the numbers in an element, whatever type the file gives it; None for those that are empty.
 
     A decimal comma counts as a point, except where it may part thousands (``1,024``).
 
@@ -201,7 +201,7 @@ def numbers(header: Dataset, keyword: str) -> list[float | None]:
 
 
 def _value(header: Dataset, keyword: str) -> Any:
-    """The value of an element; its bytes where pydicom cannot make it what its type says."""
+    """Return the value of an element; its bytes where pydicom cannot make it what its type says."""
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in header:
         return None
@@ -228,7 +228,7 @@ def _number(value: Any, keyword: str) -> float | None:
 
 
 def number(header: Dataset, keyword: str) -> float | None:
-    """The first number in an element; None where there is none.
+    """Read the first number in an element; None where there is none.
 
     Raises:
         DicomFault: it is no number.
@@ -238,7 +238,7 @@ def number(header: Dataset, keyword: str) -> float | None:
 
 
 def whole(header: Dataset, keyword: str, least: int, most: int) -> int | None:
-    """A whole number from ``least`` to ``most``; None where the element is missing or empty.
+    """Return a whole number from ``least`` to ``most``; None where the element is missing or empty.
 
     Raises:
         DicomFault: it is another.
@@ -252,7 +252,7 @@ def whole(header: Dataset, keyword: str, least: int, most: int) -> int | None:
 
 
 def word(header: Dataset, keyword: str) -> str:
-    """A defined term in capitals, without what pads it; empty where there is none."""
+    """Return a defined term in capitals, without what pads it; empty where there is none."""
     value = _value(header, keyword)
     if isinstance(value, bytes):
         value = value.decode("ascii", "replace")

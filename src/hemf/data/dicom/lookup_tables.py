@@ -25,7 +25,7 @@ class Table:
         self.entries, self.first, self.bits = entries, first, bits
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Entries of values of any shape."""
+        """Return the entries of values of any shape."""
         return self.entries[self._place(values)]
 
     def _place(self, values: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ class Table:
 
 
 def depth(tables: Sequence[Table]) -> int:
-    """Bits of the range that the entries of tables that belong together span.
+    """Return the bits of the range that the entries of tables that belong together span.
 
     The descriptor's, unless an entry needs more, or all are within a sixteenth of that range: such a table
     would show black, and is one of fewer bits (8 in words of 16) whose descriptor tells the word's.
@@ -49,7 +49,7 @@ def depth(tables: Sequence[Table]) -> int:
 
 
 def grey_table(item: Dataset, little: bool) -> Table:
-    """A modality or VOI look-up table from its sequence's item.
+    """Return a modality or VOI look-up table from its sequence's item.
 
     Raises:
         DicomFault: it has no descriptor or no data, or they differ in length.
@@ -59,7 +59,7 @@ def grey_table(item: Dataset, little: bool) -> Table:
 
 
 def palette(header: Dataset, little: bool) -> list[Table]:
-    """The tables of red, green and blue, plain or in segments.
+    """Return the tables of red, green and blue, plain or in segments.
 
     Raises:
         DicomFault: one is missing, or its data do not fit its descriptor.
@@ -84,7 +84,7 @@ def _channel(header: Dataset, name: str, little: bool) -> Table:
 
 
 def _descriptor(item: Dataset, keyword: str) -> tuple[int, int, int]:
-    """Number of entries, value of the first, bits of one."""
+    """Return the number of entries, value of the first, bits of one."""
     found = numbers(item, keyword)
     if len(found) != 3 or None in found:
         raise DicomFault(f"{element(keyword)} is missing or has not three numbers")
@@ -93,19 +93,19 @@ def _descriptor(item: Dataset, keyword: str) -> tuple[int, int, int]:
 
 
 def _words(data: Any, little: bool) -> np.ndarray:
-    """Data as unsigned 16-bit words."""
+    """Return data as unsigned 16-bit words."""
     if isinstance(data, bytes):
         return np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little else ">u2").astype("<u2")
     return (np.atleast_1d(np.asarray(data, dtype=np.int64)) % 2**16).astype("<u2")
 
 
 def _bytes(words: np.ndarray) -> np.ndarray:
-    """The bytes in words, of which the lower is the first, in files of either byte order."""
+    """Return the bytes in words, of which the lower is the first, in files of either byte order."""
     return words.view(np.uint8)
 
 
 def _entries(data: Any, count: int, little: bool, keyword: str) -> np.ndarray:
-    """Entries in words of 16 bits, or two to a word; their number tells which."""
+    """Return entries in words of 16 bits, or two to a word; their number tells which."""
     try:
         words = _words(data, little)
     except (TypeError, ValueError):
@@ -134,7 +134,7 @@ class Segments:
         self.starts: set[int] = set()
 
     def expanded(self) -> np.ndarray | None:
-        """The entries; None where the data make no table of their number."""
+        """Return the entries; None where the data make no table of their number."""
         place = 0
         try:
             while len(self.entries) < self.count:

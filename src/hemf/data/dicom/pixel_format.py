@@ -110,7 +110,7 @@ def _kind(header: Dataset) -> str:
 
 
 def _allocated(header: Dataset, keyword: str, values: int, pixel_bytes: int | None) -> int:
-    """Bits a value; where the file does not say, whole bytes of its length, if they come out."""
+    """Return bits of a value; where the file does not say, whole bytes of its length, if they come out."""
     if keyword != "PixelData":
         return 32 if keyword == "FloatPixelData" else 64
     allocated = whole(header, "BitsAllocated", 1, 64)
@@ -125,7 +125,7 @@ def _allocated(header: Dataset, keyword: str, values: int, pixel_bytes: int | No
 
 
 def with_sign(form: PixelFormat, stored: np.ndarray) -> PixelFormat:
-    """The format with a sign where the file tells none: without, if no value has the bit that would be it.
+    """Decide on a sign where the file tells none: there is none if no value has the bit that would be it.
 
     Raises:
         DicomFault: some have, so that they may be meant either way.

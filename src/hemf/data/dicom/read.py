@@ -22,7 +22,7 @@ __all__ = ["WINDOWS", "dicom_image", "windowed"]
 def dicom_image(
     file: BinaryIO, path: str | os.PathLike, window: str = "auto", alone: bool = True
 ) -> Image.Image:
-    """The picture in a DICOM file, in mode ``L`` or ``RGB``.
+    """Read the picture in a DICOM file, in mode ``L`` or ``RGB``.
 
     Grey: stored values become modality values (modality LUT, or rescale slope and intercept), the window maps
     these to black ... white, and MONOCHROME1 is turned over. ``auto`` is the file's first VOI LUT, else its
@@ -55,7 +55,7 @@ def dicom_image(
 
 
 def _picture(file: BinaryIO, path: str | os.PathLike, window: str, alone: bool) -> np.ndarray:
-    """Height x width grey, or height x width x 3 colour, uint8."""
+    """Return height x width grey, or height x width x 3 colour, uint8."""
     header, stream = read_header(file)
     found = find_pixels(header, stream)
     if found is None:
@@ -83,7 +83,7 @@ def _picture(file: BinaryIO, path: str | os.PathLike, window: str, alone: bool) 
 
 
 def _colour_picture(stored: np.ndarray, bits: int, kind: str) -> np.ndarray:
-    """Red, green and blue of 8 bits from three colours of another number of bits."""
+    """Return red, green and blue of 8 bits from three colours of another number of bits."""
     picture = np.empty(stored.shape, np.uint8)
     for rows in strips(stored):
         picture[rows] = _eight_bits(stored[rows], bits)
@@ -102,7 +102,7 @@ def _palette_picture(stored: np.ndarray, tables: list[Table]) -> np.ndarray:
 
 
 def _eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    """The upper 8 bits of values of more, and values of fewer bits on the scale of 8."""
+    """Return the upper 8 bits of values of more, and values of fewer bits on the scale of 8."""
     if bits >= 8:
         return (values >> (bits - 8)).astype(np.uint8)
     return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)

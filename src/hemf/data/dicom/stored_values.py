@@ -25,13 +25,13 @@ MAX_SCANS = 10  # of a JPEG picture of the largest size, each of which costs the
 
 
 def working_bytes(syntax: UID, form: PixelFormat) -> int:
-    """What a pixel takes in memory while its picture is read."""
+    """Return what a pixel takes in memory while its picture is read."""
     decoded = syntax.is_encapsulated and syntax != RLELossless
     return form.pixel_bytes + (DECODER_BYTES * form.samples if decoded else 0)
 
 
 def is_laborious(syntax: UID, form: PixelFormat) -> bool:
-    """Whether reading may take more than seconds, or is left to a decoder that damaged pixels might crash."""
+    """Say whether reading may take long, or needs a decoder that damaged pixels might crash."""
     quick = not syntax.is_encapsulated or syntax in (RLELossless, JPEGBaseline8Bit)
     return not quick or form.rows * form.columns > QUICK_PIXELS
 
@@ -39,7 +39,7 @@ def is_laborious(syntax: UID, form: PixelFormat) -> bool:
 def stored_values(
     stream: BoundedFile, pixels: RawDataElement, end: int, syntax: UID, form: PixelFormat
 ) -> tuple[np.ndarray, str]:
-    """The values as they were stored, and what they are.
+    """Read the values as they were stored, and what they are.
 
     Args:
         stream: the file, inflated.
@@ -84,7 +84,7 @@ def stored_values(
 
 
 def _options(form: PixelFormat) -> dict[str, Any]:
-    """The format in pydicom's words."""
+    """Return the format in pydicom's words."""
     return {
         "rows": form.rows,
         "columns": form.columns,
@@ -100,7 +100,7 @@ def _options(form: PixelFormat) -> dict[str, Any]:
 
 
 def _native(stream: BoundedFile, length: int, form: PixelFormat) -> tuple[bytes, str]:
-    """The bytes of one picture that is not compressed, and what they hold.
+    """Return the bytes of one picture that is not compressed, and what they hold.
 
     Colour said to be subsampled that has all its bytes is not: programs that decompress leave the old name.
     """

@@ -30,7 +30,7 @@ Mapping = Callable[[np.ndarray], np.ndarray]
 
 
 def strips(values: np.ndarray) -> Iterator[slice]:
-    """Rows of an image, some at a time."""
+    """Yield the rows of an image, some at a time."""
     rows = max(1, STRIP // values.shape[1])
     for top in range(0, len(values), rows):
         yield slice(top, top + rows)
@@ -39,7 +39,7 @@ def strips(values: np.ndarray) -> Iterator[slice]:
 def grey_picture(
     header: Dataset, stored: np.ndarray, form: PixelFormat, window: str, little: bool
 ) -> np.ndarray:
-    """Height x width uint8: the window's picture, MONOCHROME1 turned over, padding black.
+    """Return height x width uint8: the window's picture, MONOCHROME1 turned over, padding black.
 
     Args:
         header: whose tables, rescale and window are applied.
@@ -65,7 +65,7 @@ def grey_picture(
 
 
 def padding(header: Dataset, form: PixelFormat) -> Mapping:
-    """Which stored values only fill the picture up to a rectangle; its limits may have the wrong sign."""
+    """Mark stored values that only fill the picture up to a rectangle; their limits may have a wrong sign."""
     first, last = (number(header, keyword) for keyword in PADDING[form.keyword])
     if first is None:
         return lambda stored: np.zeros(stored.shape, bool)
@@ -81,7 +81,7 @@ def _as_stored(value: float, form: PixelFormat) -> float:
 
 
 def modality_values(header: Dataset, little: bool) -> Mapping:
-    """From stored values to the modality's unit, such as Hounsfield's for CT (PS3.3 C.11.1).
+    """Return the map from stored values to the modality's unit, such as Hounsfield's for CT (PS3.3 C.11.1).
 
     Raises:
         DicomFault: a slope of 0, which would make all values one.
@@ -123,7 +123,7 @@ def _window(header: Dataset, form: PixelFormat, window: str, little: bool) -> Ma
 
 
 def windowed(values: np.ndarray, center: float, width: float, function: str = "LINEAR") -> np.ndarray:
-    """Values as 0 (black) to 1 (white) by PS3.3 C.11.2.1.2 and C.11.2.1.3.
+    """Map values to 0 (black) to 1 (white) by PS3.3 C.11.2.1.2 and C.11.2.1.3.
 
     With center c and width w: LINEAR is (x - (c - 0.5)) / (w - 1) + 0.5 and LINEAR_EXACT (x - c) / w + 0.5,
     both clipped to 0 and 1; SIGMOID is 1 / (1 + exp(-4 (x - c) / w)).

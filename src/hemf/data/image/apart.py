@@ -30,7 +30,7 @@ ROWS = 256  # that are sent at once
 def decode_apart(
     path: str | os.PathLike, mode: str = "RGB", window: str = "auto"
 ) -> tuple[Image.Image, tuple[int, int], str, str]:
-    """What ``hemf.data.image.read.decode_image`` gives, from another process.
+    """Return what ``hemf.data.image.read.decode_image`` gives, from another process.
 
     Raises:
         UnreadableImage: as there, or it took too long, or more memory than any image needs.
@@ -65,12 +65,12 @@ def _end(process: subprocess.Popen, late: threading.Event) -> None:
 
 
 def _scaled(amount: float) -> int:
-    """More of it, where a larger limit of pixels is set."""
+    """Scale a bound up where a larger limit of pixels is set."""
     return round(amount * max(1, max_pixels() / MAX_PIXELS))
 
 
 def _ask(process: subprocess.Popen, request: dict[str, Any]) -> tuple[Image.Image, tuple, str, str] | str:
-    """The process's answer; a message where it cannot read the image."""
+    """Return the process's answer; a message where it cannot read the image."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -118,7 +118,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _start() -> subprocess.Popen:
-    """A process that answers; its modules are this program's, never those of the current folder."""
+    """Return a process that answers; its modules are this program's, never those of the current folder."""
     here = str(Path(__file__).parents[3])
     paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

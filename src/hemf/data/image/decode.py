@@ -46,13 +46,13 @@ ORIENTATION, PHOTOMETRIC, MIN_IS_WHITE = 0x0112, 262, 0
 
 
 def plain_image(image: Image.Image, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
-    """An image already opened, as ``read_image`` would give it; Pillow's own errors pass through."""
+    """Return an image already opened, as ``read_image`` would give it; Pillow's own errors pass through."""
     image.load()  # which turns TIFFs upright by itself, and finds orientations written behind the pixels
     return _upright(_plain(image, mode), image)
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:
-    """A decoded image in 8 bits, on black."""
+    """Return a decoded image in 8 bits, on black."""
     if image.mode in WIDE_GREY:
         image = Image.fromarray(stretched(np.asarray(image), white_first=_min_is_white(image)))
     elif image.has_transparency_data:
@@ -61,7 +61,7 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _upright(plain: Image.Image, image: Image.Image) -> Image.Image:
-    """Turned as the metadata of the decoded ``image`` say, and without any."""
+    """Turn an image as the metadata of the decoded ``image`` say, and drop them."""
     orientation = image.getexif().get(ORIENTATION)
     if orientation in UPRIGHT:
         plain = plain.transpose(UPRIGHT[orientation])
@@ -72,7 +72,7 @@ def _upright(plain: Image.Image, image: Image.Image) -> Image.Image:
 def decode_here(
     path: str | os.PathLike, mode: str, window: str, alone: bool = False
 ) -> tuple[Image.Image, tuple[int, int], str, str]:
-    """``decode_image`` in this process.
+    """Do what ``decode_image`` does, in this process.
 
     Raises:
         UnreadableImage: as ``read_image``.
@@ -94,7 +94,7 @@ def decode_here(
 def _decoded(
     file: BinaryIO, path: str | os.PathLike, mode: str, alone: bool
 ) -> tuple[Image.Image, tuple[int, int], str, str]:
-    """A file through Pillow, or through tifffile what Pillow would read wrongly."""
+    """Decode a file with Pillow, or with tifffile if Pillow would read it wrongly."""
     wide = wide_kind(file)
     try:
         opened = Image.open(file, formats=FORMATS)
@@ -127,7 +127,7 @@ def _through_tifffile(
 def _as_stored(
     image: Image.Image, mode: str, kind: str = ""
 ) -> tuple[Image.Image, tuple[int, int], str, str]:
-    """A picture that another library made, beside what is known of its file."""
+    """Return a picture that another library made, beside what is known of its file."""
     return image.convert(mode), image.size, image.mode, kind
 
 
@@ -197,7 +197,7 @@ def _counted_pages(image: Image.Image) -> str:
 
 
 def is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
-    """Whether a file has DICOM's preamble, or its suffix and one of the groups that come first in it."""
+    """Say whether a file has DICOM's preamble, or its suffix and one of the groups that come first."""
     head = file.read(132)
     file.seek(0)
     named = os.path.splitext(path)[1].lower() in DICOM_SUFFIXES
@@ -205,7 +205,7 @@ def is_dicom(file: BinaryIO, path: str | os.PathLike) -> bool:
 
 
 def _on_black(image: Image.Image) -> Image.Image:
-    """An RGBA image on black; itself where nothing is transparent, as in most files with transparency."""
+    """Lay an RGBA image on black; most files with transparency have nothing transparent in them."""
     if image.getchannel("A").getextrema() == (255, 255):
         return image
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -214,5 +214,5 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 
 def _min_is_white(image: Image.Image) -> bool:
-    """Whether a TIFF counts from white; Pillow turns such files over at 8 bits, not at more."""
+    """Return whether a TIFF counts from white; Pillow turns such files over at 8 bits, not at more."""
     return image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == MIN_IS_WHITE

@@ -69,7 +69,7 @@ def jpeg_scans(data: bytes) -> int:
 
 
 def _scans(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> int:
-    """Passes over the picture of a JPEG."""
+    """Return the passes over the picture of a JPEG."""
     if not image.info.get("progressive"):
         return len(image.layer)  # at most: one scan of all channels, or one of each
     place = file.tell()
@@ -85,7 +85,7 @@ def _scans(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> int:
 
 
 def _check_tiles(image: Image.Image, path: str | os.PathLike, pixel_bytes: int) -> None:
-    """A tile may be larger than the picture, and is decoded whole."""
+    """Refuse tiles larger than the picture, which are decoded whole."""
     width, height = (image.tag_v2.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH))
     if isinstance(width, int) and isinstance(height, int):
         check_pixels(path, width, height, pixel_bytes)

@@ -10,7 +10,7 @@ NAMED = 10
 
 
 def emptiness(image: Image.Image) -> str | None:
-    """``blank`` for one value, ``of two values``, or None for a picture; which is told within a few pixels.
+    """Return ``blank`` for one value, ``of two values``, or None for a picture, after a few pixels of it.
 
     Args:
         image: as ``hemf.data.image.read.read_image`` gives it.
@@ -20,7 +20,7 @@ def emptiness(image: Image.Image) -> str | None:
 
 
 def empty_line(names: Sequence[str], number: int) -> str:
-    """A line that counts and names images that show nothing.
+    """Return a line that counts and names images that show nothing.
 
     Args:
         names: theirs, each with what it is, as ``a.png (blank)``.

@@ -32,7 +32,7 @@ TURN_NAMES = (
 
 
 def _windows() -> list[tuple[int, int, int, int]]:
-    """Boxes of nine tenths of each side in nine places, and of eight tenths in the middle."""
+    """Return the boxes of nine tenths of each side in nine places, and of eight tenths in the middle."""
     side = round(0.9 * SIDE)
     places = (0, (SIDE - side) // 2, SIDE - side)
     nine = [(x, y, x + side, y + side) for y in places for x in places]
@@ -45,17 +45,17 @@ HASHES = len(TURNS) + len(WINDOWS)
 
 
 def small_grey(image: Image.Image) -> Image.Image:
-    """The image as 128 x 128 grey values, its proportions given up."""
+    """Return the image as 128 x 128 grey values, its proportions given up."""
     return shrink(image.convert("L"), (SIDE, SIDE), Image.Resampling.BOX)
 
 
 def thumbnail(small: Image.Image) -> np.ndarray:
-    """64 x 64 grey values of a ``small_grey``, for ``similarity``."""
+    """Return 64 x 64 grey values of a ``small_grey``, for ``similarity``."""
     return np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
 def image_hashes(small: Image.Image) -> np.ndarray:
-    """Perceptual hashes (pHash: signs of the 16 x 16 lowest cosine terms about their median) by imagehash.
+    """Hash perceptually (pHash: signs of the 16 x 16 lowest cosine terms about their median) by imagehash.
 
     Args:
         small: a grey image of ``SIDE`` x ``SIDE``.
@@ -70,7 +70,7 @@ def image_hashes(small: Image.Image) -> np.ndarray:
 
 
 def upright_hashes(small: Image.Image) -> np.ndarray:
-    """Those of ``image_hashes`` that are of no turn, 1 + windows x 4 words: of the whole and each window."""
+    """Return the hashes without turns, 1 + windows x 4 words: of the whole and of each window."""
     return np.stack([_phash(each) for each in [small, *map(small.crop, WINDOWS)]])
 
 

@@ -22,7 +22,7 @@ COLOURS = {"RGB": "RGB", "L": "GRAY"}
 
 
 def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto") -> Tensor:
-    """The pixels of ``read_image``, with its rules and errors, sooner for JPEG files.
+    """Return the pixels of ``read_image``, with its rules and errors, sooner for JPEG files.
 
     Plain upright JPEG files that are soon decoded go through simplejpeg: libjpeg-turbo without the copies of
     Pillow. All others, damaged files among them, are Pillow's.
@@ -43,7 +43,7 @@ def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", wind
 
 
 def jpeg_pixels(path: str | os.PathLike, mode: str) -> Tensor | None:
-    """Pixels of an upright JPEG file of ``mode``, or grey for RGB; None for what Pillow should judge."""
+    """Decode an upright JPEG file of ``mode``, or grey for RGB; None for what Pillow should judge."""
     try:
         with open(path, "rb") as file:
             start = file.read(len(JPEG))
@@ -61,14 +61,14 @@ def jpeg_pixels(path: str | os.PathLike, mode: str) -> Tensor | None:
 
 
 def _decoded(data: bytes, mode: str) -> Tensor:
-    """Pixels of a whole JPEG file; a warning of the decoder is an error."""
+    """Return the pixels of a whole JPEG file; a warning of the decoder is an error."""
     pixels = decode_jpeg(data, COLOURS[mode], fastdct=False, fastupsample=False, strict=True)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 @functools.cache
 def _same_decoder() -> bool:
-    """Whether the decoder gives Pillow's pixels here: their builds may hold different libraries.
+    """Return whether the decoder gives Pillow's pixels here: their builds may hold different libraries.
 
     The test image is noise at odd sizes, with colour at half the resolution, where decoders differ most.
     """

@@ -35,12 +35,12 @@ def set_max_pixels(pixels: int) -> None:
 
 
 def max_pixels() -> int:
-    """This process's limit, in ordinary pixels."""
+    """Return this process's limit, in ordinary pixels."""
     return _max_pixels
 
 
 def max_bytes() -> int:
-    """What an image of the limit's size needs: the bound on a file, and on what it inflates to."""
+    """Return what an image of the limit's size needs: the bound on a file, and on what it inflates to."""
     return _max_pixels * ORDINARY_BYTES
 
 

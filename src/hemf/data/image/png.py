@@ -17,12 +17,12 @@ GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6
 
 
 def has_large_notes(error: Exception) -> bool:
-    """Whether Pillow refused a PNG for the size of its texts or colour profile."""
+    """Return whether Pillow refused a PNG for the size of its texts or colour profile."""
     return "MAX_TEXT_" in str(error)
 
 
 def without_notes(file: BinaryIO) -> BinaryIO:
-    """The same PNG without texts and colour profile."""
+    """Return the same PNG without texts and colour profile."""
     file.seek(0)
     kept = io.BytesIO()
     kept.write(file.read(len(SIGNATURE)))
@@ -38,7 +38,7 @@ def without_notes(file: BinaryIO) -> BinaryIO:
 
 
 def wide_kind(file: BinaryIO) -> int | None:
-    """The type of colour of a PNG of 16 bits; None for others. The position stays at the beginning."""
+    """Return the type of colour of a PNG of 16 bits; None for others. The position stays at the beginning."""
     head = file.read(HEADER)
     file.seek(0)
     wide = head.startswith(SIGNATURE) and head[24:25] == b"\x10"
@@ -54,7 +54,7 @@ def scale_transparency(image: Image.Image, file: BinaryIO) -> None:
 
 
 def wide_picture(image: Image.Image, file: BinaryIO, kind: int) -> Image.Image:
-    """A PNG of 16 bits as 8-bit grey or RGB on black.
+    """Return a PNG of 16 bits as 8-bit grey or RGB on black.
 
     Grey is stretched as ``stretched`` does, by its visible pixels; colour as ``colour_levels``.
 
@@ -86,7 +86,7 @@ def wide_picture(image: Image.Image, file: BinaryIO, kind: int) -> Image.Image:
 
 
 def _grey_and_alpha(file: BinaryIO) -> np.ndarray:
-    """Height x width x 2, big-endian uint16.
+    """Return height x width x 2, big-endian uint16.
 
     Pillow keeps the upper bytes alone. Called RGBA of 8 bits, whose pixels are as long, the file gives all.
     """
@@ -99,7 +99,7 @@ def _grey_and_alpha(file: BinaryIO) -> np.ndarray:
 
 
 def _low_bytes(file: BinaryIO) -> np.ndarray:
-    """The lower bytes of colour: decoded as though they came first, as in the other byte order."""
+    """Return the lower bytes of colour: decoded as though they came first, as in the other byte order."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
         image.tile = [part._replace(args=part.args.replace("16B", "16L")) for part in image.tile]

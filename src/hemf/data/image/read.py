@@ -39,7 +39,7 @@ def read_image(
 
 
 def inspect_image(path: str | os.PathLike) -> tuple[tuple[int, int], str]:
-    """Width and height in pixels, and the mode in Pillow's words, of a file that decodes to its end.
+    """Return width and height in pixels, and the mode in Pillow's words, of a file that decodes to its end.
 
     Raises:
         UnreadableImage: as ``read_image``.
@@ -50,7 +50,7 @@ def inspect_image(path: str | os.PathLike) -> tuple[tuple[int, int], str]:
 def decode_image(
     path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", window: str = "auto"
 ) -> tuple[Image.Image, tuple[int, int], str, str]:
-    """An image as ``read_image`` gives it and what its file is like, from one decoding.
+    """Return an image as ``read_image`` gives it and what its file is like, from one decoding.
 
     Returns:
         The image in ``mode``; width and height in pixels, mode and format in Pillow's words, all as stored.
@@ -65,7 +65,7 @@ def decode_image(
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name has an image's suffix, in any case.
+    """Return whether a file's name has an image's suffix, in any case.
 
     Names that begin with a dot have not: they are the shadow files of macOS, which are no images.
     """
@@ -73,7 +73,7 @@ def is_image_name(name: str) -> bool:
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
-    """Files below ``folder`` with an image's suffix (any case), sorted by their path.
+    """Find files below ``folder`` with an image's suffix (any case), sorted by their path.
 
     Files and folders whose names begin with a dot are left out. Links are followed, but no folder is entered
     from within itself.

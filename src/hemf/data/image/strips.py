@@ -6,19 +6,19 @@ LONGEST = 100  # times the short side; what is longer is a strip
 
 
 def is_strip(size: tuple[int, int]) -> bool:
-    """Whether an image of that width and height is one."""
+    """Return whether an image of that width and height is one."""
     return max(size) > LONGEST * min(size)
 
 
 def central_part(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom edge of the middle of an image: all of it, unless it is a strip."""
+    """Return left, top, right and bottom edge of the middle of an image: all of it, unless it is a strip."""
     kept = [min(side, LONGEST * min(size)) for side in size]
     left, top = ((side - part) // 2 for side, part in zip(size, kept, strict=True))
     return left, top, left + kept[0], top + kept[1]
 
 
 def shrink(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-    """Pillow's ``resize``; of a tall strip the height first, which Pillow does last.
+    """Resize as Pillow does; of a tall strip the height first, which Pillow does last.
 
     Args:
         image: any.

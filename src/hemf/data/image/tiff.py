@@ -36,14 +36,14 @@ SAMPLES = {WHITE_FIRST: 1, BLACK_FIRST: 1, RGB: 3, CMYK: 4}
 
 
 def is_tiff(file: BinaryIO) -> bool:
-    """Whether a file begins as a TIFF; its position stays at the beginning."""
+    """Return whether a file begins as a TIFF; its position stays at the beginning."""
     start = file.read(4)
     file.seek(0)
     return start in SIGNATURES
 
 
 def pillow_reads(image: Image.Image) -> bool:
-    """Whether Pillow gives the stored values of a TIFF that it has opened."""
+    """Return whether Pillow gives the stored values of a TIFF that it has opened."""
     tags = image.tag_v2
     bits, formats = set(_several(tags.get(258, 1))), set(_several(tags.get(SAMPLE_FORMAT, 1)))
     apart, samples = tags.get(PLANAR, 1) == 2, tags.get(277, 1)
@@ -61,7 +61,7 @@ def pillow_reads(image: Image.Image) -> bool:
 
 
 def tiff_picture(file: BinaryIO, path: str | os.PathLike) -> Image.Image:
-    """The picture in a TIFF, upright, in mode ``L`` or ``RGB``.
+    """Read the picture in a TIFF, upright, in mode ``L`` or ``RGB``.
 
     Grey of at most 8 unsigned bits keeps its values (of fewer, spread to 0..255); other grey is stretched
     from the least to the greatest value of its visible pixels. Colour keeps its upper 8 bits; in floating
@@ -106,7 +106,7 @@ def tiff_picture(file: BinaryIO, path: str | os.PathLike) -> Image.Image:
 def _picture(
     values: np.ndarray, bits: int, kind: int, extra: list[int], path: str | os.PathLike
 ) -> Image.Image:
-    """Height x width x samples as a picture on black."""
+    """Return height x width x samples as a picture on black."""
     own, unsigned = SAMPLES[kind], values.dtype.kind in "ub"
     alpha = next((own + i for i, what in enumerate(extra) if what in (ASSOCIATED, UNASSOCIATED)), None)
     if values.dtype.kind not in "uibf":
@@ -136,14 +136,14 @@ def _picture(
 
 
 def _in_words(page: "TiffPage") -> bool:
-    """Whether samples of 9 to 15 bits stand in a word each; the standard has them packed."""
+    """Return whether samples of 9 to 15 bits stand in a word each; the standard has them packed."""
     narrow = 8 < page.bitspersample < 16 and page.compression == 1 and not page.is_tiled
     words = 2 * page.imagewidth * page.imagelength * page.samplesperpixel
     return narrow and sum(page.databytecounts) == words
 
 
 def _words(file: BinaryIO, page: "TiffPage") -> np.ndarray:
-    """The words of all strips, in order."""
+    """Return the words of all strips, in order."""
     parts = []
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)

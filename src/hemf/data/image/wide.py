@@ -10,7 +10,7 @@ CAMERA_BITS = 12  # that cameras and X-ray detectors write into words of 16
 
 
 def stretched(values: np.ndarray, visible: np.ndarray | None = None, white_first: bool = False) -> np.ndarray:
-    """Values as 0 (the least that occurs) to 255 (the greatest), in a straight line between.
+    """Stretch values to 0 (the least that occurs) to 255 (the greatest), in a straight line between.
 
     Args:
         values: height x width, whole or floating-point numbers of any width.
@@ -49,7 +49,7 @@ def _levels(values: np.ndarray, low: float, scale: float) -> np.ndarray:
 
 
 def _range(values: np.ndarray, visible: np.ndarray | None) -> tuple[float, float]:
-    """The least and the greatest value that counts; 0 and 0 where none does."""
+    """Return the least and the greatest value that counts; 0 and 0 where none does."""
     lows, highs = [], []
     for rows in bands(*values.shape[:2]):
         band = values[rows] if visible is None else values[rows][visible[rows]]
@@ -63,14 +63,14 @@ def _range(values: np.ndarray, visible: np.ndarray | None) -> tuple[float, float
 
 
 def bands(height: int, width: int) -> Iterator[slice]:
-    """Rows of an image, a few at a time."""
+    """Yield the rows of an image, a few at a time."""
     step = max(1, BAND // max(1, width))
     for top in range(0, height, step):
         yield slice(top, top + step)
 
 
 def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
-    """Unsigned samples as 8 bits: the upper 8, or the few that there are spread to 0..255.
+    """Return unsigned samples as 8 bits: the upper 8, or the few that there are spread to 0..255.
 
     Samples of 16 bits none of which needs more than 12 are taken for those of a 12-bit camera, which would be
     all but black.
@@ -86,7 +86,7 @@ def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def unit_levels(values: np.ndarray) -> np.ndarray | None:
-    """Samples from 0 to 1 as the nearest of 256 levels; None where one lies outside.
+    """Return samples from 0 to 1 as the nearest of 256 levels; None where one lies outside.
 
     Args:
         values: height x width x channels, floating point.
@@ -106,7 +106,7 @@ def unit_levels(values: np.ndarray) -> np.ndarray | None:
 
 
 def on_black(colour: np.ndarray, alpha: np.ndarray, top: float = 1) -> np.ndarray:
-    """Height x width x channels, uint8, as seen on black.
+    """Return height x width x channels, uint8, as seen on black.
 
     Args:
         colour: height x width x channels, uint8.

@@ -63,7 +63,7 @@ class DecodedImages:
             _ = self._values
 
     def get(self, path: str) -> Tensor | None:
-        """Pixels, uint8 C x H x W in channels-last memory.
+        """Return pixels, uint8 C x H x W in channels-last memory.
 
         Returns:
             None for an image that could not be read, or where another run has removed the file before this
@@ -84,12 +84,12 @@ class DecodedImages:
         return np.memmap(self.file, np.uint8, "c")
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the mapping: another process maps the file itself."""
+        """Return all but the mapping: another process maps the file itself."""
         return {key: value for key, value in self.__dict__.items() if key != "_values"}
 
 
 def cache_folder(config: RunConfig) -> Path | None:
-    """Where the run's options want the cache, as an absolute path; None for no cache.
+    """Return where the run's options want the cache, as an absolute path; None for no cache.
 
     Raises:
         HemfError: no ``cache_dir`` is given, and the data is no prepared data set, which has a
@@ -109,7 +109,7 @@ def cache_folder(config: RunConfig) -> Path | None:
 def decoded_images(
     data: DataSet, mode: str, folder: Path, console: Console, window: str = "auto"
 ) -> DecodedImages:
-    """The cache of all images of a data set in ``folder``, built where there is none, or none that is whole.
+    """Open the cache of all images of a data set in ``folder``; build it if there is no whole one.
 
     A cache belongs to the very files: their names, sizes, times of change, the versions of the decoders
     and how they are read are its key, so that a file that changed is decoded again. Of several that want
@@ -146,7 +146,7 @@ def decoded_images(
 def find_cache(
     data: DataSet, mode: str, folder: Path, console: Console, window: str = "auto"
 ) -> DecodedImages | None:
-    """The cache of a data set where there is a whole one; arguments as for ``decoded_images``."""
+    """Return the cache of a data set where there is a whole one; arguments as for ``decoded_images``."""
     return _open(_place(data, mode, folder, window)[2], console)
 
 
@@ -158,18 +158,18 @@ def _place(data: DataSet, mode: str, folder: Path, window: str) -> tuple[list[st
 
 
 def _images_name(data: DataSet, paths: list[str], mode: str, window: str) -> str:
-    """Which images a cache holds: those of one list of files in one place, read in one way."""
+    """Return which images a cache holds: those of one list of files in one place, read in one way."""
     decoders = [metadata.version(package) for package in DECODERS]  # else environments clear each other's
     return _digest([str(data.root.resolve()), mode, window, VERSION, decoders, *paths])[:12]
 
 
 def _state(data: DataSet, paths: list[str]) -> str:
-    """In which state their files are."""
+    """Return the state of their files."""
     return _digest([_stamp(data.root / path) for path in paths])[:20]
 
 
 def _stamp(file: Path) -> list[int]:
-    """Size and times of a file; the time of its inode shows a change that set the other time back."""
+    """Return size and times of a file; the time of its inode shows a change that set the other time back."""
     try:
         found = file.stat()
     except OSError:
@@ -182,7 +182,7 @@ def _digest(value: Any) -> str:
 
 
 def _open(stem: Path, console: Console) -> DecodedImages | None:
-    """The cache of that name; None where there is none, or one that is damaged."""
+    """Return the cache of that name; None where there is none, or one that is damaged."""
     index, pixels = _with_suffix(stem, ".json"), _with_suffix(stem, ".pixels")
     try:
         about = read_json(index)
@@ -198,7 +198,7 @@ def _open(stem: Path, console: Console) -> DecodedImages | None:
 
 
 def _lock(file: Path, console: Console) -> FileLock:
-    """The lock on a cache, which the system gives back when a process dies."""
+    """Return the lock on a cache, which the system gives back when a process dies."""
     lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
@@ -238,7 +238,7 @@ def _build(stem: Path, data: DataSet, paths: list[str], mode: str, window: str, 
 
 
 def _bytes_needed(data: DataSet, paths: Iterable[str], channels: int) -> int:
-    """Of the images whose headers can be read; the others are found out while decoding."""
+    """Sum the bytes of the images whose headers can be read; the others show while decoding."""
     needed = 0
     for path in paths:
         try:
@@ -250,7 +250,7 @@ def _bytes_needed(data: DataSet, paths: Iterable[str], channels: int) -> int:
 
 
 def _decoded(data: DataSet, paths: Sequence[str], mode: str, window: str) -> Iterator[Tensor | None]:
-    """The images' pixels in order, decoded by several threads; None for one that cannot be read."""
+    """Yield the images' pixels in order, decoded by several threads; None for one that cannot be read."""
 
     def decode(path: str) -> Tensor | None:
         try:

@@ -31,7 +31,7 @@ FEW_IMAGES = 64  # not worth starting processes for
 
 
 def worker_count(asked: int | None, images: int, devices: int = 1, *, on_cpu: bool = False) -> int:
-    """Processes that read, for each device.
+    """Return the processes that read, for each device.
 
     Args:
         asked: what the user wants; None for one a core shared among the machine's devices, at most
@@ -46,7 +46,7 @@ def worker_count(asked: int | None, images: int, devices: int = 1, *, on_cpu: bo
 
 
 def same_limits() -> Callable[[int], None]:
-    """What a reading process does first, so that it refuses the images that this one would."""
+    """Return what a reading process does first, so that it refuses the images that this one would."""
     return partial(_set_limits, max_pixels())
 
 

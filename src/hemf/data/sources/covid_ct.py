@@ -17,7 +17,7 @@ CLASSES = ["COVID", "NonCOVID"]
 
 
 def read_covid_ct(root: Path) -> DataSet:
-    """COVID, then NonCOVID, each in name order, with the patient and the official split of each image.
+    """Read COVID, then NonCOVID, each in name order, with the patient and the official split of each image.
 
     Raises:
         HemfError: images are missing, or a list names an image that is not there.
@@ -36,7 +36,7 @@ def read_covid_ct(root: Path) -> DataSet:
 
 
 def stem(name: str) -> str:
-    """File name without an image's suffix; the release's tables leave that out now and then.
+    """Return the file name without an image's suffix; the release's tables leave that out now and then.
 
     ``Path.stem`` would also cut names such as ``2020.03.25.20043166-p17-78``.
     """
@@ -46,7 +46,7 @@ def stem(name: str) -> str:
 
 
 def _unzipped(root: Path) -> Path:
-    """The folder itself, or the archive of the repository that a download left in it."""
+    """Return the folder itself, or the archive of the repository that a download left in it."""
     archive = root / "COVID-CT-master"
     if not (root / "Images-processed").exists() and archive.with_suffix(".zip").is_file():
         return Release(root).need(archive.name)
@@ -88,7 +88,7 @@ def _other_patients(release: Release) -> dict[str, str]:
 
 
 def _patients(file: Path, rows: Sequence[Sequence[object]]) -> dict[str, str]:
-    """Patient by file name without suffix, from a table whose head names both columns."""
+    """Return the patient by file name without suffix, from a table whose head names both columns."""
     head = [str(cell or "") for cell in rows[0]] if rows else []
     name, patient = column(file, head, ("file name", "image name")), column(file, head, ("patient id",))
     return {

@@ -13,7 +13,7 @@ from hemf.data.sources.registry import Source, register
 
 
 def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSet:
-    """Data set of a CSV file.
+    """Read the data set of a CSV file.
 
     Columns path and label are needed; split and fold are used where they are, and one that names patients or
     the like gives the groups, see ``hemf.data.columns``; ``info["columns"]`` names the others. Names of
@@ -45,7 +45,7 @@ def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSe
 
 
 def read_rows(path: Path) -> list[Sample]:
-    """Samples of a manifest, every value as it stands in it.
+    """Return the samples of a manifest, every value as it stands in it.
 
     Raises:
         HemfError: it is no CSV, or a column or value is missing or wrong.
@@ -55,7 +55,7 @@ def read_rows(path: Path) -> list[Sample]:
 
 
 def _placed(path: Path, samples: list[Sample]) -> tuple[list[Sample], Path]:
-    """The samples with paths from one root, which is the CSV's folder where all lie in it."""
+    """Return the samples with paths from one root, which is the CSV's folder where all lie in it."""
     folder = path.parent.resolve()
     files = [Path(s.path) for s in samples]
     for file in files:
@@ -72,7 +72,7 @@ def _placed(path: Path, samples: list[Sample]) -> tuple[list[Sample], Path]:
 
 
 def _samples(table: CsvTable, columns: Columns, exact: bool = False) -> list[Sample]:
-    """A sample a row; spaces around values count only if ``exact``, and so do groups such as NA."""
+    """Return a sample a row; spaces around values count only if ``exact``, and so do groups such as NA."""
     samples = [
         _sample(f"{table.path}, line {line}", row, columns, exact)
         for line, row in zip(table.lines, table.rows, strict=True)

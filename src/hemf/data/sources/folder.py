@@ -30,12 +30,12 @@ NONE_HERE = PurePosixPath(".")
 
 
 def split_name(name: str) -> str | None:
-    """``train``, ``val`` or ``test`` for any usual name of it, in any case; else None."""
+    """Return ``train``, ``val`` or ``test`` for any usual name of it, in any case; else None."""
     return SPLIT_NAMES.get(name.lower())
 
 
 def side_of(folder: str) -> str | None:
-    """The side of a split that a folder's name tells, such as ``Train``, ``test_set`` or ``val-images``.
+    """Tell the side of a split from a folder's name, such as ``Train``, ``test_set`` or ``val-images``.
 
     None for other names, those that say more among them (``post-training``).
     """
@@ -46,7 +46,7 @@ def side_of(folder: str) -> str | None:
 
 
 def read_folder(root: str | os.PathLike, trainable: bool = True) -> DataSet:
-    """Data set of a folder of class folders, of such folders under train, val and test, or over them.
+    """Read a folder of class folders, of such folders under train, val and test, or over them.
 
     Classes are in alphabetical order; images lie anywhere below their class folder. In a split tree a class
     may be absent from a split. Groups are the patients of DICOM files. ``info["left_out"]`` says what was
@@ -98,7 +98,7 @@ def _check_strays(tree: Tree, folder: PurePosixPath) -> None:
 
 
 def _sides(tree: Tree, tops: list[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The split that each of the uppermost folders is; empty where they are classes.
+    """Return the split that each of the uppermost folders is; empty where they are classes.
 
     Raises:
         HemfError: it cannot be told.
@@ -132,7 +132,7 @@ def _check_folds(tree: Tree, folders: Iterable[PurePosixPath]) -> None:
 
 
 def _split_tree(tree: Tree, sides: dict[PurePosixPath, str], trainable: bool) -> list[Sample]:
-    """Class folders under the folders of the splits."""
+    """Return the class folders under the folders of the splits."""
     samples = []
     for folder, side in sides.items():
         _check_strays(tree, folder)
@@ -149,7 +149,7 @@ def _split_tree(tree: Tree, sides: dict[PurePosixPath, str], trainable: bool) ->
 
 
 def _class_tree(tree: Tree, tops: list[PurePosixPath], trainable: bool) -> list[Sample]:
-    """Class folders, with or without the folders of the splits in every one of them."""
+    """Return the class folders, with or without the folders of the splits in every one of them."""
     inner = {top: {f: side_of(f.name) for f in tree.candidates(top)} for top in tops}
     if any(side for folders in inner.values() for side in folders.values()):
         return [s for top, folders in inner.items() for s in _split_class(tree, top, folders)]
@@ -165,7 +165,7 @@ def _class_tree(tree: Tree, tops: list[PurePosixPath], trainable: bool) -> list[
 
 
 def _split_class(tree: Tree, top: PurePosixPath, folders: dict[PurePosixPath, str | None]) -> list[Sample]:
-    """A class folder that holds the folders of the splits, and nothing else."""
+    """Return a class folder that holds the folders of the splits, and nothing else."""
     sides = [side for side in folders.values() if side]
     odd = [f for f, side in folders.items() if side is None or sides.count(side) > 1]
     beside = [path for path in tree.images if path.parent == top]
@@ -192,7 +192,7 @@ def _check_no_split(tree: Tree, class_folder: PurePosixPath) -> None:
 
 
 def _check_single(data: DataSet, tree: Tree) -> None:
-    """Where all is in one folder, say which one to give, or what was left out of the others."""
+    """Return where all is in one folder, say which one to give, or what was left out of the others."""
     if len(data.classes) != 1:
         return
     inner = tree.candidates(PurePosixPath(data.classes[0]))
@@ -206,7 +206,7 @@ def _check_single(data: DataSet, tree: Tree) -> None:
 
 
 def _patients_folders(samples: list[Sample]) -> Iterator[str]:
-    """A line where folders below the classes' may be patients, whom a split by image would part."""
+    """Yield a line where folders below the classes' may be patients, whom a split by image would part."""
     inner = Counter()
     for s in samples:
         folder = PurePosixPath(s.path).parent
@@ -222,7 +222,7 @@ def _patients_folders(samples: list[Sample]) -> Iterator[str]:
 
 
 def _other_files(tree: Tree, folder: PurePosixPath) -> str:
-    """What an image folder without images holds instead."""
+    """Return what an image folder without images holds instead."""
     others = [path for path in tree.other if path.is_relative_to(folder)]
     return (
         f" hemf reads (but {counted(len(others), 'other file')}, such as {others[0].name})" if others else ""

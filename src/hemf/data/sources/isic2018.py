@@ -16,7 +16,7 @@ TRAINING = "ISIC2018_Task3_Training"
 
 
 def read_isic2018(root: Path) -> DataSet:
-    """Images in the ground-truth file's order, with the lesion each of them shows.
+    """Read images in the ground-truth file's order, with the lesion each of them shows.
 
     Raises:
         HemfError: a part of the release is missing, a row is not one-hot, or an image is missing.
@@ -36,7 +36,7 @@ def read_isic2018(root: Path) -> DataSet:
 
 
 def _labels(release: Release) -> tuple[list[str], dict[str, str]]:
-    """Classes in the file's order, and the class of each image."""
+    """Return the classes in the file's order, and the class of each image."""
     file = release.find(f"{TRAINING}_GroundTruth.csv")
     file = file or release.need(f"{TRAINING}_GroundTruth") / f"{TRAINING}_GroundTruth.csv"
     (_, *classes), *rows = table(file)
@@ -50,7 +50,7 @@ def _labels(release: Release) -> tuple[list[str], dict[str, str]]:
 
 
 def _lesions(release: Release) -> dict[str, str]:
-    """Lesion of each image, from the challenge's file or HAM10000's own; empty if there is neither."""
+    """Return lesion of each image, from the challenge's file or HAM10000's own; empty if there is neither."""
     for name in (f"{TRAINING}_LesionGroupings.csv", "HAM10000_metadata.csv"):
         file = release.find(name)
         if file:

@@ -21,7 +21,7 @@ CLASSES = (
 
 
 def read_kvasir(root: Path) -> DataSet:
-    """Images by class and name. The release tells no patients, so no split of it can keep them apart.
+    """Read images by class and name. The release tells no patients, so no split of it can keep them apart.
 
     Raises:
         HemfError: there is no release, or a class folder without images.

@@ -25,7 +25,7 @@ FOLDER = re.compile(rf"(?:.*[\W_\d])?(?:{MASK})(?:[\W_\d].*)?", re.IGNORECASE)
 
 
 def find_masks(root: Path, images: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    """Those of the files that are masks of others among them.
+    """Return those of the files that are masks of others among them.
 
     Args:
         root: the data set's folder.
@@ -40,7 +40,7 @@ def find_masks(root: Path, images: Sequence[PurePosixPath]) -> list[PurePosixPat
 
 
 def named_like_masks(images: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """Those of the files whose names, or whose folders', say that they are masks."""
+    """Return those of the files whose names, or whose folders', say that they are masks."""
     return [path for path in images if _image_stems(path.stem) or _mask_folder(path)]
 
 
@@ -66,7 +66,7 @@ def _is_mask(path: PurePosixPath, stems: dict[str, set[PurePosixPath]]) -> bool:
 
 
 def _mask_folder(path: PurePosixPath) -> PurePosixPath | None:
-    """The uppermost of its folders that is called after masks."""
+    """Return the uppermost of its folders that is called after masks."""
     return next((p for p in reversed(path.parents) if p.name and FOLDER.fullmatch(p.name)), None)
 
 
@@ -94,7 +94,7 @@ def _in_mask_folders(root: Path, images: Sequence[PurePosixPath]) -> set[PurePos
 
 
 def _shows_a_mask(file: Path) -> bool:
-    """Whether an image is of few values, or but for compression of black and white."""
+    """Return whether an image is of few values, or but for compression of black and white."""
     try:
         grey = np.asarray(read_image(file, "L"))
     except UnreadableImage:

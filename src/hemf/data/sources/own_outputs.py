@@ -29,17 +29,17 @@ FILES = {
 
 
 def own_folder(names: Set[str]) -> str:
-    """What a folder with files of these ``names`` is, if it is wholly hemf's; else empty."""
+    """Return what a folder with files of these ``names`` is, if it is wholly hemf's; else empty."""
     return next((what for what, files in FOLDERS.items() if files <= names), "")
 
 
 def own_files(names: Set[str]) -> str:
-    """What hemf left in a folder with files of these ``names``, which may hold the user's too; else empty."""
+    """Say what hemf left in a folder with files of these ``names``, which may hold the user's too; or ""."""
     return next((what for what, files in FILES.items() if files <= names), "")
 
 
 def own_pictures(folder: Path, names: Set[str]) -> set[str]:
-    """Those of the files ``names`` in ``folder`` that are pictures of hemf's: heat maps and contact sheets.
+    """Find the files ``names`` in ``folder`` that are pictures of hemf's: heat maps and contact sheets.
 
     They are those that a table of heat maps lists, and of what can be one (a heat map has its numbers beside
     it) those that name hemf as their software.
@@ -54,7 +54,7 @@ def own_pictures(folder: Path, names: Set[str]) -> set[str]:
 
 
 def _listed(table: Path) -> set[str]:
-    """Names of the pictures in a table that ``hemf explain`` wrote."""
+    """Return the names of the pictures in a table that ``hemf explain`` wrote."""
     try:
         rows = list(read_csv_table(table, ",", errors="surrogateescape").records())
     except HemfError:

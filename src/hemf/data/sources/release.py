@@ -29,7 +29,7 @@ class Release:
         self.root = root
 
     def find(self, name: str) -> Path | None:
-        """File or folder ``name`` of the release; a zip called so is unpacked; None if there is neither."""
+        """Find file or folder ``name`` of the release; a zip called so is unpacked; None without either."""
         places = [self.root, *sorted(p for p in self.root.iterdir() if p.is_dir())]
         for place in places:
             if (place / name).exists():
@@ -40,7 +40,7 @@ class Release:
         return None
 
     def need(self, name: str) -> Path:
-        """As ``find``.
+        """Find like ``find``, but insist.
 
         Raises:
             HemfError: it is not there.
@@ -52,7 +52,7 @@ class Release:
 
 
 def table(file: Path) -> list[list[str]]:
-    """Rows of a release's CSV file, its head first; empty rows are left out.
+    """Return the rows of a release's CSV file, its head first; empty rows are left out.
 
     Raises:
         HemfError: it is empty, no CSV in UTF-8, or a row is longer or shorter than its head.
@@ -79,7 +79,7 @@ def column(file: Path, head: list[str], names: Iterable[str]) -> int:
 def data_set(
     name: str, classes: list[str], root: Path, samples: Iterable[tuple[Path, str, str, str]]
 ) -> DataSet:
-    """A data set of (file, label, group, split), the files below ``root``."""
+    """Return a data set of (file, label, group, split), the files below ``root``."""
     rows = [
         Sample(file.relative_to(root).as_posix(), label, group, split)
         for file, label, group, split in samples

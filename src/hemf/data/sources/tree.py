@@ -74,20 +74,20 @@ class Tree:
         return {folder for path in left_out for folder in (path, *path.parents)}
 
     def images_in(self, folder: PurePosixPath) -> list[PurePosixPath]:
-        """The images in a folder and those below it."""
+        """Return the images in a folder and those below it."""
         return self._below.get(folder, [])
 
     def folders_in(self, folder: PurePosixPath) -> list[PurePosixPath]:
-        """The folders in a folder and those below it."""
+        """Return the folders in a folder and those below it."""
         return self._folders_below.get(folder, [])
 
     def candidates(self, parent: PurePosixPath) -> list[PurePosixPath]:
-        """Folders in ``parent`` that may be classes or splits: not those of which all was left out."""
+        """Return folders in ``parent`` that may be classes or splits: not those of which all was left out."""
         children = [folder for folder in self.folders_in(parent) if folder.parent == parent]
         return [f for f in children if self.images_in(f) or f not in self._ours]
 
     def left_out(self) -> list[str]:
-        """A line for each kind of thing that was left out, with its number and the first names."""
+        """Return a line for each kind of thing that was left out, with its number and the first names."""
         lines = []
         if self.own:
             what = Counter(self.own.values()).most_common()
@@ -112,7 +112,7 @@ class Tree:
         return list(map(printable, lines))
 
     def doubts(self) -> list[str]:
-        """A line for each thing about the images that a user should look at."""
+        """Return a line for each thing about the images that a user should look at."""
         lines = []
         if masks := named_like_masks(self.images):
             lines.append(
@@ -162,7 +162,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def _entered(tree: Tree, here: PurePosixPath, parent: Path, folders: Sequence[str]) -> list[str]:
-    """Those of the folders in ``parent`` that are entered; the others are put with the system's."""
+    """Return those of the folders in ``parent`` that are entered; the others are put with the system's."""
     real = parent.resolve()
     within = {real, *real.parents}
     entered = []
@@ -184,7 +184,7 @@ def _sort_in(tree: Tree, path: PurePosixPath, file: Path) -> None:
 
 
 def _is_dicom(file: Path) -> bool:
-    """Whether a file called as scanners and archives call theirs (IM0001, 1.2.840.5) is a DICOM file.
+    """Return whether a file called as scanners and archives call theirs (IM0001, 1.2.840.5) is a DICOM file.
 
     The directory of a medium is none.
     """

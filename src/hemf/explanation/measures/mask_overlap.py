@@ -29,7 +29,7 @@ def inside_masks(
     layers: Sequence[str],
     method: Method,
 ) -> dict[str, Any]:
-    """Energy inside the mask and pointing game of several layers, of an even map and of a centred one.
+    """Measure energy inside the mask and pointing game of several layers, of an even map and a centred one.
 
     Everything is measured on the original image, in the part that the model sees. Images without a mask, or
     with none of it in that part, are counted and left out.

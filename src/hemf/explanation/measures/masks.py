@@ -16,7 +16,7 @@ INSIDE = 127
 
 
 def find_masks(folder: str | os.PathLike) -> dict[str, Path]:
-    """The masks in a folder (and those below it), by the name of their image without suffix.
+    """Find the masks in a folder (and those below it), by the name of their image without suffix.
 
     Raises:
         HemfError: no such folder, no mask in it, or two for one image.
@@ -34,7 +34,7 @@ def find_masks(folder: str | os.PathLike) -> dict[str, Path]:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Which pixels of its image a mask marks.
+    """Read which pixels of its image a mask marks.
 
     Args:
         path: the mask, white where the lesion is.

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Share of the heat that lies inside the mask (Wang et al. 2020, the energy-based pointing game).
+    """Return share of the heat that lies inside the mask (Wang et al. 2020, the energy-based pointing game).
 
     A map without heat points nowhere: its share is 0.
 
@@ -17,7 +17,7 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def points_inside(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Whether the hottest pixel lies inside the mask (Zhang et al. 2018, the pointing game), as 1 or 0.
+    """Say as 1 or 0 whether the hottest pixel lies inside the mask (Zhang et al. 2018, the pointing game).
 
     There is no tolerance around the mask: the 15 pixels usual on photographs of 500 pixels would forgive
     misses by the width of a lesion. Of several hottest pixels it is the share inside, what drawing one of
@@ -32,7 +32,7 @@ def points_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def centre_prior(height: int, width: int) -> np.ndarray:
-    """The map of a model that has learnt only that lesions are photographed in the middle.
+    """Return the map of a model that has learnt only that lesions are photographed in the middle.
 
     A Gaussian around the centre with a quarter of each side as standard deviation.
 

@@ -19,7 +19,7 @@ from hemf.models.hub import new_model
 
 
 def untrained(folder: str | os.PathLike, seed: int) -> nn.Module:
-    """The architecture of the model in ``folder`` with newly drawn weights.
+    """Return the architecture of the model in ``folder`` with newly drawn weights.
 
     Args:
         folder: with the model's ``config.json``.
@@ -31,7 +31,7 @@ def untrained(folder: str | os.PathLike, seed: int) -> nn.Module:
 
 
 def cascade(model: nn.Module, fresh: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The model with more and more of its weights as they were before training, from the head to the stem.
+    """Yield the model with more and more untrained weights, from the head to the stem.
 
     Args:
         model: the trained model, which is left as it is.
@@ -61,7 +61,7 @@ def part_name(names: Sequence[str]) -> str:
 
 
 def map_similarities(maps: np.ndarray, others: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """How alike two maps of each image are, both interpolated to the image's size.
+    """Return how alike two maps of each image are, both interpolated to the image's size.
 
     Args:
         maps: B x h x w.
@@ -79,7 +79,7 @@ def map_similarities(maps: np.ndarray, others: np.ndarray, size: tuple[int, int]
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each pair of B x H x W maps; NaN where one is constant."""
+    """Return Spearman's correlation of each pair of B x H x W maps; NaN where one is constant."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     a, b = (rank - rank.mean(1, keepdims=True) for rank in ranks)
     scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
@@ -94,7 +94,7 @@ def randomised_similarities(
     layer: str,
     method: Method = "gradcam++",
 ) -> dict[str, dict[str, np.ndarray]]:
-    """How alike the maps stay while the weights go, part by part from the head down.
+    """Return how alike the maps stay while the weights go, part by part from the head down.
 
     Args:
         model: the trained model.

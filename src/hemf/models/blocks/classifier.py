@@ -81,19 +81,19 @@ class Classifier(nn.Module):
         return build_model_with_cfg(cls, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
     def stems(self, x: Tensor) -> Any:
-        """What the first part is given, from images that lie channels-last."""
+        """Return what the first part is given, from images that lie channels-last."""
         raise NotImplementedError
 
     def step(self, part: nn.Module, state: Any) -> Any:
-        """What the next part is given, or the head, from what this one is given."""
+        """Return what the next part is given, or the head, from what this one is given."""
         return part(*state)
 
     def map_of(self, state: Any, norm: bool) -> Tensor:
-        """The map (B, C, H / s, W / s) in what a part gave, under the last norm if that is asked for."""
+        """Take the map (B, C, H / s, W / s) from what a part gave, under the last norm if asked to."""
         raise NotImplementedError
 
     def features_of(self, state: Any, norm: bool) -> Any:
-        """What the head takes, from what a part gave; only what the last one gave fits the last norm."""
+        """Take what the head needs from what a part gave; only what the last one gave fits the last norm."""
         return self.map_of(state, norm)
 
     def no_weight_decay(self) -> set[str]:
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
                 module.grad_checkpointing = enable
 
     def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
+        """Return the last linear layer."""
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -125,7 +125,7 @@ class Classifier(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Any, list[Tensor]]:
-        """The parts' maps (B, C_i, H / s_i, W / s_i), described by ``feature_info``.
+        """Return the parts' maps (B, C_i, H / s_i, W / s_i), described by ``feature_info``.
 
         Args:
             x: images (B, in_chans, H, W).
@@ -173,7 +173,7 @@ class Classifier(nn.Module):
         return wanted
 
     def forward_features(self, x: Tensor) -> Any:
-        """The last part's map (B, C, H / s, W / s), after the last norm if that is one of maps.
+        """Return the last part's map (B, C, H / s, W / s), after the last norm if that is one of maps.
 
         Raises:
             ValueError: a size that the network cannot take.
@@ -216,7 +216,7 @@ def init_linear(module: nn.Module) -> None:
 
 
 def configuration(**own: Any) -> dict[str, Any]:
-    """timm's configuration of a network that takes its images as most of ours do, but for its ``own``."""
+    """Make timm's configuration of a network that takes images as most of ours do, but for its ``own``."""
     return {
         "url": "",
         "num_classes": 1000,

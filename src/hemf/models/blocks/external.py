@@ -74,7 +74,7 @@ def _attend(x: Tensor, key: Tensor, value: Tensor, out: Tensor) -> Tensor:
 
 
 def _underflow(sums: Tensor) -> bool:
-    """Whether a token's scores all lie so far below their units' highest that their sum is lost.
+    """Return whether a token's scores all lie so far below their units' highest that their sum is lost.
 
     Tensors without numbers, on which costs are counted, have no such tokens.
     """
@@ -84,7 +84,7 @@ def _underflow(sums: Tensor) -> bool:
 def _backward(
     x: Tensor, key: Tensor, value: Tensor, out: Tensor, logarithm: Tensor, grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of one image's tokens (N, heads, width) and of both memories."""
+    """Return the gradients of one image's tokens (N, heads, width) and of both memories."""
     scores = F.linear(x, key).sub_(logarithm)
     attention = scores.softmax(-1)
     # Backward through the softmax over the units, then through the logarithm of the sum over the tokens.

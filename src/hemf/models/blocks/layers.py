@@ -26,7 +26,7 @@ __all__ = [
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """A 3x3 convolution with padding 1: ``conv(x)``, computed another way where that is faster.
+    """Compute a 3x3 convolution with padding 1, ``conv(x)``, another way where that is faster.
 
     In bf16 on a CPU, on maps up to 4 x 4, one product of unfolded patches with the weights takes a third to
     four fifths of the library's time, if the weights lie channels-last, and so patch by patch.
@@ -49,7 +49,7 @@ def _is_dense_3x3(conv: nn.Conv2d) -> bool:
 
 
 def head_width(dim: int, num_heads: int) -> int:
-    """Channels of each of ``num_heads`` heads.
+    """Return the channels of each of ``num_heads`` heads.
 
     Raises:
         ValueError: ``dim`` is not a multiple of ``num_heads``.
@@ -62,12 +62,12 @@ def head_width(dim: int, num_heads: int) -> int:
 
 
 def patch_stem(in_chans: int, dim: int, eps: float = 1e-6) -> nn.Sequential:
-    """Patches of 4x4 pixels and a LayerNorm: (B, in_chans, H, W) -> (B, dim, H / 4, W / 4)."""
+    """Build patches of 4x4 pixels and a LayerNorm: (B, in_chans, H, W) -> (B, dim, H / 4, W / 4)."""
     return nn.Sequential(nn.Conv2d(in_chans, dim, 4, stride=4), LayerNorm2d(dim, eps=eps))
 
 
 def downsample(in_dim: int | None, dim: int) -> nn.Module:
-    """A LayerNorm and patches of 2x2: (B, in_dim, H, W) -> (B, dim, H / 2, W / 2).
+    """Build a LayerNorm and patches of 2x2: (B, in_dim, H, W) -> (B, dim, H / 2, W / 2).
 
     In the first stage, where ``in_dim`` is None, nothing.
     """

@@ -45,7 +45,7 @@ class ManhattanPosition(nn.Module):
         return self
 
     def forward(self, height: int, width: int, dtype: torch.dtype = torch.float32) -> PositionTerms:
-        """Terms of maps of ``height`` x ``width`` tokens, float64 if ``dtype`` is, else float32."""
+        """Return terms of maps of ``height`` x ``width`` tokens, float64 if ``dtype`` is, else float32."""
         dtype = torch.promote_types(dtype, torch.float32)
         # Sine and cosine want the full phase: index x angle reaches thousands of radians.
         exact = torch.float32 if self.angle.device.type == "mps" else torch.float64
@@ -111,7 +111,7 @@ class ManhattanSelfAttention(nn.Module):
         return maps(self.out_proj(self.attend(q, k, v, position)))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-        """What lies between the projections, from and to (B, H, W, dim): rotation, both attentions, LePE."""
+        """Rotate, attend both ways and add LePE, between the projections: from and to (B, H, W, dim)."""
         if torch.jit.is_scripting():  # torch's own operators alone, so that a script runs without hemf
             out = tokens(self.lepe(maps(v))) + attend_both_ways(q, k, v, position)
         else:
@@ -119,7 +119,7 @@ class ManhattanSelfAttention(nn.Module):
         return out
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, position: PositionTerms) -> Tensor:
-        """The same by the fastest means."""
+        """Attend by the fastest means."""
         fixed = not any(term.requires_grad for term in position)
         if fixed and usable(v, self.lepe) and is_lepe(self.lepe, v.shape[-1]):
             return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)

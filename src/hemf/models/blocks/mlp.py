@@ -33,7 +33,7 @@ class IRMLP(nn.Module):
         return self.invert(x)
 
     def invert(self, x: Tensor) -> Tensor:
-        """The inverted residual: (B, in_dim, H, W) -> (B, dim, H, W)."""
+        """Apply the inverted residual: (B, in_dim, H, W) -> (B, dim, H, W)."""
         y = self.conv(x) if torch.jit.is_scripting() else convolve(self.conv, x)
         x = self.norm(x + F.gelu(y))
         return self.project(maps(F.gelu(self.expand(tokens(x)))))

@@ -110,7 +110,7 @@ class Pyramid(Classifier):
         self.apply(init_linear)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last stage's map (B, dims[-1], H / 32, W / 32) after the norm.
+        """Return the last stage's map (B, dims[-1], H / 32, W / 32) after the norm.
 
         Raises:
             ValueError: a size that the network cannot take.
@@ -130,7 +130,7 @@ class Pyramid(Classifier):
         return self.norm(state) if norm else state
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Patterns that sort parameters by depth, for layer-wise rates."""
+        """Return the patterns that sort parameters by depth, for layer-wise rates."""
         fine = [
             (r"^stages\.(\d+)\.downsample", (0,)),
             (r"^stages\.(\d+)\.blocks\.(\d+)", None),

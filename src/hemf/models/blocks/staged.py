@@ -31,7 +31,7 @@ class StagedClassifier(Classifier):
         super().__init__(in_chans, num_classes, drop_rate, dims)
 
     def new_head(self, global_pool: str) -> NormMlpClassifierHead:
-        """Pooling, LayerNorm, dropout and a Linear layer."""
+        """Build pooling, LayerNorm, dropout and a Linear layer."""
         return NormMlpClassifierHead(
             self.num_features,
             self.num_classes,
@@ -56,7 +56,7 @@ class StagedClassifier(Classifier):
                 nn.init.zeros_(module.bias)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last stage's fusion (B, dims[-1], H / 32, W / 32).
+        """Return the last stage's fusion (B, dims[-1], H / 32, W / 32).
 
         Raises:
             ValueError: H or W is not divisible by 32.
@@ -67,15 +67,15 @@ class StagedClassifier(Classifier):
         return state[-1]
 
     def stems(self, x: Tensor) -> tuple[Tensor | None, ...]:
-        """What the first stage is given, the place of the previous fusion (None) last."""
+        """Return what the first stage is given, the place of the previous fusion (None) last."""
         raise NotImplementedError
 
     def map_of(self, state: tuple[Tensor | None, ...], norm: bool) -> Tensor:
-        """The fusion; the last norm works on the pooled vector, so no map has one."""
+        """Return the fusion; the last norm works on the pooled vector, so no map has one."""
         return state[-1]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Patterns that sort parameters by depth, for layer-wise rates: stems, then the stages."""
+        """Return the patterns that sort parameters by depth, for layer-wise rates: stems, then the stages."""
         fine = [
             (r"^stages\.(\d+)\.\w+_downsample", (0,)),
             (r"^stages\.(\d+)\.fusion", (2,)),

@@ -93,7 +93,7 @@ class PatchMerging(swin_transformer.PatchMerging):
 
 
 def relative_position_index(window_size: int) -> Tensor:
-    """Row of Swin's bias table for each pair of a window's tokens: integers (tokens, tokens)."""
+    """Return the row of Swin's bias table for each pair of a window's tokens: integers (tokens, tokens)."""
     place = torch.arange(window_size)
     offset = place[:, None] - place + window_size - 1
     pairs = offset[:, None, :, None] * (2 * window_size - 1) + offset[:, None]

@@ -31,7 +31,7 @@ __all__ = [
 
 
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The best library that torch would use on this processor, and its instruction set."""
+    """Return the best library that torch would use on this processor, and its instruction set."""
     sets = list(INSTRUCTION_SETS)
     capability = torch.backends.cpu.get_cpu_capability().lower()
     for name in reversed(sets[: sets.index(capability) + 1] if capability in sets else []):
@@ -51,7 +51,7 @@ operators = torch.library.Library("hemf", "FRAGMENT")
 
 
 def left_out() -> str | None:
-    """Why there are no kernels for this processor; None where there are some."""
+    """Return why there are no kernels for this processor; None where there are some."""
     if LIBRARY is not None:
         return None
     note = Path(__file__).with_name(LEFT_OUT)
@@ -75,7 +75,7 @@ def _say_what_is_missing() -> None:
 
 
 def usable(x: Tensor, *layers: nn.Module) -> bool:
-    """Whether there is a kernel for ``x``, and it lies on a CPU and nobody watches what the kernel replaces.
+    """Say whether a kernel can take ``x``: it lies on a CPU and nobody watches what the kernel replaces.
 
     ``torch.compile`` takes our operators as they are.
     """
@@ -83,14 +83,14 @@ def usable(x: Tensor, *layers: nn.Module) -> bool:
 
 
 def have_kernel(x: Tensor) -> bool:
-    """Whether kernels were compiled for this processor, and take numbers of the type of ``x``."""
+    """Return whether kernels were compiled for this processor, and take numbers of the type of ``x``."""
     if LIBRARY is None and x.device.type == "cpu" and not torch.compiler.is_compiling():
         _say_what_is_missing()
     return LIBRARY is not None and x.dtype in (torch.float32, torch.bfloat16)
 
 
 def unwatched(x: Tensor, *layers: nn.Module) -> bool:
-    """Whether ``x`` lies on a CPU, and nobody but the caller needs to see the steps from it to the result.
+    """Say whether ``x`` lies on a CPU, and only the caller needs to see the steps from it to the result.
 
     The layers must be plain ones that nobody has replaced or waits for with a hook. Exporters and function
     transforms want operators that they know, and without images there is nothing to do.
@@ -121,14 +121,14 @@ def run(function: str, *arguments: ctypes.Structure | ctypes.c_void_p) -> None:
 
 
 def pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
-    """Where tensors lie; they must outlive the call that is given these."""
+    """Return where tensors lie; they must outlive the call that is given these."""
     return [ctypes.c_void_p(t.data_ptr()) for t in tensors]
 
 
 def derive_again(
     written_out: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients that have gradients themselves, from the form written out in torch's own operators."""
+    """Return gradients that have gradients themselves, from the form written out in torch's own operators."""
     # Views, for one input may depend on another: only the paths through the function count here.
     inputs = [t.view_as(t) if here else t for t, here in zip(inputs, needed, strict=True)]
     wanted = [t for t, here in zip(inputs, needed, strict=True) if here]

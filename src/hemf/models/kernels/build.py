@@ -19,7 +19,7 @@ FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fopenmp", "-Wno-psabi")
 
 
 def library_path(folder: Path, instruction_set: str) -> Path:
-    """Where a compiled library lies: named for what it was made from, so that an old one is never loaded."""
+    """Name a compiled library for what it was made from, so that an old one is never loaded."""
     digest = hashlib.sha256(" ".join((*FLAGS, INSTRUCTION_SETS[instruction_set])).encode())
     for source in sorted([*folder.glob("*.h"), *folder.glob("*.c")]):
         digest.update(source.read_bytes())
@@ -27,7 +27,7 @@ def library_path(folder: Path, instruction_set: str) -> Path:
 
 
 def build(folder: Path) -> tuple[list[Path], str]:
-    """``compile_all``, whose reason is left in ``LEFT_OUT``, for pip does not show it."""
+    """Run ``compile_all``, and leave its reason in ``LEFT_OUT``, because pip does not show it."""
     made, reason = compile_all(folder)
     if reason:
         (folder / LEFT_OUT).write_text(f"{reason}\n", encoding="utf-8")

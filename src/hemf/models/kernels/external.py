@@ -12,7 +12,7 @@ from .written_out import external_with_weights
 
 
 def external_attention(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Multi-head external attention: (B, N, heads, width) of x's type, all sums in float32.
+    """Compute multi-head external attention: (B, N, heads, width) of x's type, all sums in float32.
 
     Neither scores nor the output are kept for the backward pass.
 
@@ -44,7 +44,7 @@ def _problem(x: Tensor, key: Tensor, value: Tensor) -> ctypes.Structure:
 
 
 def _check(tokens: Sequence[Tensor], key: Tensor, value: Tensor) -> None:
-    """C believes what it is told."""
+    """Check shapes and types, because C believes what it is told."""
     alike = all(t.shape == tokens[0].shape and t.dtype == tokens[0].dtype for t in tokens)
     floats = key.dtype == value.dtype == torch.float32
     if not (alike and floats) or key.shape[1] != tokens[0].shape[-1] or value.shape != key.shape[::-1]:

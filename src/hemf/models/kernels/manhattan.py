@@ -23,7 +23,7 @@ def manhattan_attention(
     weight: Tensor,
     bias: Tensor,
 ) -> Tensor:
-    """Attention along the rows, then along the columns, plus LePE: (B, H, W, C) of v's type.
+    """Attend along the rows, then along the columns, plus LePE: (B, H, W, C) of v's type.
 
     All sums are in float32. Nothing but the arguments is kept for the backward pass.
 
@@ -61,14 +61,14 @@ class Problem(ctypes.Structure):
 
 
 def is_lepe(layer: nn.Conv2d, channels: int) -> bool:
-    """Whether a convolution is the one of the kernel: 5x5, depthwise, padded by two, with a bias."""
+    """Return whether a convolution is the one of the kernel: 5x5, depthwise, padded by two, with a bias."""
     shape = (tuple(layer.weight.shape), layer.stride, layer.padding, layer.dilation, layer.padding_mode)
     wanted = ((channels, 1, SIDE, SIDE), (1, 1), (SIDE // 2, SIDE // 2), (1, 1), "zeros")
     return shape == wanted and layer.bias is not None
 
 
 def _check(maps: Sequence[Tensor], terms: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> None:
-    """C believes what it is told."""
+    """Check shapes and types, because C believes what it is told."""
     _, height, width, channels = maps[0].shape
     heads = len(terms[1])
     shapes = ((height, width, channels // 2, 2), (heads, width, width), (heads, height, height))
@@ -151,7 +151,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _laid_out_as(weight: Tensor, grad: Tensor) -> Tensor:
-    """The gradient with its weight's strides, as DDP wants it; those of channels-last are not C's."""
+    """Return the gradient with its weight's strides, as DDP wants it; those of channels-last are not C's."""
     return grad.new_empty_strided(weight.shape, weight.stride()).copy_(grad)
 
 

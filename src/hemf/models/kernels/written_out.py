@@ -49,7 +49,7 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 def manhattan(
     q: Tensor, k: Tensor, v: Tensor, position: PositionTerms, lepe: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Attention and LePE by torch's own kernels, from and to (B, H, W, dim) of v's type.
+    """Compute attention and LePE by torch's own kernels, from and to (B, H, W, dim) of v's type.
 
     In full precision on a CPU, where bfloat16 saves nothing at lines as short as these, and in the backward
     pass takes ten times as long for the attention and three times for the convolution.
@@ -90,17 +90,17 @@ def _attend_within_lines(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tenso
 
 
 def external(x: Tensor, memory_key: Linear, memory_value: Linear) -> Tensor:
-    """External attention from tokens x (B, N, heads, width), with all scores in memory at once."""
+    """Compute external attention from tokens x (B, N, heads, width), with all scores in memory at once."""
     return memory_value(normalise_twice(memory_key(x)).to(x.dtype))
 
 
 def normalise_twice(scores: Tensor) -> Tensor:
-    """Attention from scores (B, N, heads, M), in float32 or more: softmax over N, divided by sums over M."""
+    """Make scores (B, N, heads, M) attention, in float32 or more: softmax over N, divided by sums over M."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     return (scores - scores.logsumexp(dim=1, keepdim=True)).softmax(dim=-1)
 
 
 def external_with_weights(x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """External attention by weights (M, width) and (width, M), whose type may be wider than that of x."""
+    """Compute the same by weights (M, width) and (width, M), whose type may be wider than that of x."""
     layers = (partial(F.linear, weight=key), partial(F.linear, weight=value))
     return external(x.to(torch.promote_types(x.dtype, key.dtype)), *layers).to(x.dtype)
