@@ -1,1 +1,1 @@
-"""What would make a result too good, or wrong, found before anything is trained."""
+"""Finds what would make a result too good, or wrong, before anything is trained."""

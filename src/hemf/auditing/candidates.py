@@ -1,4 +1,4 @@
-"""Which images may show the same picture: exact copies by hash, near ones by Hamming distance."""
+"""Finds images that may show the same picture: exact copies by hash, near ones by Hamming distance."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence

@@ -1,4 +1,4 @@
-"""Files that cannot be read, and images that are unlike the rest."""
+"""Finds files that cannot be read, and images unlike the rest."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What can be told of an image without understanding it: properties of its file and of its picture."""
+"""What can be said about an image without understanding it: properties of its file and its picture."""
 
 import re
 from collections import Counter

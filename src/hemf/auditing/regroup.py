@@ -1,4 +1,4 @@
-"""Groups of what looks alike, so that a split keeps a picture and whatever shows it again on one side."""
+"""Groups images that look alike, so that a split keeps a picture and its copies on one side."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -61,7 +61,7 @@ def group_alike(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
     largest = max(Counter(names[i] for i in range(len(names)) if names[i]).values(), default=0)
     if largest > LARGEST * len(names):
         raise HemfError(
-            f"{largest} of the {counted(len(names), 'image')} of {data.name} hang together by likeness or "
+            f"{largest} of the {counted(len(names), 'image')} of {data.name} are linked by likeness or "
             "patient, so no split can part them; look at the pairs with hemf data audit, and leave out "
             "what is one film"
         )

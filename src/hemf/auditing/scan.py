@@ -34,7 +34,7 @@ class Look:
         file_bytes: size of the file.
         width: in pixels, as stored.
         height: in pixels, as stored.
-        mode: Pillow's word for the kind of pixels.
+        mode: Pillow's name for the kind of pixels.
         format: of the content, whatever the suffix.
         brightness: mean grey value, 0 to 255.
         contrast: standard deviation of the grey values.

@@ -1,4 +1,4 @@
-"""How well one property alone tells the class, or the side of the split, beside what chance would do."""
+"""How well one property alone tells the class, or the side of the split, compared with chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether two images really show the same picture: their fine detail laid over one another.
+"""Decides whether two images really show the same picture, by laying their fine detail over one another.
 
 A perceptual hash sees coarse brightness only, and to it one dark spot on plain skin is like another. Hairs,
 skin markings and vessels differ, so the middle of one image's detail is sought in the other's at several

@@ -1,4 +1,4 @@
-"""Which way of counting a published figure follows, found by counting in every way."""
+"""Finds the way of counting that a published figure follows, by counting in every way."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Behind ``hemf profile``: the counts of each model, the reports and the tables made of them."""
+"""The counts of each model for ``hemf profile``, and the reports and tables made of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace

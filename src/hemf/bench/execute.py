@@ -1,4 +1,4 @@
-"""Bringing one run of a suite to its metrics, from wherever it stands."""
+"""Brings one run of a suite to its metrics, from wherever it stands."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ from hemf.core.files import write_json
 
 @dataclass(frozen=True)
 class Finish:
-    """Trains, counts and evaluates a run; resumes one that was killed, leaves one that is done.
+    """Trains, counts and evaluates a run; resumes one that was killed, and leaves one that is done alone.
 
     Args:
         train: the verb that trains a run, or resumes it.
@@ -109,7 +109,7 @@ def _alone(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise HemfError(f"another process is at work on {path}; let it end, or stop it") from error
+                raise HemfError(f"another process is working on {path}; wait for it, or stop it") from error
         yield
 
 

@@ -1,4 +1,4 @@
-"""What the paper prints: Tables 3 and 6 to 10, to stand beside what we measure.
+"""What the paper prints: Tables 3 and 6 to 10, to be shown beside what we measure.
 
 Source: He et al., "HEMF: an adaptive hierarchical enhanced multi-attention feature fusion framework for
 cross-scale medical image classification", PeerJ Computer Science 11:e3181 (2025), doi 10.7717/peerj-cs.3181.

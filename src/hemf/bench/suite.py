@@ -149,7 +149,7 @@ def suite_path(suite: str) -> Path:
     """Return the file of a suite, given its name or a path to a YAML file.
 
     Raises:
-        HemfError: there is none.
+        HemfError: there is no such suite.
     """
     if suite in suite_names():
         return Path(str(resources.files("hemf.bench.suites") / f"{suite}.yaml"))
@@ -166,7 +166,7 @@ def read_suite(suite: str, trust: bool = False) -> Suite:
         trust: whether a file may ask for anything; without it, not for what a stranger's may not.
 
     Raises:
-        HemfError: there is none, it does not say what a suite says, or it asks for what a file may not.
+        HemfError: there is none, it is not a suite, or it asks for what a file may not.
     """
     path = suite_path(suite)
     try:

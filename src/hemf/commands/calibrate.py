@@ -55,7 +55,7 @@ def calibrate(
         What was fitted, and what the images were too few for.
 
     Raises:
-        HemfError: no such run, split or images, images that were trained on, or shares that are none.
+        HemfError: no such run, split or images, images that were trained on, or shares outside 0 to 1.
     """
     from rich.console import Console
     from rich.text import Text

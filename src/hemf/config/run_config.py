@@ -140,7 +140,7 @@ def recipe_path(recipe: str) -> Path:
     """Find the file of a recipe, given its name or the path of a YAML file.
 
     Raises:
-        HemfError: there is none.
+        HemfError: there is no such recipe.
     """
     if recipe in recipe_names():
         return Path(str(resources.files("hemf.config.recipes") / f"{recipe}.yaml"))

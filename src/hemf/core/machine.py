@@ -55,7 +55,7 @@ def reading_cores(devices: int = 1, *, on_cpu: bool = True) -> int:
 def model_threads(devices: int = 1, *, on_cpu: bool = True) -> int:
     """Count the threads that a model computes on, so that they and the reading processes fit the cores.
 
-    They do not depend on how many those are, for on them depend the last bits of the results. OMP_NUM_THREADS
+    They do not depend on how many processes read, as they decide the last bits of results. OMP_NUM_THREADS
     and a lower ``torch.set_num_threads`` are what the user wants.
     """
     import torch

@@ -51,7 +51,7 @@ class Registry(UserDict[str, T]):
         """Return what has that name; plugins are loaded if hemf itself has nothing of that name.
 
         Raises:
-            HemfError: there is none; the message names the nearest.
+            HemfError: nothing has that name; the message suggests the nearest.
         """
         if name not in self:
             load_plugins()

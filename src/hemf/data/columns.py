@@ -1,7 +1,7 @@
-"""Which columns of a user's CSV say what: above all which one names the patient, by whatever name.
+"""Finds what each column of a user's CSV says: above all which one names the patient.
 
-An overlooked patient column means a random split, and patients on both sides of it. So the usual names are
-known, every column that is not used is named, and one that may hold patients is asked about.
+An overlooked patient column means a random split with patients on both sides. So the usual names are known,
+every unused column is named, and the user is asked about one that may hold patients.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Which images a data set has, of which class and group, and on which side of the split each of them is."""
+"""The images of a data set, with the class, the group and the side of the split of each."""
 
 import csv
 import hashlib
@@ -51,7 +51,7 @@ class DataSet:
     """Images with classes, groups and splits.
 
     Args:
-        name: what it is called in tables and run names.
+        name: its name in tables and run names.
         classes: classes in the order of the model's outputs.
         samples: the images, in the order of the manifest.
         root: folder that the samples' paths start from.

@@ -1,8 +1,8 @@
 """Fingerprints of image files, by which a run recognises its images even if they are moved or changed.
 
 ``fingerprints.csv`` lies beside ``manifest.csv``, with a row for each image: its path, the size of its file
-in bytes, the SHA-256 of its content, and perceptual hashes of what it shows. No picture can be made of them,
-yet whoever has an image can find out whether it is one of these.
+in bytes, the SHA-256 of its content, and perceptual hashes of what it shows. No picture can be made from it,
+but anyone who has an image can find out whether it is one of these.
 """
 
 import base64
@@ -45,8 +45,8 @@ class Fingerprint:
     Args:
         bytes: size of the file.
         sha256: of its content, in hexadecimal.
-        picture: ``upright_hashes`` in base64; empty for an image that could not be read, or that nobody has
-            had the time to look at.
+        picture: ``upright_hashes`` in base64; empty for an image that could not be read, or was not
+            looked at for want of time.
     """
 
     bytes: int
@@ -107,7 +107,7 @@ def changed_files(data: "DataSet", samples: Sequence["Sample"] | None = None) ->
         samples: of it; by default all.
 
     Returns:
-        None where one of the samples has no fingerprint, so that nobody can know.
+        None if one of the samples has no fingerprint, so that this is unknown.
     """
     samples = data.samples if samples is None else samples
     if any(s.path not in data.fingerprints for s in samples):
@@ -181,7 +181,7 @@ def _picture_of(file: Path) -> str:
 
     try:
         return _picture(read_image(file))
-    except UnreadableImage:  # whoever needs its pixels says so
+    except UnreadableImage:  # the code that needs its pixels says so
         return ""
 
 

@@ -1,4 +1,4 @@
-"""How a data set is found: a prepared one, a CSV file or class folders, with its own split or a new one."""
+"""Finds a data set: a prepared one, a CSV file or class folders, with its own split or a new one."""
 
 import os
 from dataclasses import replace

@@ -1,9 +1,9 @@
-"""Groups from DICOM headers: images of one patient get one pseudonym, which does not tell who that is.
+"""Makes groups from DICOM headers: images of one patient share a pseudonym that does not tell who it is.
 
 A plain hash of a patient id can be undone by hashing all short numbers. The pseudonym is therefore a keyed
 hash (HMAC-SHA-256), and the key is the SHA-256 of all patient ids and all unique identifiers (UIDs) of
-studies, series and images in the data set: whoever holds the files can work the pseudonyms out again, at any
-place and time, and so gets the same split; whoever holds only a manifest or a result cannot.
+studies, series and images in the data set: anyone who holds the files can work the pseudonyms out again
+anywhere, and so gets the same split; anyone who holds only a manifest or a result cannot.
 """
 
 import hashlib

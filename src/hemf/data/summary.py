@@ -1,4 +1,4 @@
-"""What a manifest says, for the terminal: counts, split, groups and whether any are on two sides."""
+"""Summarises a manifest for the terminal: counts, split, groups and whether any are on two sides."""
 
 import shlex
 from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def notes(data: "DataSet") -> list[str]:
-    """Return what a reader should know of how the data set was read: a line each, without line breaks.
+    """List what a reader should know about how the data set was read: a line each, without line breaks.
 
     The columns of a CSV that were used and that were not, what was left out of a folder, what in it is in
     doubt, what the split lacks, and names of classes or groups that are probably one name written twice.
@@ -71,7 +71,7 @@ def _counts_row(sides: dict[str, int], total: int) -> dict[str, Any]:
 
 
 def split_line(data: "DataSet") -> str:
-    """Return how the split was made."""
+    """Say how the split was made."""
     about = data.info.get("split", {})
     details = ", ".join(_details(about))
     return f"split: {about.get('method', 'unknown')}" + (f" ({details})" if details else "")
@@ -108,7 +108,7 @@ def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
 
 
 def next_training(data: "DataSet", target: Path) -> str:
-    """Return what to do with a prepared data set: a training that fits this machine."""
+    """Suggest the next command for a prepared data set: a training that fits this machine."""
     from hemf.core.device import has_gpu
 
     fold = f" --folds {len(data.folds)}" if data.folds else ""

@@ -1,4 +1,4 @@
-"""Images as tensors of whole numbers: fast random crops and flips, and the step to floating point.
+"""Transforms of images as uint8 tensors: fast random crops and flips, and the step to floating point.
 
 Pixels stay uint8, in channels-last memory, until the batch is on the model's device: they are copied, sent
 between processes and to a GPU at a quarter of the size.

@@ -140,8 +140,8 @@ def _patch_layer(in_dim: int, dim: int) -> list[nn.Module]:
 class BiFormer(Pyramid):
     """BiFormer, a classifier of images (B, in_chans, H, W).
 
-    H and W had best be multiples of 112: then the maps of the routed stages divide into 7 regions. Other
-    sizes work too, by padding (see ``BiLevelRoutingAttention``), but no published number is from one.
+    H and W should be multiples of 112: then the maps of the routed stages divide into 7 regions. Other
+    sizes work too, by padding (see ``BiLevelRoutingAttention``), but no published number comes from one.
 
     Args:
         in_chans: channels of the image.

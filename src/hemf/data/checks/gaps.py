@@ -1,4 +1,4 @@
-"""Sides of a split that lack images, or images of a class: why, and what mends it."""
+"""Finds sides of a split that lack images, or images of a class, and says why and what to do."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Paths that lead to one and the same file: by symbolic and hard links, linked folders, or spelling."""
+"""Finds paths that lead to the same file: by symbolic and hard links, linked folders, or spelling."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 def same_files(root: Path, paths: Iterable[str]) -> list[tuple[str, str]]:
     """Return the pairs of paths, each later one with the first that leads to the same file.
 
-    Only links cost a look at the file itself; all else is in the folders' listings. What is missing is left
+    Only links cost a look at the file itself; the rest is in the folders' listings. Missing files are left
     out.
 
     Args:

@@ -1,4 +1,4 @@
-"""Names that are probably one name, written twice: by case, Unicode form, spaces, or as 0 and 0.0."""
+"""Finds names that are probably one name written in two ways: case, Unicode form, spaces, 0 and 0.0."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""What compressed pictures say of their own size: JPEG of all kinds, JPEG-LS and JPEG 2000."""
+"""Reads what compressed pictures say about their own size: JPEG of all kinds, JPEG-LS and JPEG 2000."""
 
 from typing import NamedTuple
 

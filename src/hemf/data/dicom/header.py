@@ -1,4 +1,4 @@
-"""Headers of DICOM files: read within bounds, their elements as checked numbers, their faults in plain words.
+"""Reads headers of DICOM files within bounds: elements as checked numbers, faults in plain words.
 
 A header holds names and dates of birth. Nothing of it goes further, neither in an image's ``info`` nor in a
 message: pydicom's own errors and warnings quote what they stumble over, so they are replaced and silenced.
@@ -30,7 +30,7 @@ from pydicom.uid import (
 from hemf.data.image.limits import max_bytes
 
 MAX_READS = 200_000  # pydicom needs about two for an element, and a second for all of them
-LARGEST_VALUE = 2**22  # bytes; what is longer is skipped, for no element that is used is
+LARGEST_VALUE = 2**22  # bytes; longer values are skipped, because no element that is used is that long
 PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 SHOWN = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")
 

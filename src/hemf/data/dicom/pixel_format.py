@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM file are stored: what its header says, or leaves out where that is clear."""
+"""How the pixels of a DICOM file are stored: what its header says, or leaves out if it is clear."""
 
 from dataclasses import dataclass, replace
 
@@ -100,7 +100,7 @@ def _needed(header: Dataset, keyword: str, least: int, most: int) -> int:
 
 
 def _kind(header: Dataset) -> str:
-    """The photometric interpretation; others than the standard's are not quoted, for they may be anything."""
+    """Return the photometric interpretation; unknown ones are not quoted, as they may be anything."""
     kind = word(header, "PhotometricInterpretation").replace("PALETTE_COLOR", PALETTE)
     known = (*GREYS, PALETTE, *COLOURS)
     if kind in known:

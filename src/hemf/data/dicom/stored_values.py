@@ -1,4 +1,4 @@
-"""The stored values of a DICOM image: read, decompressed to the header's size, unused bits cut."""
+"""Reads the stored values of a DICOM image, decompressed to the header's size, without unused bits."""
 
 from typing import Any
 

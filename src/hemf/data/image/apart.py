@@ -1,4 +1,4 @@
-"""Images read in a process of their own, which ends when its time or memory is up.
+"""Reads images in a process of their own, which ends when its time or memory is used up.
 
 The process is started when the first such image comes and kept for the next ones. It knows nothing of torch,
 so it starts in about a second.
@@ -105,7 +105,7 @@ class _Processes:
             _close(self.idle.pop())
 
     def forget(self) -> None:
-        """In a process that was forked: they are the other's."""
+        """Drop the processes in a forked child, because they belong to its parent."""
         for process in self.idle:
             process.returncode = 0  # nothing is waited for
         self.idle.clear()
@@ -169,7 +169,7 @@ def serve() -> None:
 
 
 def _bound() -> None:
-    """The system refuses this process more memory than an image can need, and ends it after its time."""
+    """Make the system refuse this process more memory than an image can need, and end it after its time."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Image files decoded in this process: by which reader, and what of them is refused."""
+"""Decodes image files in this process: picks the reader, and refuses what should not be read."""
 
 import os
 import stat
@@ -164,7 +164,7 @@ def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
 
 
 def _check_file(path: str | os.PathLike, alone: bool) -> None:
-    """Refuse what is no file to read; one of many bytes is read apart."""
+    """Refuse what is not a file to read; a large one is read in a process of its own."""
     about = os.stat(path)
     if stat.S_ISDIR(about.st_mode):
         raise UnreadableImage(f"{path} is a folder; give an image file")

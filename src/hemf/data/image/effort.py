@@ -1,4 +1,4 @@
-"""What decoding an image would take, by its header: too much is refused, much is done apart.
+"""Judges by its header what decoding an image would take: too much is refused, much is done apart.
 
 A decoder written in C cannot be stopped from within its process. So an image is decoded where it is asked
 for only if its header bounds the work to a second or two; one that may take longer is read in a process of
@@ -40,9 +40,9 @@ def check_effort(
     """Judge an image that Pillow has opened and not decoded.
 
     Args:
-        image: it.
-        file: it was opened from; its position is kept.
-        path: for messages.
+        image: the image.
+        file: the file it was opened from; its position is kept.
+        path: the file's path, for messages.
         alone: whether this process is there for this image and can be stopped.
         decodings: times that it is held in memory, as where upper and lower bytes come one after the other.
 
@@ -64,7 +64,7 @@ def check_effort(
 
 
 def jpeg_scans(data: bytes) -> int:
-    """At most so many scans has a JPEG; a picture within its metadata may count too."""
+    """Count the scans of a JPEG, or a few more; a picture within its metadata may count too."""
     return data.count(SCAN)
 
 
@@ -85,7 +85,7 @@ def _scans(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> int:
 
 
 def _check_tiles(image: Image.Image, path: str | os.PathLike, pixel_bytes: int) -> None:
-    """Refuse tiles larger than the picture, which are decoded whole."""
+    """Check the size of tiles, which may be larger than the picture and are decoded whole."""
     width, height = (image.tag_v2.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH))
     if isinstance(width, int) and isinstance(height, int):
         check_pixels(path, width, height, pixel_bytes)

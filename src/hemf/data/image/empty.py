@@ -1,4 +1,4 @@
-"""Images that show nothing: of one value or two, as a wrong reading, a failed export or a mask gives them."""
+"""Finds images that show nothing: one value or two, as from a wrong reading, a failed export or a mask."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,8 @@ def empty_line(names: Sequence[str], number: int) -> str:
     """Return a line that counts and names images that show nothing.
 
     Args:
-        names: theirs, each with what it is, as ``a.png (blank)``.
-        number: of all images.
+        names: their names, each with what it is, such as ``a.png (blank)``.
+        number: number of all images.
     """
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     shown = "shows" if len(names) == 1 else "show"

@@ -1,4 +1,4 @@
-"""Image files as tensors, by a faster decoder than Pillow's where that gives the same pixels."""
+"""Reads image files as tensors, with a faster decoder than Pillow's if it gives the same pixels."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""How large an image may be: judged by what its header says, before any of its pixels is decoded.
+"""Limits how large an image may be, judged by its header before any pixel is decoded.
 
 A pixel is counted by the bytes that it needs: those of its file once decoded, and the three of the RGB
 picture that becomes of it. An ordinary pixel, 8 bits of red, green and blue, needs 3 + 3 and counts as one.

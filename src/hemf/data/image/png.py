@@ -1,4 +1,4 @@
-"""PNG files where Pillow gives up or drops bits: large texts and profiles, and samples of 16 bits."""
+"""Reads PNG files where Pillow gives up or drops bits: large texts and profiles, 16-bit samples."""
 
 import io
 import struct

@@ -94,7 +94,7 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
 
 
 def _cannot_list(error: OSError) -> None:
-    """``os.walk`` would leave out such a folder without a word."""
+    """Raise an error for a folder that ``os.walk`` would silently leave out."""
     raise HemfError(
         f"cannot read the folder {error.filename}: {error.strerror}; change its permissions"
     ) from error

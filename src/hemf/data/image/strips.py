@@ -1,4 +1,4 @@
-"""Images very much longer than wide, for which a usual resize would take memory out of all proportion."""
+"""Shrinks images much longer than wide, for which an ordinary resize would take far too much memory."""
 
 from PIL import Image
 

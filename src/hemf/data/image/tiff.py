@@ -1,6 +1,6 @@
-"""TIFF files of the kinds that Pillow does not read, or reads wrongly, through tifffile.
+"""Reads with tifffile the kinds of TIFF files that Pillow does not read, or reads wrongly.
 
-Pillow 13 gives other values than are stored, without a word, for signed 8-bit and unsigned 32-bit samples,
+Pillow 13 silently gives other values than are stored for signed 8-bit and unsigned 32-bit samples,
 12-bit ones, wide big-endian ones that are compressed, and channels stored apart other than plain RGB.
 """
 

@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits as 8-bit grey."""
+"""Converts pixels of more than 8 bits to 8-bit grey or colour."""
 
 from collections.abc import Iterator
 

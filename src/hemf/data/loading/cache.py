@@ -58,7 +58,7 @@ class DecodedImages:
         self.bytes = ends[-1]
 
     def hold(self) -> None:
-        """Map the file now: then it stays, for this process and those forked from it, whoever removes it."""
+        """Map the file now: then it stays for this process and its forks, even if it is removed."""
         if self.bytes:
             _ = self._values
 
@@ -159,7 +159,9 @@ def _place(data: DataSet, mode: str, folder: Path, window: str) -> tuple[list[st
 
 def _images_name(data: DataSet, paths: list[str], mode: str, window: str) -> str:
     """Return which images a cache holds: those of one list of files in one place, read in one way."""
-    decoders = [metadata.version(package) for package in DECODERS]  # else environments clear each other's
+    decoders = [
+        metadata.version(package) for package in DECODERS
+    ]  # otherwise environments would clear each other's
     return _digest([str(data.root.resolve()), mode, window, VERSION, decoders, *paths])[:12]
 
 
@@ -210,7 +212,7 @@ def _lock(file: Path, console: Console) -> FileLock:
 
 
 def _clear(folder: Path, name: str) -> None:
-    """Remove earlier states of these images, and what a killed process left; whoever maps one keeps it."""
+    """Remove earlier states of these images, and what a killed process left; processes keep what they map."""
     for old in [*folder.glob(f"{name}-*"), *folder.glob(f".{name}-*")]:
         old.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Images of a data set as batches whose random numbers come from (seed, epoch, sample) alone.
+"""Makes batches of a data set whose random numbers come from (seed, epoch, sample) alone.
 
 A run that is killed and resumed, or that reads with another number of workers, sees the same batches bit for
 bit: the sampler's keys carry the epoch to the workers, and each image is drawn from a generator of its own.
@@ -33,13 +33,13 @@ Item = dict[str, Any] | UnreadableImage
 
 
 def mixed_seed(seed: int, *key: int) -> int:
-    """A 64-bit seed in which every bit depends on every bit of ``seed`` and ``key`` (all at least 0)."""
+    """Mix a 64-bit seed in which every bit depends on every bit of ``seed`` and ``key`` (all at least 0)."""
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
 def seeded(seed: int, *key: int) -> Iterator[None]:
-    """Inside the block torch's CPU generator starts from (seed, key); afterwards it is as it was before."""
+    """Start torch's CPU generator from (seed, key) inside the block, and restore it afterwards."""
     generator = torch.random.default_generator
     state = generator.get_state()
     generator.manual_seed(mixed_seed(seed, *key))

@@ -56,10 +56,10 @@ def _set_limits(pixels: int, worker: int) -> None:
 
 @contextmanager
 def killed_workers_explained() -> Iterator[None]:
-    """Inside the block the death of a reading process becomes an error that says what to do.
+    """Turn the death of a reading process inside the block into an error that says what to do.
 
     Raises:
-        HemfError: the system stopped one, as it does where memory runs out, or somebody else did.
+        HemfError: one was stopped, by the system when memory ran out or by somebody else.
     """
     try:
         yield

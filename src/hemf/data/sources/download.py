@@ -1,4 +1,4 @@
-"""Fetching releases from their publishers, and unpacking zips so that nothing leaves the target folder."""
+"""Fetches releases from their publishers, and unpacks zips so that nothing leaves the target folder."""
 
 import os
 import shutil
@@ -220,7 +220,7 @@ def unpack(archive: Path) -> Path:
 
 
 def _check_size(archive: Path, unpacked: int) -> None:
-    """Refuse what the disk cannot hold, and what is no release of images, which hardly compress."""
+    """Refuse what the disk cannot hold, and what compresses too well to be images."""
     free, packed = shutil.disk_usage(archive.parent).free, archive.stat().st_size
     if unpacked > free:
         raise HemfError(

@@ -181,7 +181,7 @@ def _split_class(tree: Tree, top: PurePosixPath, folders: dict[PurePosixPath, st
 
 
 def _check_no_split(tree: Tree, class_folder: PurePosixPath) -> None:
-    """Refuse a split further down, of which it is not sure what it splits."""
+    """Refuse a split further down, where it is unclear what it splits."""
     below = tree.folders_in(class_folder)
     _check_folds(tree, below)
     if found := [f for f in below if side_of(f.name) and tree.images_in(f)]:

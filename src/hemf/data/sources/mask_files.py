@@ -1,4 +1,4 @@
-"""Masks and drawings that lie beside the images they are of, and are no images to classify.
+"""Finds masks and drawings that lie beside their images and are not images to classify.
 
 A mask is known by its name and by its image: ``a_mask.png`` beside ``a.png``, or ``masks/a.png`` beside
 ``images/a.png`` where the pixels are a mask's. A name alone proves nothing: a class may be called so.

@@ -1,4 +1,4 @@
-"""What hemf itself wrote among a user's images, known by what it holds, whatever it is called.
+"""Finds what hemf itself wrote among a user's images, by content and not by name.
 
 Who works in the folder of the images has hemf's runs, heat maps and prepared copies beside them.
 """

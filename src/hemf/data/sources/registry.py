@@ -1,4 +1,4 @@
-"""What ``hemf data prepare`` knows of each source; a new source is one file and one registration."""
+"""What ``hemf data prepare`` knows about each source; a new source is one file and one registration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

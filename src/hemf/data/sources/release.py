@@ -1,4 +1,4 @@
-"""Finding the parts of a release, zipped or not, in the folder that a user gives."""
+"""Finds the parts of a release, zipped or not, in the folder that a user gives."""
 
 from collections.abc import Iterable
 from pathlib import Path

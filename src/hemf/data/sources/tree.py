@@ -186,7 +186,7 @@ def _sort_in(tree: Tree, path: PurePosixPath, file: Path) -> None:
 def _is_dicom(file: Path) -> bool:
     """Return whether a file called as scanners and archives call theirs (IM0001, 1.2.840.5) is a DICOM file.
 
-    The directory of a medium is none.
+    A DICOMDIR, the directory of a medium, is not one.
     """
     ending = os.path.splitext(file.name)[1].lower()
     if ending not in DICOM_ENDINGS and not ending[1:].isdecimal():
@@ -201,7 +201,7 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _cannot_list(error: OSError) -> None:
-    """``os.walk`` would leave out such a folder without a word."""
+    """Raise an error for a folder that ``os.walk`` would silently leave out."""
     raise HemfError(
         f"cannot read the folder {error.filename}: {error.strerror}; change its permissions"
     ) from error

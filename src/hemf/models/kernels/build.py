@@ -1,6 +1,6 @@
 """Compile the kernels: by ``hatch_build.py`` while hemf is installed, or by hand, ``python build.py``.
 
-Only the standard library is used, for neither torch nor hemf is there while a wheel is built.
+Only the standard library is used, because neither torch nor hemf is there while a wheel is built.
 """
 
 import hashlib
