@@ -107,7 +107,7 @@ def test_groups_are_the_connected_components(pairs: list[tuple[int, int]], group
         reached = [set().union(*(reached[j] for j in near)) for near in reached]
     found = [Pair(samples[i], samples[j], "near") for i, j in pairs if i != j]
     if max(map(len, reached)) > N / 2:
-        with pytest.raises(HemfError, match="hang together"):
+        with pytest.raises(HemfError, match="are linked by likeness"):
             group_alike(data, found)
         return
     made = group_alike(data, found).samples
