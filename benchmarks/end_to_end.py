@@ -27,7 +27,7 @@ from hemf.commands.predict import write_csv
 from hemf.core.files import write_json
 from hemf.core.precision import float32_logits
 from hemf.data.image.read import find_images
-from hemf.inference.stream import load_trained
+from hemf.inference.load import load_trained
 from startup import saved
 
 BATCH = 32

@@ -16,10 +16,12 @@ from scipy.special import softmax
 
 from common import described
 from hemf.core.files import write_json
+from hemf.inference.predictions import Predictions
+from hemf.metrics.bootstrap import Draws
 from hemf.metrics.calibration import calibration_entry
-from hemf.metrics.calibration_intervals import add_confidence_intervals
+from hemf.metrics.calibration_intervals import with_confidence_intervals
 from hemf.metrics.classification import classification_metrics
-from hemf.metrics.intervals import add_intervals
+from hemf.metrics.intervals import with_intervals
 
 MEASURES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro", "log_loss")
 
@@ -37,8 +39,12 @@ def measured(labels: np.ndarray, probabilities: np.ndarray, resamples: int, seed
     report = classification_metrics(labels, probabilities, classes)
     report["calibration"] = calibration_entry(labels, probabilities)
     if resamples:
-        add_intervals(report, labels, probabilities, None, resamples, seed)
-        add_confidence_intervals(report, labels, probabilities, None, resamples, seed)
+        unnamed = [""] * len(labels)
+        predictions, draws = (
+            Predictions(unnamed, labels, probabilities, unnamed, classes),
+            Draws(resamples, seed),
+        )
+        report = with_confidence_intervals(with_intervals(report, predictions, draws), predictions, draws)
     found = {name: report["metrics"][name] for name in MEASURES}
     return found | {name: report["calibration"][name] for name in ("ece", "brier")}
 

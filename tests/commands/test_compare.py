@@ -9,12 +9,12 @@ import pytest
 from scipy import stats
 
 import hemf
-from hemf.commands.evaluate import write_predictions
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.manifest import write_data_set
-from hemf.inference.predictions import Predictions
+from hemf.inference.predictions import Predictions, write_predictions
+from hemf.metrics.bootstrap import Draws
 from hemf.metrics.classification import classification_metrics
 from hemf.metrics.significance import compare_predictions, mcnemar_test
 
@@ -26,8 +26,10 @@ def evaluated(run: Path, samples: list[Sample], probabilities: np.ndarray, class
     folder = run / "evaluation" / "test"
     folder.mkdir(parents=True)
     write_data_set(DataSet("made", sorted(classes), samples, run), run)
-    write_predictions(folder / "predictions.csv", samples, classes, probabilities)
     labels = np.array([classes.index(s.label) for s in samples])
+    paths, groups = [s.path for s in samples], [s.group for s in samples]
+    found = Predictions(paths, labels, probabilities, groups, classes)
+    write_predictions(folder / "predictions.csv", found)
     report = classification_metrics(labels, probabilities, classes) | {"data": {"name": "made"}}
     write_json(folder / "metrics.json", report | about)
     return str(run)
@@ -82,7 +84,7 @@ def test_the_bootstrap_is_that_of_scipy():
     same = [
         Predictions([str(i) for i in range(200)], labels, p, [""] * 200, ["a", "b"]) for p in probabilities
     ]
-    pair = compare_predictions(["x", "y"], same, ["accuracy"], resamples=10_000)["pairs"][0]
+    pair = compare_predictions(["x", "y"], same, ["accuracy"], Draws(10_000))["pairs"][0]
     found = pair["bootstrap"]["accuracy"]
     difference = right[0].astype(float) - right[1]
     expected = stats.bootstrap(

@@ -15,8 +15,10 @@ import hemf
 from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.manifest import read_data_set, write_data_set
+from hemf.inference.predictions import read_predictions
+from hemf.metrics.bootstrap import Draws
 from hemf.metrics.classification import classification_metrics
-from hemf.metrics.intervals import add_intervals
+from hemf.metrics.intervals import with_intervals
 
 FIGURES = ("confusion-matrix", "roc", "precision-recall", "reliability")
 FILES = {
@@ -69,7 +71,7 @@ def test_metrics_follow_from_the_predictions_written(made_run: Path) -> None:
     labels = np.array([classes.index(row["label"]) for row in rows])
     assert [row["prediction"] for row in rows] == [classes[k] for k in probabilities.argmax(1)]
     again = classification_metrics(labels, probabilities, classes)
-    add_intervals(again, labels, probabilities, [s.group for s in expected])
+    again = with_intervals(again, read_predictions(found.folder / "predictions.csv"), Draws())
     assert again["intervals"]["unit"] == "group"
     assert {name: found.report[name] for name in again} == again
 

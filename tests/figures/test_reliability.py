@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
+from recorded import of_logits
 
 from hemf.calibration.record import Calibration
 from hemf.figures.classification import save_figure
@@ -17,7 +18,8 @@ def report(temperature: float | None, n: int = 400) -> dict:
     rng = np.random.default_rng(0)
     logits = torch.from_numpy(rng.normal(size=(n, 4))).float()
     labels = rng.multinomial(1, logits.double().softmax(1).numpy()).argmax(1)
-    return confidence_report(labels, 3 * logits, list("abcd"), Calibration(temperature))["calibration"]
+    own = Calibration(temperature)
+    return confidence_report(of_logits(labels, 3 * logits, own), own)["calibration"]
 
 
 def texts(svg: Path) -> list[str]:

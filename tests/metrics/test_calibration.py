@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from recorded import of_logits
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
 from hemf.metrics.calibration import (
-    all_probabilities,
     confidence_metrics,
     confidence_report,
     reliability_bins,
@@ -62,7 +62,7 @@ def test_a_class_that_is_absent_is_no_hindrance() -> None:
 def test_report_shows_what_the_model_has() -> None:
     labels, probabilities = case(3)
     logits = torch.from_numpy(np.log(probabilities)).float()
-    plain = confidence_report(labels, logits, list("abc"), Calibration())
+    plain = confidence_report(of_logits(labels, logits), Calibration())
     assert set(plain) == {"calibration"}
     assert plain["calibration"]["temperature"] is None
     assert plain["calibration"]["uncalibrated"] is None
@@ -73,8 +73,8 @@ def test_report_shows_what_the_model_has() -> None:
         (OperatingPoint("b", "sensitivity", 0.9, 0.3, 20),),
         {"split": "val"},
     )
-    report = confidence_report(labels, logits, list("abc"), own)
-    calibrated = all_probabilities(own, logits)
+    report = confidence_report(of_logits(labels, logits, own, classes="abc"), own)
+    calibrated = own.of_images(logits)
     np.testing.assert_allclose(calibrated, (logits.double() / 2).softmax(1).numpy())
     assert report["calibration"]["ece"] == confidence_metrics(labels, calibrated)["ece"]
     for name in ("ece", "brier", "log_loss"):

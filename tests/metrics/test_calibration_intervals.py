@@ -1,15 +1,14 @@
 """Intervals of calibration, prediction sets and thresholds against measuring every resample anew."""
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 import torch
+from recorded import of_logits
 
-from hemf.calibration.record import UNCALIBRATED, Calibration, OperatingPoint, PredictionSets
-from hemf.metrics.bootstrap import resample, units_of
-from hemf.metrics.calibration import all_probabilities, confidence_report
-from hemf.metrics.calibration_intervals import add_confidence_intervals
+from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
+from hemf.metrics.bootstrap import Draws, resample, units_of
+from hemf.metrics.calibration import confidence_report
+from hemf.metrics.calibration_intervals import with_confidence_intervals
 
 CLASSES = list("abc")
 OWN = Calibration(
@@ -35,16 +34,14 @@ def case() -> tuple[np.ndarray, torch.Tensor]:
 
 
 def report_of(labels: np.ndarray, logits: torch.Tensor) -> dict:
-    return {"classes": CLASSES} | confidence_report(labels, logits, CLASSES, OWN)
+    return confidence_report(of_logits(labels, logits, OWN, classes=CLASSES), OWN)
 
 
 def with_intervals(groups: list[str] | None, resamples: int) -> tuple[dict, dict]:
     labels, logits = case()
     plain = report_of(labels, logits)
-    found, before = deepcopy(plain), all_probabilities(UNCALIBRATED, logits)
-    probabilities = all_probabilities(OWN, logits)
-    add_confidence_intervals(found, labels, probabilities, groups, resamples, 3, OWN, before)
-    return plain, found
+    predictions = of_logits(labels, logits, OWN, groups, CLASSES)
+    return plain, with_confidence_intervals(plain, predictions, Draws(resamples, 3), OWN)
 
 
 def at(report: dict, path: tuple) -> dict:
@@ -56,7 +53,7 @@ def at(report: dict, path: tuple) -> dict:
 def test_with_patients_they_are_the_quantiles_over_patients_drawn_anew() -> None:
     labels, logits = case()
     _, found = with_intervals(PATIENTS, 40)
-    (weights,) = resample(units_of(labels, PATIENTS), 40, 3)
+    (weights,) = resample(units_of(labels, PATIENTS), Draws(40, 3))
     drawn = [np.repeat(np.arange(60), times.astype(int)) for times in weights.T]
     again = [report_of(labels[rows], logits[rows]) for rows in drawn]
     for path in MEASURES:

@@ -5,12 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import of_logits
 
 from hemf.calibration.record import UNCALIBRATED, Calibration, OperatingPoint, PredictionSets
+from hemf.metrics.bootstrap import Draws
 from hemf.metrics.calibration import confidence_metrics, confidence_report
-from hemf.metrics.calibration_intervals import add_confidence_intervals
+from hemf.metrics.calibration_intervals import with_confidence_intervals
 from hemf.metrics.classification import classification_metrics
-from hemf.metrics.intervals import add_intervals
+from hemf.metrics.intervals import with_intervals
 
 
 def drawn(n: int, k: int, too_sure: float, seed: int) -> tuple[np.ndarray, torch.Tensor]:
@@ -24,11 +26,9 @@ def drawn(n: int, k: int, too_sure: float, seed: int) -> tuple[np.ndarray, torch
 def error_of(
     labels: np.ndarray, logits: torch.Tensor, groups: list[str] | None = None, seed: int = 0
 ) -> dict:
-    probabilities = logits.softmax(1).numpy()
-    report = {"classes": [str(k) for k in range(logits.shape[1])]}
-    report |= confidence_report(labels, logits, report["classes"], UNCALIBRATED)
-    add_confidence_intervals(report, labels, probabilities, groups, 200, 0)
-    return report["calibration"]["ece"]
+    predictions = of_logits(labels, logits, groups=groups)
+    report = confidence_report(predictions, UNCALIBRATED)
+    return with_confidence_intervals(report, predictions, Draws(200))["calibration"]["ece"]
 
 
 @pytest.mark.parametrize(("n", "too_sure"), [(50, 1.0), (200, 1.0), (200, 1.5), (200, 3.0)])
@@ -77,11 +77,9 @@ def test_every_interval_holds_its_estimate_or_there_is_a_reason(n, k, present, s
         OperatingPoint("1", "specificity", 0.9, 0.4, 9),
     )
     own = Calibration(1.7, PredictionSets(0.8, 0.7, 50), points, {"split": "val"})
-    scaled, plain = (logits / 1.7).softmax(1).numpy(), logits.softmax(1).numpy()
-    report = classification_metrics(labels, scaled, classes)
-    report |= confidence_report(labels, logits, classes, own)
-    add_intervals(report, labels, scaled, groups, 60, seed)
-    add_confidence_intervals(report, labels, scaled, groups, 60, seed, own, plain)
+    found, draws = of_logits(labels, logits, own, groups, classes), Draws(60, seed)
+    report = classification_metrics(labels, found.probabilities, classes) | confidence_report(found, own)
+    report = with_confidence_intervals(with_intervals(report, found, draws), found, draws, own)
     measures = list(measures_in(report))
     assert len(measures) > 30
     for one in measures:

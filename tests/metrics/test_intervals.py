@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import of_probabilities
 from scipy import stats
 
 from hemf.core.errors import HemfError
-from hemf.metrics.bootstrap import resample, units_of
+from hemf.metrics.bootstrap import Draws, resample, units_of
 from hemf.metrics.classification import CLASS_MEASURES, classification_metrics, proportion
-from hemf.metrics.intervals import add_intervals
+from hemf.metrics.intervals import with_intervals
 from hemf.metrics.resampled import WeightedMeasures, on_resamples
 
 
@@ -24,6 +25,10 @@ def made(n: int, k: int, seed: int = 0, ties: bool = False) -> tuple[np.ndarray,
     p = np.exp(rng.normal(size=(n, k)) + 1.5 * np.eye(k)[labels])
     p = np.round(p, 0) + 0.1 if ties else p
     return labels, p / p.sum(1, keepdims=True), [f"class {i}" for i in range(k)]
+
+
+def measured(report: dict, labels: np.ndarray, p: np.ndarray, groups=None, draws: Draws = Draws()) -> dict:  # noqa: B008
+    return with_intervals(report, of_probabilities(labels, p, groups, report["classes"]), draws)
 
 
 def by_hand(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], counts: np.ndarray) -> dict:
@@ -47,7 +52,7 @@ def assert_same(found: dict, k: dict, expected: dict, r: int, classes: list[str]
 def test_every_resample_has_the_measures_of_its_rows(k, ties):
     labels, p, classes = made(60, k, ties=ties)
     groups = [f"p{i // 3}" for i in range(60)]
-    weights = np.concatenate(list(resample(units_of(labels, groups), 25, seed=1)), axis=1)
+    weights = np.concatenate(list(resample(units_of(labels, groups), Draws(25, 1))), axis=1)
     assert (weights[labels == 0].sum(0) > 0).all()
     split, of_classes = on_resamples(WeightedMeasures(labels, p), iter([weights]))
     for r in range(25):
@@ -81,7 +86,7 @@ def test_a_resample_that_lacks_a_class_leaves_what_rests_on_it_undefined():
 
 
 def blocks(labels, groups=None, resamples=400, seed=0) -> Iterator[np.ndarray]:
-    return resample(units_of(np.array(labels), groups), resamples, seed)
+    return resample(units_of(np.array(labels), groups), Draws(resamples, seed))
 
 
 def test_images_of_a_patient_are_drawn_together_and_classes_keep_their_share():
@@ -90,7 +95,7 @@ def test_images_of_a_patient_are_drawn_together_and_classes_keep_their_share():
     units = units_of(np.array(labels), groups)
     assert (units.count, units.grouped) == (6, True)
     assert sorted(len(s) for s in units.strata) == [1, 2, 3]  # m alone; a and b; c and the two unknown
-    drawn = np.concatenate(list(resample(units, 400, 0)), axis=1)
+    drawn = np.concatenate(list(resample(units, Draws(400))), axis=1)
     for one, other in ((0, 1), (2, 3), (4, 5), (7, 8)):
         assert (drawn[one] == drawn[other]).all()
     assert (drawn[0] + drawn[2] == 2).all()
@@ -122,7 +127,7 @@ def test_intervals_are_those_of_scipy():
     labels[0] = 1
     hits = (p.argmax(1) == labels).astype(float)
     report = classification_metrics(labels, p, classes)
-    add_intervals(report, labels, p, [f"p{i}" for i in range(300)], resamples=20_000)
+    report = measured(report, labels, p, [f"p{i}" for i in range(300)], Draws(20_000))
     assert report["metrics"]["accuracy"]["interval"] == "bootstrap"
     expected = stats.bootstrap(
         (hits,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
@@ -136,8 +141,8 @@ def test_patients_widen_the_intervals():
     labels, p = np.repeat(labels, 10), np.repeat(p, 10, axis=0)
     groups = [f"p{i // 10}" for i in range(800)]
     grouped, single = (classification_metrics(labels, p, classes) for _ in range(2))
-    add_intervals(grouped, labels, p, groups)
-    add_intervals(single, labels, p)
+    grouped = measured(grouped, labels, p, groups)
+    single = measured(single, labels, p)
     for name in ("f1_macro", "roc_auc_macro", "log_loss", "accuracy"):
         wide, narrow = (np.ptp(one["metrics"][name]["ci95"]) for one in (grouped, single))
         assert wide > 2 * narrow, name
@@ -155,7 +160,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         right = np.repeat(rng.random(60) < 0.75, 2)
         p = np.where((labels ^ ~right)[:, None] == [0, 1], 0.9, 0.1)
         report = classification_metrics(labels, p, ["a", "b"])
-        add_intervals(report, labels, p, [f"p{i // 2}" for i in range(120)], resamples=400)
+        report = measured(report, labels, p, [f"p{i // 2}" for i in range(120)], Draws(400))
         low, high = report["metrics"]["balanced_accuracy"]["ci95"]
         covered += low <= 0.75 <= high
     assert 0.88 <= covered / 150 <= 0.99
@@ -165,7 +170,7 @@ def test_every_measure_has_an_interval_around_it_and_says_how():
     labels, p, classes = made(200, 4)
     report = classification_metrics(labels, p, classes)
     wilson = report["metrics"]["accuracy"]["ci95"]
-    add_intervals(report, labels, p)
+    report = measured(report, labels, p)
     every = [*report["metrics"].values()]
     every += [one[name] for one in report["per_class"].values() for name in CLASS_MEASURES]
     for one in every:
@@ -189,7 +194,7 @@ def test_a_perfect_classifier_of_few_patients():
     labels = np.array([0, 0, 0, 0, 1, 1])
     p = np.eye(2)[labels] * 0.8 + 0.1
     report = classification_metrics(labels, p, ["a", "b"])
-    add_intervals(report, labels, p, ["p", "p", "q", "q", "r", "r"])
+    report = measured(report, labels, p, ["p", "p", "q", "q", "r", "r"])
     accuracy = report["metrics"]["accuracy"]
     assert (accuracy["interval"], accuracy["ci95"]) == ("wilson of groups", proportion(3, 3)["ci95"])
     assert report["per_class"]["a"]["recall"]["ci95"] == proportion(2, 2)["ci95"]
@@ -206,11 +211,11 @@ def test_what_most_resamples_do_not_define_has_no_interval():
     p = np.tile([0.8, 0.2], (40, 1))
     p[1] = [0.3, 0.7]
     report = classification_metrics(labels, p, ["a", "b"])
-    add_intervals(report, labels, p, [f"p{i}" for i in range(40)])
+    report = measured(report, labels, p, [f"p{i}" for i in range(40)])
     assert report["per_class"]["b"]["precision"]["interval"] == "wilson of groups"
     p[0] = [0.3, 0.7]
     report = classification_metrics(labels, p, ["a", "b"])
-    add_intervals(report, labels, p, [f"p{i}" for i in range(40)])
+    report = measured(report, labels, p, [f"p{i}" for i in range(40)])
     assert "resamples only" in report["per_class"]["b"]["precision"]["no_interval"]
     assert "ci95" in report["metrics"]["precision_macro"]
 
@@ -218,11 +223,11 @@ def test_what_most_resamples_do_not_define_has_no_interval():
 def test_switched_off_only_wilson_remains():
     labels, p, classes = made(50, 3)
     report, plain = (classification_metrics(labels, p, classes) for _ in range(2))
-    add_intervals(report, labels, p, ["p"] * 50, resamples=0)
+    report = measured(report, labels, p, ["p"] * 50, Draws(0))
     assert report.pop("intervals")["method"] == "wilson"
     assert report == plain
     with pytest.raises(HemfError, match="cannot draw -1 resamples"):
-        add_intervals(report, labels, p, resamples=-1)
+        Draws(-1)
 
 
 def test_two_thousand_resamples_of_three_thousand_images_take_seconds():
@@ -230,5 +235,5 @@ def test_two_thousand_resamples_of_three_thousand_images_take_seconds():
     labels, p, classes = made(3000, 7)
     report = classification_metrics(labels, p, classes)
     start = time.process_time()
-    add_intervals(report, labels, p, [f"p{i // 2}" for i in range(3000)])
+    report = measured(report, labels, p, [f"p{i // 2}" for i in range(3000)])
     assert time.process_time() - start < 10

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from recorded import of_probabilities
 
 import hemf
 from hemf.core.errors import HemfError
-from hemf.inference.stream import load_trained
+from hemf.inference.load import load_trained
+from hemf.inference.predictions import Predictions
 from hemf.metrics.classification import classification_metrics
 from hemf.report.elements import Code, Section, Sentences
 from hemf.report.html import render, write_report
@@ -85,7 +87,7 @@ def case(classes: list[str], n: int = 60) -> tuple[dict, list[Mistake]]:
     labels, probabilities = rng.integers(0, max(1, k - 1), n), rng.dirichlet(np.ones(k), n)
     mistakes = [
         Mistake(f"{classes[labels[i]]}.png", classes[labels[i]], classes[probabilities[i].argmax()], 0.9, 0.1)
-        for i in worst(labels, probabilities)
+        for i in worst(of_probabilities(labels, probabilities))
     ]
     return report_of(classes, labels, probabilities), mistakes
 
@@ -252,8 +254,8 @@ def test_forty_classes(tmp_path: Path) -> None:
 def test_the_worst_mistakes_are_the_most_confident() -> None:
     labels = np.array([0, 0, 1, 1, 0])
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.95, 0.05], [0.2, 0.8]])
-    assert worst(labels, probabilities).tolist() == [3, 1, 4, 2]
-    assert worst(labels, probabilities, 2).tolist() == [3, 1]
+    assert worst(of_probabilities(labels, probabilities)).tolist() == [3, 1, 4, 2]
+    assert worst(of_probabilities(labels, probabilities), 2).tolist() == [3, 1]
 
 
 def test_a_model_without_heat_maps_keeps_its_pictures(made_run: Path) -> None:
@@ -261,10 +263,10 @@ def test_a_model_without_heat_maps_keeps_its_pictures(made_run: Path) -> None:
         raise HemfError("no layer of maps")
 
     trained = load_trained(made_run / "model")
-    file = made_run.parents[1] / "images" / "02 50%.png"
-    labels, probabilities = np.array([0]), np.array([[0.1, 0.2, 0.7]])
-    (found,) = picture_mistakes(trained, ["x.png"], [file], labels, probabilities, refuse)
-    assert (found.path, found.label, found.prediction) == ("x.png", "a", "c")
+    probabilities, name = np.array([[0.1, 0.2, 0.7]]), "02 50%.png"
+    wrong = Predictions([name], np.array([0]), probabilities, [""], list("abc"))
+    (found,) = picture_mistakes(trained, wrong, made_run.parents[1] / "images", refuse)
+    assert (found.path, found.label, found.prediction) == (name, "a", "c")
     assert (found.probability, found.of_label) == (0.7, 0.1)
     assert found.image.startswith("data:image/jpeg;base64,")
     assert found.heat is None

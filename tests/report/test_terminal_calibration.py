@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from recorded import of_logits
 from rich.console import Console
 
 from hemf.calibration.record import UNCALIBRATED, Calibration, OperatingPoint, PredictionSets
@@ -13,7 +14,9 @@ LOGITS, LABELS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.3, 0.0], [3.0, 0.0]]),
 
 def shown(own: Calibration) -> list[str]:
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show_calibration(console, confidence_report(LABELS, LOGITS, ["a", "[b]\x1b"], own))
+    show_calibration(
+        console, confidence_report(of_logits(LABELS, LOGITS, own, classes=["a", "[b]\x1b"]), own)
+    )
     return [" ".join(line.split()) for line in console.export_text().splitlines() if line.strip()]
 
 

@@ -5,52 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hemf.calibration.conformal import conformal_quantile, enough_images
 from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
 from hemf.calibration.temperature import fit_temperature, temperature_interval, why_no_temperature
 from hemf.calibration.thresholds import Target, choose_threshold
-from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
-from hemf.core.precision import AUTOCAST, float32_logits
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
-from hemf.data.loading.datamodule import ImageData
 
 Rates = float | Sequence[float] | Mapping[Any, float] | None
-
-
-def calibrate_on_validation(
-    config: RunConfig, data: DataSet, model: nn.Module, precision: str, device: torch.device
-) -> Calibration | None:
-    """The calibration of a run's model on its validation images, with the default settings.
-
-    Args:
-        config: the run's options.
-        data: its images, with their split.
-        model: the network in evaluation mode; it is moved to ``device``.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        device: where to compute.
-
-    Returns:
-        None where there are no validation images.
-    """
-    samples = data.subset("val")
-    if not samples:
-        return None
-    model.to(device)
-    images = ImageData(data, config)
-    loader = images.eval_dataloader("val")  # without a trainer: all images in one process
-    autocast = torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32")
-    with torch.inference_mode(), autocast:
-        batches = (images.normalise(batch["image"].to(device)) for batch in loader)
-        rows = [float32_logits(model, batch).cpu() for batch in batches]
-    index = {name: k for k, name in enumerate(data.classes)}
-    labels = np.array([index[s.label] for s in samples])
-    about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
-    groups = [s.group for s in samples]
-    return fit_calibration(torch.cat(rows), labels, data.classes, about, groups=groups)
 
 
 def describe(
@@ -108,8 +73,7 @@ def fit_calibration(
     temperature, interval, of_temperature = _temperature(
         logits[torch.from_numpy(on_temperature)].numpy(), labels[on_temperature], units
     )
-    scaled = Calibration(temperature)
-    probabilities = torch.stack([scaled.probabilities(row) for row in logits]).numpy()
+    probabilities = Calibration(temperature).of_images(logits)
     sets, of_sets = _sets(probabilities[on_sets], labels[on_sets], coverage)
     points, of_points = _operating_points(probabilities, labels, classes, wanted)
     left_out = (*of_temperature, *of_sets, *of_points)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hemf.calibration.thresholds import Target
@@ -75,6 +76,10 @@ class Calibration:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, K float64, of one image's K logits."""
         return (logits.double() / (self.temperature or 1.0)).softmax(0)
+
+    def of_images(self, logits: Tensor) -> np.ndarray:
+        """Calibrated probabilities of N images, N x K float64, each row to the last bit as it is alone."""
+        return torch.stack([self.probabilities(row) for row in logits]).numpy()
 
     def in_set(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Which classes are in the prediction set, as booleans of the same shape; None without sets."""

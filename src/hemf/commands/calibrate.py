@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hemf.calibration.record import Calibration
-    from hemf.data.dataset import DataSet, Sample
+    from hemf.data.dataset import Sample
+    from hemf.evaluation.samples import Subject
 
 
 def calibrate(
@@ -61,72 +62,46 @@ def calibrate(
     from rich.text import Text
 
     from hemf.calibration.fit import check_rates, describe, fit_calibration
-    from hemf.evaluation.samples import (
-        images_of,
-        is_own,
-        labels_of,
-        logits_of,
-        manifest_of,
-        samples_of,
-        shows_trained_groups,
-    )
+    from hemf.evaluation.provenance import chose_checkpoint
+    from hemf.evaluation.samples import subject_of
     from hemf.evaluation.stale import mark_stale, stale_line
-    from hemf.inference.stream import load_trained
+    from hemf.inference.stream import InferenceOptions, predict_samples
     from hemf.metrics.calibration import confidence_report
     from hemf.models.hub import add_to_config
     from hemf.report.terminal_calibration import show_calibration
-    from hemf.runs.folder import open_run
 
-    opened = open_run(run)
-    images, ours = images_of(opened, data, fold), manifest_of(opened)
-    trained = load_trained(opened.model)
+    subject = subject_of(run, split, data, fold)
+    trained, images, samples = subject.trained, subject.images, subject.samples
     check_rates(coverage, sensitivity, specificity, trained.classes)
-    samples = samples_of(images, split, trained.classes)
-    check_unseen(ours, images, samples)
-    own = is_own(ours, images)
-    if not own and (known := shows_trained_groups(ours, images, samples)):
-        raise HemfError(
-            f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
-            "trained on, where it is too sure of itself; give images of others"
-        )
+    check_unseen(subject)
     halves = _halves(samples) if apart else None
-    logits, _ = logits_of(
-        trained, images, samples, batch_size, workers, precision, device, words="calibrating"
-    )
-    labels = labels_of(samples, trained.classes)
-    chose = own and opened.config.val_split == split
-    about = describe(images, samples, split, chose_checkpoint=chose, apart=apart)
-    found = fit_calibration(
-        logits,
-        labels,
-        trained.classes,
-        about,
-        coverage,
-        sensitivity,
-        specificity,
-        halves,
-        [s.group for s in samples],
-    )
-    add_to_config(opened.model, "hemf", {"calibration": found.to_config()})
-    outdated = [] if found == trained.calibration else mark_stale(opened)
+    options = InferenceOptions(batch_size, workers, precision, device)
+    found = predict_samples(trained, images, samples, options, "calibrating")
+    about = describe(images, samples, split, chose_checkpoint=chose_checkpoint(subject), apart=apart)
+    rates = coverage, sensitivity, specificity
+    fitted = fit_calibration(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
+    add_to_config(subject.opened.model, "hemf", {"calibration": fitted.to_config()})
+    outdated = [] if fitted == trained.calibration else mark_stale(subject.opened)
     console = Console()
-    console.print(Text(found.summary()))
+    console.print(Text(fitted.summary()))
     console.print("On these images themselves, so too good:")
-    show_calibration(console, confidence_report(labels, logits, trained.classes, found))
+    show_calibration(console, confidence_report(found.with_calibration(fitted), fitted))
     if outdated:
         console.print(Text(stale_line(outdated, run)), soft_wrap=True)
-    return found
+    return fitted
 
 
-def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sample"]) -> None:
+def check_unseen(subject: "Subject") -> None:
     """Refuse images that the run was trained on, or may have been; say where the run is not at hand.
 
     Raises:
-        HemfError: the run was trained on some of the samples, or that cannot be found out.
+        HemfError: the run was trained on some of the images or of their patients, or that cannot be found
+            out.
     """
-    from hemf.evaluation.samples import changed_since
+    from hemf.evaluation.provenance import are_of_run, changed_since, shows_trained_groups
     from hemf.evaluation.seen_in_training import PATIENCE, seen_in_training
 
+    ours, images, samples = subject.ours, subject.images, subject.samples
     if ours is None:
         print("note: whether the model was trained on these images is unknown, for its run is not at hand")
         return
@@ -144,10 +119,15 @@ def check_unseen(ours: "DataSet | None", images: "DataSet", samples: list["Sampl
             f"whether the run was trained on these images cannot be checked: {seen.unknown[0]}; put the "
             "run's images back where they were, or give others"
         )
-    if changed := changed_since(ours, images, samples):
+    if changed := changed_since(subject):
         print(
             f"warning: {len(changed)} of these {counted(len(samples), 'image')} are not the files any more "
             f"that the run was trained and split on (first {changed[0]}); the fit is to what is there now"
+        )
+    if not are_of_run(subject) and (known := shows_trained_groups(subject)):
+        raise HemfError(
+            f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
+            "trained on, where it is too sure of itself; give images of others"
         )
 
 

@@ -60,11 +60,11 @@ def compare(
     Raises:
         HemfError: a run has no such evaluation, or the runs were tested on different images or labels.
     """
-    from hemf.metrics.bootstrap import check_draws
+    from hemf.metrics.bootstrap import Draws
     from hemf.metrics.significance import compare_predictions
     from hemf.report.comparison_tables import tables
 
-    check_draws(resamples, seed)
+    draws = Draws(resamples, seed)
     if out is not None and Path(out).suffix != ".json":
         raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
     if out is not None:
@@ -74,7 +74,7 @@ def compare(
     reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
     metrics = _metrics(metric, reports[0])
     same = aligned(runs, predictions)
-    found = compare_predictions(_names(runs), same, metrics, resamples, seed)
+    found = compare_predictions(_names(runs), same, metrics, draws)
     report = {
         "split": split,
         "data": reports[0]["data"]["name"],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hemf.data.dataset import DataSet, Sample
-    from hemf.inference.stream import TrainedModel
+    from hemf.inference.load import TrainedModel
 
 
 def localise(
@@ -65,7 +65,7 @@ def localise(
     from hemf.evaluation.samples import samples_of
     from hemf.explanation.measures.means import about_intervals
     from hemf.explanation.measures.terminal import show
-    from hemf.inference.stream import load_trained
+    from hemf.inference.load import load_trained
     from hemf.runs.environment import environment
     from hemf.runs.folder import open_run
 

@@ -5,20 +5,20 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import numpy as np
-
 from hemf.data.dataset import DataSet
-from hemf.inference.predictions import read_predictions
+from hemf.evaluation.evaluate import Evaluation
+from hemf.inference.predictions import pooled
+from hemf.metrics.bootstrap import Draws
 from hemf.metrics.calibration import calibration_entry
+from hemf.metrics.calibration_intervals import with_confidence_intervals
 from hemf.metrics.classification import classification_metrics
+from hemf.metrics.intervals import with_intervals
 
 OF_THE_LAST = ("model", "precision", "batch_size", "device", "environment")
 
 
-def pool(
-    path: Path, data: DataSet, folders: Sequence[Path], reports: Sequence[dict[str, Any]]
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """The report of a cross-validation, from those of its folds.
+def pool(path: str, data: DataSet, of_folds: Sequence[Evaluation], folder: Path, draws: Draws) -> Evaluation:
+    """The evaluation of a cross-validation, from those of its folds.
 
     Every image has one prediction, by the model that has not seen its fold. The pooled measures treat them as
     one model's; ranking measures (ROC AUC, average precision) then also compare images across models.
@@ -26,35 +26,35 @@ def pool(
     Args:
         path: folder of the cross-validation.
         data: its images, each with its fold.
-        folders: where each fold's evaluation is, in the order of ``data.folds``.
-        reports: what each fold's ``metrics.json`` holds.
+        of_folds: each fold's evaluation, in the order of ``data.folds``.
+        folder: where the pooled evaluation belongs.
+        draws: the bootstrap's.
 
     Returns:
-        The report: that of a run, with ``folds`` (number, images and every measure of each),
+        Its report is that of a run, with ``folds`` (number, images and every measure of each),
         ``across_folds`` (mean and standard deviation of every measure over the folds that have it) and, in
-        ``calibration``, ``fold_temperatures`` (None where a fold's model is not calibrated); N labels
-        and N x K probabilities in the manifest's order.
+        ``calibration``, ``fold_temperatures`` (None where a fold's model is not calibrated); its predictions
+        are in the manifest's order.
     """
-    found = [read_predictions(folder / "predictions.csv") for folder in folders]
-    row_of = {name: row for one in found for name, row in zip(one.paths, one.probabilities, strict=True)}
-    probabilities = np.array([row_of[s.path] for s in data.samples])
-    labels = np.array([data.classes.index(s.label) for s in data.samples])
+    reports = [one.report for one in of_folds]
+    found = pooled([one.predictions for one in of_folds], [s.path for s in data.samples])
     seconds = sum(report["seconds"] for report in reports)
     folds = [_measures(fold, report) for fold, report in zip(data.folds, reports, strict=True)]
     report = {
         "split": "test",
         **_provenance(data, reports),
         "run": str(path),
-        **classification_metrics(labels, probabilities, data.classes),
-        "calibration": calibration_entry(labels, probabilities)
+        **classification_metrics(found.labels, found.probabilities, found.classes),
+        "calibration": calibration_entry(found.labels, found.probabilities)
         | {"fold_temperatures": [one["calibration"]["temperature"] for one in reports]},
         "folds": folds,
         "across_folds": {name: _spread([one[name] for one in folds]) for name in reports[0]["metrics"]},
         "seconds": seconds,
-        "images_per_second": len(labels) / seconds,
+        "images_per_second": len(found.paths) / seconds,
         **{name: reports[-1][name] for name in OF_THE_LAST},
     }
-    return report, labels, probabilities
+    report = with_confidence_intervals(with_intervals(report, found, draws), found, draws)
+    return Evaluation(found, report, folder)
 
 
 def _measures(fold: int, report: dict[str, Any]) -> dict[str, Any]:

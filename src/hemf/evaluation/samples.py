@@ -1,33 +1,75 @@
-"""The images that an evaluation or a calibration looks at, their labels, and what the model makes of them."""
+"""What an evaluation or a calibration is about: a run's model, and the images that it is shown."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
-from hemf.core.precision import resolve_precision
 from hemf.data.fingerprints import changed_files
 from hemf.data.load import ALL_TEST
 from hemf.data.manifest import read_data_set
-from hemf.inference.stream import TrainedModel, stream_logits, watched
-from hemf.runs.environment import environment
+from hemf.evaluation.folders import folder_name
+from hemf.inference.load import TrainedModel, load_trained
+from hemf.runs.folder import OpenRun, open_run
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
-    from hemf.runs.folder import OpenRun
 
-NAMELESS = (None, "folder", "csv")
-"""Sources that do not say whose patients they name."""
 MOST_NAMED = 5  # classes that the model does not know, in one line
 
 
-def images_of(opened: "OpenRun", data: str | None, fold: int | None) -> "DataSet":
+@dataclass(frozen=True)
+class Subject:
+    """A run and the images that its model is shown.
+
+    Args:
+        opened: the run.
+        trained: its model.
+        images: the data set of the samples.
+        samples: the images of the split.
+        split: its name.
+        folder: where an evaluation on them belongs.
+        own: whether they are the run's own, not those of another data set.
+    """
+
+    opened: OpenRun
+    trained: TrainedModel
+    images: "DataSet"
+    samples: list["Sample"]
+    split: str
+    folder: Path
+    own: bool
+
+    @cached_property
+    def ours(self) -> "DataSet | None":
+        """The run's images and split, though the files may be gone; None where only its model is at hand."""
+        return manifest_of(self.opened)
+
+
+def subject_of(run: str, split: str, data: str | None = None, fold: int | None = None) -> Subject:
+    """Open a run and the images that it is to be shown.
+
+    Args:
+        run: a run's folder, or its model folder.
+        split: which images.
+        data: another data set; None for the run's own.
+        fold: fold to test on, of another data set in folds.
+
+    Raises:
+        HemfError: no such run, split or images, or classes that the model does not know.
+    """
+    opened, own = open_run(run), data is None
+    images, trained = images_of(opened, data, fold), load_trained(opened.model)
+    samples = samples_of(images, split, trained.classes)
+    name = folder_name(split, None if own else images, fold)
+    folder = (opened.path or opened.model) / "evaluation" / name
+    return Subject(opened, trained, images, samples, split, folder, own)
+
+
+def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
     """The run's own images with its split, wherever they lie now, or those of another data set.
 
     Args:
@@ -91,82 +133,6 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
     return samples
 
 
-def labels_of(samples: Sequence["Sample"], classes: Sequence[str]) -> np.ndarray:
-    """Class index of each sample, N integers."""
-    index = {name: k for k, name in enumerate(classes)}
-    return np.array([index[s.label] for s in samples])
-
-
-def manifest_of(opened: "OpenRun") -> "DataSet | None":
+def manifest_of(opened: OpenRun) -> "DataSet | None":
     """The run's images and split, though their files be gone; None where only its model is at hand."""
-
     return None if opened.path is None else read_data_set(opened.path)
-
-
-def shows_trained_groups(
-    ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]
-) -> int | None:
-    """How many of the samples show a patient or lesion that the run with manifest ``ours`` was trained on.
-
-    None where that cannot be known: no groups, only the model at hand, or data sets of different or nameless
-    sources, where the same name may mean different patients.
-    """
-    if ours is None:
-        return None
-    source = images.info.get("source")
-    same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
-    # what was grouped by likeness has other names for the same patients
-    merged = images.hash != ours.hash and "grouped_alike" in images.info | ours.info
-    if not same or not images.groups or merged:
-        return None
-    trained = {s.group for s in ours.subset("train") if s.group}
-    return sum(s.group in trained for s in samples)
-
-
-def is_own(ours: "DataSet | None", images: "DataSet") -> bool:
-    """Whether these are the images and the split of the manifest ``ours``, a run's."""
-    return ours is not None and ours.hash == images.hash
-
-
-def changed_since(ours: "DataSet | None", images: "DataSet", samples: Sequence["Sample"]) -> list[str] | None:
-    """Paths of those of a run's own images that are not the files any more that it was trained and split on.
-
-    Args:
-        ours: the run's manifest.
-        images: the data set of the samples.
-        samples: to be checked.
-
-    Returns:
-        None where that cannot be known: other images, no run, or one that keeps no fingerprints of them.
-    """
-    if ours is None or not is_own(ours, images):
-        return None
-    return changed_files(replace(ours, root=images.root), samples)
-
-
-def logits_of(
-    trained: TrainedModel,
-    images: "DataSet",
-    samples: Sequence["Sample"],
-    batch_size: int,
-    workers: int | None,
-    precision: str,
-    device: str,
-    words: str,
-) -> tuple[Tensor, dict[str, Any]]:
-    """N x K float32 logits, and with what they were computed; ``words`` stand before the progress bar.
-
-    Raises:
-        HemfError: an image cannot be read, which stops the whole, or an option is bad.
-    """
-    picked = pick_device(device)
-    precision = resolve_precision(precision, picked.type)
-    paths = [images.path(s) for s in samples]
-    results = stream_logits(trained.model, paths, trained.spec, batch_size, workers, precision, picked)
-    rows = []
-    for _, logits, error in watched(results, len(paths), words):
-        if error is not None:
-            raise HemfError(error)
-        rows.append(logits)
-    used = {"batch_size": batch_size, "device": str(picked), "environment": environment(precision)}
-    return torch.stack(rows), {"precision": precision} | used

@@ -17,7 +17,8 @@ from hemf.core.precision import resolve_precision
 from hemf.data.image.decode import plain_image
 from hemf.data.image.read import find_images, read_image
 from hemf.data.transforms import InputSpec
-from hemf.inference.stream import TrainedModel, load_trained, stream_logits, watched
+from hemf.inference.load import TrainedModel, load_trained
+from hemf.inference.stream import stream_logits, watched
 from hemf.runs.folder import open_run
 
 Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]

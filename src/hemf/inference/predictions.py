@@ -1,26 +1,37 @@
-"""What a run said of the images of a split, read back from its evaluation."""
+"""What a model says of labelled images: one record for whatever measures, shows or writes it."""
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from torch import Tensor
 
+from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.errors import HemfError
+from hemf.core.files import whole_file
 from hemf.core.strict_csv import read_csv_table
+
+if TYPE_CHECKING:
+    from hemf.data.dataset import Sample
 
 HEAD = ["path", "label", "prediction"]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """N images with their classes and a model's probabilities.
+    """N images with their classes, and what a model says of them.
 
     Args:
         paths: where the images are, relative to their data set's root.
         labels: N class indices, int64.
-        probabilities: N x K, float64.
+        probabilities: N x K, float64, calibrated where the model is.
         groups: patient or lesion of each image; empty where unknown.
         classes: names of the K classes.
+        logits: N x K, float32; None where only the probabilities are known.
     """
 
     paths: list[str]
@@ -28,6 +39,56 @@ class Predictions:
     probabilities: np.ndarray
     groups: list[str]
     classes: list[str]
+    logits: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence["Sample"],
+        logits: Tensor,
+        classes: Sequence[str],
+        calibration: Calibration = UNCALIBRATED,
+    ) -> Self:
+        """The record of a model's logits (N x K) on N samples."""
+        index = {name: k for k, name in enumerate(classes)}
+        return cls(
+            [s.path for s in samples],
+            np.array([index[s.label] for s in samples], dtype=np.int64),
+            calibration.of_images(logits),
+            [s.group for s in samples],
+            list(classes),
+            logits,
+        )
+
+    @cached_property
+    def decisions(self) -> np.ndarray:
+        """The predicted class of each image, N indices: the most probable, the first of equals."""
+        return self.probabilities.argmax(1)
+
+    def with_calibration(self, calibration: Calibration) -> Self:
+        """The same logits with the probabilities that another calibration gives."""
+        if self.logits is None:
+            raise ValueError("these predictions have no logits")
+        return replace(self, probabilities=calibration.of_images(self.logits))
+
+    @cached_property
+    def uncalibrated(self) -> np.ndarray:
+        """The probabilities that the model would give without its calibration, N x K."""
+        return self.with_calibration(UNCALIBRATED).probabilities
+
+
+def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
+    """One record of several of the same classes, with the images in the order of ``paths``."""
+    place = {path: i for i, path in enumerate(path for part in parts for path in part.paths)}
+    order = [place[path] for path in paths]
+    groups = [group for part in parts for group in part.groups]
+    return Predictions(
+        list(paths),
+        np.concatenate([part.labels for part in parts])[order],
+        np.concatenate([part.probabilities for part in parts])[order],
+        [groups[i] for i in order],
+        parts[0].classes,
+    )
 
 
 def read_predictions(file: Path) -> Predictions:
@@ -70,3 +131,23 @@ def _groups(file: Path) -> dict[str, str]:
         table = read_csv_table(beside, ",", errors="surrogateescape", mend="evaluate again")
         return {row["path"]: row["group"] for row in table.records()}
     return {s.path: s.group for s in read_rows(manifest)} if manifest.is_file() else {}
+
+
+def write_predictions(file: Path, found: Predictions) -> None:
+    """Write a row for each image: path, label, prediction, and every class's probability to the last bit."""
+    names = found.classes
+    rows = zip(found.paths, found.labels, found.decisions, found.probabilities.tolist(), strict=True)
+    _write(file, [*HEAD, *names], ([path, names[k], names[j], *row] for path, k, j, row in rows))
+
+
+def write_groups(file: Path, found: Predictions) -> None:
+    """Write the patient or lesion of each image of another data set; the run's manifest has its own."""
+    _write(file, ["path", "group"], zip(found.paths, found.groups, strict=True))
+
+
+def _write(file: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with (
+        whole_file(file) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as opened,
+    ):
+        csv.writer(opened).writerows([head, *rows])

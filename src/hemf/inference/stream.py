@@ -1,10 +1,9 @@
 """Images through a model, one after the other, in constant memory."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from PIL import Image
@@ -13,43 +12,74 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
 from hemf.core.machine import computing_on, model_threads
 from hemf.core.precision import AUTOCAST, float32_logits, resolve_precision
 from hemf.core.text import counted
-from hemf.data.dataset import check_class_names
 from hemf.data.image.empty import emptiness
 from hemf.data.image.read import read_image
 from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
 from hemf.data.tensor_transforms import Normalise
 from hemf.data.transforms import InputSpec, eval_pixels, normaliser
-from hemf.models.hub import load_model
+from hemf.inference.load import TrainedModel
+from hemf.inference.predictions import Predictions
 
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model with what is needed to use it.
-
-    Args:
-        model: the network, in evaluation mode.
-        classes: names of its classes, in the order of its outputs.
-        spec: its input.
-        name: of its architecture.
-        calibration: its temperature, prediction sets and operating points; empty where it has none.
-    """
-
-    model: nn.Module
-    classes: list[str]
-    spec: InputSpec
-    name: str
-    calibration: Calibration = UNCALIBRATED
-
+if TYPE_CHECKING:
+    from hemf.data.dataset import DataSet, Sample
 
 Reader = Callable[[Any, str, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
 Item = tuple[Tensor, str | None, str | None]
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How images go through a model; see ``stream_logits``."""
+
+    batch_size: int = 32
+    workers: int | None = None
+    precision: str = "auto"
+    device: str | torch.device = "auto"
+
+    def picked(self) -> Self:
+        """The same with the device and the precision that ``auto`` stands for here.
+
+        Raises:
+            HemfError: the device is not there, or does not compute in the precision.
+        """
+        device = pick_device(self.device)
+        return replace(self, device=device, precision=resolve_precision(self.precision, device.type))
+
+
+def predict_samples(
+    trained: TrainedModel,
+    images: "DataSet",
+    samples: Sequence["Sample"],
+    options: InferenceOptions,
+    words: str,
+) -> Predictions:
+    """What a model says of labelled images.
+
+    Args:
+        trained: the model.
+        images: the data set of the samples.
+        samples: images of the model's classes.
+        options: how to compute.
+        words: what stands before the progress bar.
+
+    Raises:
+        HemfError: an image cannot be read, which stops the whole, or an option is bad.
+    """
+    paths = [images.path(s) for s in samples]
+    how = (options.batch_size, options.workers, options.precision, options.device)
+    results = stream_logits(trained.model, paths, trained.spec, *how)
+    rows = []
+    for _, logits, error in watched(results, len(paths), words):
+        if error is not None:
+            raise HemfError(error)
+        rows.append(logits)
+    return Predictions.of(samples, torch.stack(rows), trained.classes, trained.calibration)
 
 
 def stream_logits(
@@ -116,33 +146,6 @@ def stream_logits(
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
                 yield (path, row, None) if error is None else (path, None, error)
-
-
-def load_trained(folder: str | os.PathLike) -> TrainedModel:
-    """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
-
-    Raises:
-        HemfError: it cannot be loaded, names no classes or a reserved one, or its calibration is damaged.
-    """
-    try:
-        model, config = load_model(folder)
-    except (ValueError, RuntimeError) as error:
-        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
-    classes = config.get("label_names") or []
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
-    if len(set(classes)) != model.num_classes:
-        raise HemfError(
-            f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
-            "outputs; set label_names in its config.json, in the order of the outputs"
-        )
-    check_class_names(classes, str(folder))
-    own = config.get("hemf") or {}
-    if not isinstance(own, dict):
-        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
-    spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
-    calibration = Calibration.from_config(config) or UNCALIBRATED
-    return TrainedModel(model, list(classes), spec, config["architecture"], calibration)
 
 
 def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:

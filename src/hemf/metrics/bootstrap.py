@@ -18,6 +18,28 @@ BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
 
 
 @dataclass(frozen=True)
+class Draws:
+    """How often a bootstrap draws.
+
+    Args:
+        resamples: how many there are; 0 for no bootstrap.
+        seed: of the random numbers.
+
+    Raises:
+        HemfError: one of them is negative.
+    """
+
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 0:
+            raise HemfError(f"cannot draw {self.resamples} resamples; give 2000, or 0 for no bootstrap")
+        if self.seed < 0:
+            raise HemfError(f"the seed is {self.seed}; give 0 or more")
+
+
+@dataclass(frozen=True)
 class Units:
     """What is drawn.
 
@@ -67,32 +89,19 @@ def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
     return Units(of_image, strata, grouped=any(groups))
 
 
-def check_draws(resamples: int, seed: int) -> None:
-    """Refuse what cannot be drawn.
-
-    Raises:
-        HemfError: a negative number of resamples, or a negative seed.
-    """
-    if resamples < 0:
-        raise HemfError(f"cannot draw {resamples} resamples; give 2000, or 0 for no bootstrap")
-    if seed < 0:
-        raise HemfError(f"the seed is {seed}; give 0 or more")
-
-
-def resample(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def resample(units: Units, draws: Draws) -> Iterator[np.ndarray]:
     """How often each image is in each resample: blocks of N x R whole numbers, as float64.
 
     The same units, number and seed give the same resamples, so that two models can be compared on each.
 
     Args:
         units: what is drawn.
-        resamples: how many in all.
-        seed: of the random numbers.
+        draws: how often.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(draws.seed)
     width = max(1, BLOCK // len(units.of_image))
-    for start in range(0, resamples, width):
-        r = min(width, resamples - start)
+    for start in range(0, draws.resamples, width):
+        r = min(width, draws.resamples - start)
         drawn = np.empty((units.count, r))
         for stratum in units.strata:
             size = len(stratum)

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
+from hemf.inference.predictions import Predictions
 from hemf.metrics.classification import log_loss_of, measure
 from hemf.metrics.operating_points import operating_point_metrics
 from hemf.metrics.prediction_sets import refusal_metrics
@@ -14,33 +13,28 @@ from hemf.metrics.prediction_sets import refusal_metrics
 BINS = 15
 
 
-def confidence_report(
-    labels: np.ndarray, logits: Tensor, classes: list[str], own: Calibration
-) -> dict[str, Any]:
+def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
     """The entries ``calibration``, ``conformal`` and ``operating_points`` of ``metrics.json``.
 
     ``conformal`` is missing from a model without prediction sets, ``operating_points`` from one without any;
     ``uncalibrated`` within ``calibration`` is None for a model without a temperature.
 
     Args:
-        labels: N class indices.
-        logits: N x K.
-        classes: names of the K classes.
+        found: the predictions, with their logits.
         own: the model's calibration.
     """
-    probabilities = all_probabilities(own, logits)
-    before = None
+    labels, probabilities, before = found.labels, found.probabilities, None
     if own.temperature is not None:
-        before = confidence_metrics(labels, all_probabilities(UNCALIBRATED, logits))
-    report = {"calibration": calibration_entry(labels, probabilities, own, before)}
+        before = confidence_metrics(labels, found.uncalibrated)
+    report: dict[str, Any] = {"calibration": calibration_entry(labels, probabilities, own, before)}
     if own.sets is not None:
         in_set = own.in_set(probabilities)
         report["conformal"] = {"target": own.sets.coverage, "method": own.sets.method}
-        report["conformal"] |= refusal_metrics(labels, in_set, probabilities.argmax(1), classes)
+        report["conformal"] |= refusal_metrics(labels, in_set, found.decisions, found.classes)
     if own.operating_points:
         chosen_on = own.fitted_on.get("split")
         report["operating_points"] = [
-            operating_point_metrics(labels, probabilities, classes, point) | {"chosen_on": chosen_on}
+            operating_point_metrics(labels, probabilities, found.classes, point) | {"chosen_on": chosen_on}
             for point in own.operating_points
         ]
     return report
@@ -76,11 +70,6 @@ def shares_images(own: Calibration, data_hash: str, split: str) -> bool:
     return fitted_on.get("data_hash") == data_hash and (
         fitted_on["split"] == split or "all" in (fitted_on["split"], split)
     )
-
-
-def all_probabilities(calibration: Calibration, logits: Tensor) -> np.ndarray:
-    """N x K probabilities, each row as it would be alone, to the last bit."""
-    return torch.stack([calibration.probabilities(row) for row in logits]).numpy()
 
 
 def confidence_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """Bootstrap intervals of calibration, prediction sets and thresholds, by the rules of ``intervals``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
-from hemf.metrics.bootstrap import Units, resample, units_of
+from hemf.inference.predictions import Predictions
+from hemf.metrics.bootstrap import Draws, resample, units_of
 from hemf.metrics.calibration import bin_of, brier_of
 from hemf.metrics.classification import log_loss_of
-from hemf.metrics.ece_interval import give_error_interval
-from hemf.metrics.intervals import give_interval
+from hemf.metrics.ece_interval import with_error_interval
+from hemf.metrics.intervals import with_interval
+
+Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -19,72 +22,74 @@ class Mean:
     """A measure that is a mean over images.
 
     Args:
-        measure: it is given its interval.
+        place: the keys that lead to it in the report.
         of: N numbers or booleans, of which the mean is taken.
         among: N booleans, the images that it goes over.
         single: whether the class that it speaks of has a single unit.
     """
 
-    measure: dict[str, Any]
+    place: Place
     of: np.ndarray
     among: np.ndarray
     single: bool = False
 
 
-def add_confidence_intervals(
-    report: dict[str, Any],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    groups: Sequence[str] | None,
-    resamples: int,
-    seed: int,
-    own: Calibration = UNCALIBRATED,
-    before: np.ndarray | None = None,
-) -> None:
-    """Give what ``confidence_report`` has found its intervals.
+def with_confidence_intervals(
+    report: dict[str, Any], found: Predictions, draws: Draws, own: Calibration = UNCALIBRATED
+) -> dict[str, Any]:
+    """A report in which what ``confidence_report`` found has its intervals.
 
     Args:
-        report: with ``classes`` and what ``confidence_report`` gives for these images; it is changed.
-        labels: N class indices.
-        probabilities: N x K, calibrated.
-        groups: patient or lesion of each image, empty where unknown.
-        resamples: number of bootstrap resamples; 0 leaves Wilson's intervals alone.
-        seed: of the resamples, which are those of ``add_intervals``.
+        report: what ``confidence_report`` gives for these predictions, and maybe more.
+        found: the predictions.
+        draws: the bootstrap's; without resamples only Wilson's intervals are given.
         own: the model's calibration.
-        before: N x K, the probabilities without it; needed where the report has them.
     """
-    if not resamples:
-        return
-    units = units_of(labels, groups)
-    single = [units.among(labels == k) == 1 for k in range(probabilities.shape[1])]
-    found, means, errors = report["calibration"], [], []
-    for entry, rows in ((found, probabilities), (found["uncalibrated"], before)):
-        if entry is not None:
-            means += _scores(entry, labels, rows)
-            errors.append((entry["ece"], _gaps(labels, rows)))
+    if not draws.resamples:
+        return report
+    labels, probabilities = found.labels, found.probabilities
+    units = units_of(labels, found.groups)
+    single = [units.among(labels == k) == 1 for k in range(len(found.classes))]
+    entries: dict[Place, np.ndarray] = {("calibration",): probabilities}
+    if report["calibration"]["uncalibrated"] is not None:
+        entries["calibration", "uncalibrated"] = found.uncalibrated
+    means = [mean for place, rows in entries.items() for mean in _scores(place, labels, rows)]
     if "conformal" in report:
-        in_set = own.in_set(probabilities)
-        means += _sets(report["conformal"], labels, in_set, probabilities.argmax(1), single)
-    for point in report.get("operating_points", ()):
-        k = report["classes"].index(point["class"])
-        means += _rates(point, labels == k, probabilities[:, k] >= point["threshold"], single[k])
+        means += _sets(found, own.in_set(probabilities), single)
+    for i, point in enumerate(report.get("operating_points", ())):
+        k = found.classes.index(point["class"])
+        called = probabilities[:, k] >= point["threshold"]
+        means += _rates(("operating_points", i), labels == k, called, single[k])
 
-    blocks = list(_on_resamples(means, [gaps for _, gaps in errors], units, resamples, seed))
-    values, of_errors, noise = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
+    gaps = [_gaps(found.labels, rows) for rows in entries.values()]
+    blocks = list(_on_resamples(means, gaps, resample(units, draws)))
+    values, errors, noise = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
     for mean, one in zip(means, values, strict=True):
-        give_interval(mean.measure, one, units, mean.among, mean.single)
-    for (measure, _), *one in zip(errors, of_errors, noise, strict=True):
-        give_error_interval(measure, *one, units)
+        report = _changed(report, mean.place, with_interval, one, units, mean.among, mean.single)
+    for place, *one in zip(entries, errors, noise, strict=True):
+        report = _changed(report, (*place, "ece"), with_error_interval, *one, units)
+    return report
+
+
+def _changed(tree: Any, place: Place, change: Callable[..., Any], *arguments: Any) -> Any:
+    """A report in which what lies at ``place`` is what ``change`` makes of it."""
+    if not place:
+        return change(tree, *arguments)
+    key, *rest = place
+    below = _changed(tree[key], tuple(rest), change, *arguments)
+    if isinstance(tree, list):
+        return [*tree[:key], below, *tree[key + 1 :]]
+    return tree | {key: below}
 
 
 def _on_resamples(
-    means: Sequence[Mean], gaps: Sequence[np.ndarray], units: Units, resamples: int, seed: int
+    means: Sequence[Mean], gaps: Sequence[np.ndarray], resamples: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Blocks of R resamples: the M means (M x R, NaN over no image), the E calibration errors and what they
     would be if the split's own gaps were none (E x R each)."""
     among = np.array([mean.among for mean in means], dtype=np.float64)
     of = among * np.array([mean.of for mean in means], dtype=np.float64)
-    for weights in resample(units, resamples, seed):
+    for weights in resamples:
         below = among @ weights
         values = np.divide(of @ weights, below, out=np.full(below.shape, np.nan), where=below > 0)
         sums = [(one @ weights, one.sum(1, keepdims=True)) for one in gaps]
@@ -93,12 +98,12 @@ def _on_resamples(
         yield values, of_errors, noise
 
 
-def _scores(entry: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray) -> list[Mean]:
+def _scores(place: Place, labels: np.ndarray, probabilities: np.ndarray) -> list[Mean]:
     """Brier score and log-loss."""
     every = np.ones(len(labels), dtype=bool)
     return [
-        Mean(entry["brier"], brier_of(labels, probabilities), every),
-        Mean(entry["log_loss"], log_loss_of(labels, probabilities), every),
+        Mean((*place, "brier"), brier_of(labels, probabilities), every),
+        Mean((*place, "log_loss"), log_loss_of(labels, probabilities), every),
     ]
 
 
@@ -112,34 +117,31 @@ def _gaps(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.where(bins == np.unique(bins)[:, None], gap, 0.0)
 
 
-def _sets(
-    found: dict[str, Any],
-    labels: np.ndarray,
-    in_set: np.ndarray,
-    predictions: np.ndarray,
-    single: Sequence[bool],
-) -> list[Mean]:
+def _sets(found: Predictions, in_set: np.ndarray, single: Sequence[bool]) -> list[Mean]:
     """The measures of prediction sets, on all images and on those of each class."""
-    sizes, every = in_set.sum(1), np.ones(len(labels), dtype=bool)
+    labels, sizes = found.labels, in_set.sum(1)
     holds, answered = in_set[np.arange(len(labels)), labels], sizes == 1
-    of_classes = [(one, labels == k, single[k]) for k, one in enumerate(found["per_class"].values())]
+    parts: list[tuple[Place, np.ndarray, bool]] = [(("conformal",), np.ones(len(labels), dtype=bool), False)]
+    parts += [
+        (("conformal", "per_class", name), labels == k, single[k]) for k, name in enumerate(found.classes)
+    ]
     means = []
-    for one, among, is_single in [(found, every, False), *of_classes]:
+    for place, among, is_single in parts:
         means += [
-            Mean(one["coverage"], holds, among, is_single),
-            Mean(one["mean_size"], sizes, among, is_single),
-            Mean(one["abstained"], ~answered, among, is_single),
-            Mean(one["empty"], sizes == 0, among, is_single),
-            Mean(one["accuracy_answered"], predictions == labels, among & answered, is_single),
+            Mean((*place, "coverage"), holds, among, is_single),
+            Mean((*place, "mean_size"), sizes, among, is_single),
+            Mean((*place, "abstained"), ~answered, among, is_single),
+            Mean((*place, "empty"), sizes == 0, among, is_single),
+            Mean((*place, "accuracy_answered"), found.decisions == labels, among & answered, is_single),
         ]
     return means
 
 
-def _rates(point: dict[str, Any], positive: np.ndarray, called: np.ndarray, single: bool) -> list[Mean]:
+def _rates(place: Place, positive: np.ndarray, called: np.ndarray, single: bool) -> list[Mean]:
     """The four rates of a threshold; specificity alone says nothing of the class's own images."""
     return [
-        Mean(point["sensitivity"], called, positive, single),
-        Mean(point["specificity"], ~called, ~positive),
-        Mean(point["ppv"], positive, called, single),
-        Mean(point["npv"], ~positive, ~called, single),
+        Mean((*place, "sensitivity"), called, positive, single),
+        Mean((*place, "specificity"), ~called, ~positive),
+        Mean((*place, "ppv"), positive, called, single),
+        Mean((*place, "npv"), ~positive, ~called, single),
     ]

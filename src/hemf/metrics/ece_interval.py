@@ -21,22 +21,23 @@ from hemf.metrics.bootstrap import Units
 FEWEST = 20  # units below which there is no interval: fewer tell nothing about fifteen bins
 
 
-def give_error_interval(measure: dict[str, Any], values: np.ndarray, noise: np.ndarray, units: Units) -> None:
-    """Give a calibration error its interval, or say why it has none.
+def with_error_interval(
+    measure: dict[str, Any], values: np.ndarray, noise: np.ndarray, units: Units
+) -> dict[str, Any]:
+    """A calibration error with its interval, or with why it has none.
 
     Args:
-        measure: it is changed.
-        values: the error on each of R resamples.
+        measure: the error.
+        values: what it is on each of R resamples.
         noise: the same with the split's own gaps taken out, R values.
         units: what was drawn.
     """
     if units.count < FEWEST:
         too_few = "is" if units.count == 1 else "are"
-        measure["no_interval"] = f"{units.words} {too_few} too few, {FEWEST} are needed"
-        return
+        return measure | {"no_interval": f"{units.words} {too_few} too few, {FEWEST} are needed"}
     error = measure["value"]
     low, high = 2 * error - np.quantile(values, [0.975, 0.025])
     if error <= np.quantile(noise, 0.975):
         low = 0.0
     ends = [min(error, max(0.0, float(low))), min(1.0, max(error, float(high)))]
-    measure |= {"ci95": ends, "interval": "bias-corrected bootstrap"}
+    return measure | {"ci95": ends, "interval": "bias-corrected bootstrap"}

@@ -11,108 +11,100 @@ define the measure, where a class has a single unit, where there are fewer than 
 nearly all resamples lie on one side of the measure, so that the quantiles would leave it out.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hemf.metrics.bootstrap import Units, check_draws, resample, units_of
+from hemf.inference.predictions import Predictions
+from hemf.metrics.bootstrap import Draws, Units, resample, units_of
 from hemf.metrics.classification import proportion
 from hemf.metrics.resampled import WeightedMeasures, on_resamples
 
-RESAMPLES = 2000
 FEW = 10  # a class with fewer units: its interval rests on too few draws to be trusted
 FEWEST = 5  # units in all, below which a bootstrap has too few different resamples for quantiles
 DEFINED = 0.95  # share of the resamples that must define a measure
 
 
-def add_intervals(
-    report: dict[str, Any],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    groups: Sequence[str] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> None:
-    """Give every measure of ``report`` its interval (``ci95``, ``interval``), and say how in ``intervals``.
+def with_intervals(report: dict[str, Any], found: Predictions, draws: Draws) -> dict[str, Any]:
+    """A report whose measures have their intervals (``ci95``, ``interval``), and with ``intervals`` says how.
 
     Args:
-        report: what ``classification_metrics`` gives for these labels and probabilities; it is changed.
-        labels: N class indices.
-        probabilities: N x K.
-        groups: patient or lesion of each image, empty where unknown.
-        resamples: number of bootstrap resamples; 0 leaves Wilson's intervals alone.
-        seed: of the resamples.
-
-    Raises:
-        HemfError: a negative number of resamples, or a negative seed.
+        report: what ``classification_metrics`` gives for these predictions, and maybe more.
+        found: the predictions.
+        draws: the bootstrap's; without resamples only Wilson's intervals are given.
     """
-    check_draws(resamples, seed)
-    units, classes = units_of(labels, groups), report["classes"]
+    labels, classes = found.labels, found.classes
+    units = units_of(labels, found.groups)
     in_class = {c: units.among(labels == k) for k, c in enumerate(classes) if (labels == k).any()}
-    report["intervals"] = {
+    about = {
         "level": 0.95,
-        "method": "bootstrap" if resamples else "wilson",
-        "resamples": resamples,
-        "seed": seed,
-        "unit": "group" if units.grouped and resamples else "image",
+        "method": "bootstrap" if draws.resamples else "wilson",
+        "resamples": draws.resamples,
+        "seed": draws.seed,
+        "unit": "group" if units.grouped and draws.resamples else "image",
         "groups": units.count if units.grouped else None,
         "stratified": True,
         "few_units": {name: n for name, n in in_class.items() if n < FEW},
     }
-    if not resamples:
-        return
-    split, of_classes = on_resamples(
-        WeightedMeasures(labels, probabilities), resample(units, resamples, seed)
-    )
-    predictions = probabilities.argmax(1)
-    for name, values in split.items():
-        give_interval(report["metrics"][name], values, units, np.ones(len(labels), dtype=bool))
-    for k, values in of_classes.items():
-        measures = report["per_class"][classes[k]]
-        under = {"precision": predictions == k, "recall": labels == k, "specificity": labels != k}
-        for name, one in values.items():
-            single = in_class.get(classes[k]) == 1 and name != "specificity"
-            give_interval(measures[name], one, units, under.get(name), single)
+    if not draws.resamples:
+        return report | {"intervals": about}
+    measures = WeightedMeasures(labels, found.probabilities)
+    of_split, of_classes = on_resamples(measures, resample(units, draws))
+    every = np.ones(len(labels), dtype=bool)
+    split = {
+        name: with_interval(one, of_split[name], units, every) for name, one in report["metrics"].items()
+    }
+    per_class = {}
+    for k, name in enumerate(classes):
+        under = {"precision": found.decisions == k, "recall": labels == k, "specificity": labels != k}
+        own = report["per_class"][name]
+        per_class[name] = own | {
+            key: with_interval(
+                own[key], values, units, under.get(key), in_class.get(name) == 1 and key != "specificity"
+            )
+            for key, values in of_classes[k].items()
+        }
+    return report | {"metrics": split, "per_class": per_class, "intervals": about}
 
 
-def give_interval(
+def with_interval(
     measure: dict[str, Any], values: np.ndarray, units: Units, images: np.ndarray | None, single: bool = False
-) -> None:
-    """Give one measure its interval, or say why it has none.
+) -> dict[str, Any]:
+    """A measure with its interval, or with why it has none.
 
     Args:
-        measure: it is changed; one that has Wilson's interval is a proportion.
+        measure: one that has Wilson's interval is a proportion.
         values: what it is on the resamples.
         units: what was drawn.
         images: mask of the images that a proportion is taken of.
         single: whether its class has a single unit.
     """
-    if measure["value"] is None:
-        return
-    is_proportion = "ci95" in measure
+    value, is_proportion = measure["value"], "ci95" in measure
+    if value is None:
+        return measure
     if is_proportion and not units.grouped:
-        measure["interval"] = "wilson"
-        return
-    measure.pop("ci95", None)
+        return measure | {"interval": "wilson"}
+    bare = {name: one for name, one in measure.items() if name != "ci95"}
     known = values[~np.isnan(values)]
-    if is_proportion and measure["value"] in (0, 1):
+    if is_proportion and value in (0, 1):
         n = units.among(images)
-        measure |= {
-            "ci95": proportion(round(measure["value"] * n), n)["ci95"],
-            "interval": "wilson of groups",
-        }
-    elif single:
-        measure["no_interval"] = "a single patient or lesion" if units.grouped else "a single image"
-    elif len(known) < DEFINED * len(values):
-        measure["no_interval"] = f"defined in {len(known)} of {len(values)} resamples only"
-    elif np.ptp(known) < 1e-12:
-        measure["no_interval"] = "the same value in all resamples"
-    elif units.count < FEWEST:
-        measure["no_interval"] = f"{units.words} {'is' if units.count == 1 else 'are'} too few to draw from"
-    else:
-        low, high = np.quantile(known, [0.025, 0.975])
-        if low <= measure["value"] <= high:
-            measure |= {"ci95": [float(low), float(high)], "interval": "bootstrap"}
-        else:
-            measure["no_interval"] = "nearly all resamples lie on one side of the value"
+        return bare | {"ci95": proportion(round(value * n), n)["ci95"], "interval": "wilson of groups"}
+    if why := _why_none(known, len(values), units, single):
+        return bare | {"no_interval": why}
+    low, high = np.quantile(known, [0.025, 0.975])
+    if not low <= value <= high:
+        return bare | {"no_interval": "nearly all resamples lie on one side of the value"}
+    return bare | {"ci95": [float(low), float(high)], "interval": "bootstrap"}
+
+
+def _why_none(known: np.ndarray, resamples: int, units: Units, single: bool) -> str | None:
+    """Why the resamples that define a measure tell nothing; None where they do."""
+    if single:
+        return "a single patient or lesion" if units.grouped else "a single image"
+    if len(known) < DEFINED * resamples:
+        return f"defined in {len(known)} of {resamples} resamples only"
+    if np.ptp(known) < 1e-12:
+        return "the same value in all resamples"
+    if units.count < FEWEST:
+        return f"{units.words} {'is' if units.count == 1 else 'are'} too few to draw from"
+    return None

@@ -8,10 +8,10 @@ import numpy as np
 
 from hemf.core.errors import HemfError
 from hemf.inference.predictions import Predictions
-from hemf.metrics.bootstrap import resample, units_of
+from hemf.metrics.bootstrap import Draws, resample, units_of
 from hemf.metrics.classification import classification_metrics
 from hemf.metrics.delong import delong
-from hemf.metrics.intervals import DEFINED, add_intervals
+from hemf.metrics.intervals import DEFINED, with_intervals
 from hemf.metrics.resampled import Values, WeightedMeasures, on_resamples
 
 FEW = 25  # discordant images below which McNemar's test is exact
@@ -21,8 +21,7 @@ def compare_predictions(
     names: Sequence[str],
     predictions: Sequence[Predictions],
     metrics: Sequence[str],
-    resamples: int = 2000,
-    seed: int = 0,
+    draws: Draws,
 ) -> dict[str, Any]:
     """Every pair of models on the same images in the same order.
 
@@ -35,8 +34,7 @@ def compare_predictions(
         names: of the models.
         predictions: of each model; their paths, labels, groups and classes are the same.
         metrics: measures of the split to compare.
-        resamples: of the bootstrap.
-        seed: of the resamples.
+        draws: the bootstrap's.
 
     Returns:
         ``n``, ``classes``, ``intervals`` (as in ``metrics.json``), ``models`` (each with its measures) and
@@ -46,26 +44,27 @@ def compare_predictions(
     Raises:
         HemfError: fewer than 100 resamples.
     """
-    if resamples < 100:
-        raise HemfError(f"{resamples} resamples are too few for a p-value; give 100 or more, such as 2000")
-    labels, groups, classes = predictions[0].labels, predictions[0].groups, predictions[0].classes
-    units, models, drawn = units_of(labels, groups), [], []
+    if draws.resamples < 100:
+        raise HemfError(
+            f"{draws.resamples} resamples are too few for a p-value; give 100 or more, such as 2000"
+        )
+    labels, classes = predictions[0].labels, predictions[0].classes
+    units, models, drawn = units_of(labels, predictions[0].groups), [], []
     for name, one in zip(names, predictions, strict=True):
-        report = classification_metrics(labels, one.probabilities, classes)
-        add_intervals(report, labels, one.probabilities, groups, resamples, seed)
+        report = with_intervals(classification_metrics(labels, one.probabilities, classes), one, draws)
         models.append({"name": name, "metrics": {metric: report["metrics"][metric] for metric in metrics}})
         measures = WeightedMeasures(labels, one.probabilities)
-        drawn.append(on_resamples(measures, resample(units, resamples, seed))[0])
+        drawn.append(on_resamples(measures, resample(units, draws))[0])
     pairs = []
     for a, b in combinations(range(len(names)), 2):
-        first, second = predictions[a].probabilities, predictions[b].probabilities
-        of_classes, macro = delong(labels, first, second)
+        first, second = predictions[a], predictions[b]
+        of_classes, macro = delong(labels, first.probabilities, second.probabilities)
         pairs.append(
             {
                 "first": names[a],
                 "second": names[b],
                 "bootstrap": {m: _difference(models[a], models[b], drawn[a], drawn[b], m) for m in metrics},
-                "mcnemar": mcnemar_test(first.argmax(1) == labels, second.argmax(1) == labels),
+                "mcnemar": mcnemar_test(first.decisions == labels, second.decisions == labels),
                 "delong": {
                     "macro": macro,
                     "per_class": {classes[k]: found for k, found in of_classes.items()},

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemf.core.errors import HemfError
+from hemf.inference.predictions import Predictions
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hemf.data.transforms import InputSpec
-    from hemf.inference.stream import TrainedModel
+    from hemf.inference.load import TrainedModel
 
 MOST = 12
 SIDE = 224
@@ -50,47 +51,48 @@ class Mistake:
     heat: str | None = None
 
 
-def worst(labels: np.ndarray, probabilities: np.ndarray, most: int = MOST) -> np.ndarray:
-    """Indices of the wrongly classified images, from the most to the least confident, ``most`` of them.
+def worst(found: Predictions, most: int = MOST) -> np.ndarray:
+    """Indices of the wrongly classified images, from the most to the least confident, ``most`` of them."""
+    wrong = np.flatnonzero(found.decisions != found.labels)
+    return wrong[np.argsort(-found.probabilities[wrong].max(1), kind="stable")][:most]
 
-    Args:
-        labels: N class indices.
-        probabilities: N x K.
-        most: how many.
-    """
-    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
-    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:most]
+
+def heat_mapped(model: "nn.Module") -> Explain:
+    """Draws pictures under the model's heat maps."""
+    from hemf.explanation.gradcam import heat_maps
+    from hemf.explanation.overlay import overlay
+
+    def heated(image: "Image.Image", seen: "Tensor", target: int) -> "Image.Image":
+        heat = heat_maps(model, seen, [target])[0]
+        if not heat.any():
+            raise HemfError("the heat map is blank")
+        return overlay(image, heat)
+
+    return heated
 
 
 def picture_mistakes(
-    trained: "TrainedModel",
-    names: Sequence[str],
-    files: Sequence[Path],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    explain: Explain | None = None,
+    trained: "TrainedModel", found: Predictions, root: Path, explain: Explain | None = None
 ) -> list[Mistake]:
-    """The worst mistakes among N images, with their pictures.
+    """The worst mistakes among some images, with their pictures.
 
     Args:
         trained: the model that made them.
-        names: the images' paths as in the manifest.
-        files: where the images are.
-        labels: N class indices.
-        probabilities: N x K.
+        found: what it says of the images.
+        root: folder that the images' paths start from.
         explain: draws heat maps; where it raises HemfError, as for a model without a layer of maps, the
             pictures stay plain.
     """
     return [
         Mistake(
-            names[i],
-            trained.classes[labels[i]],
-            trained.classes[probabilities[i].argmax()],
-            float(probabilities[i].max()),
-            float(probabilities[i, labels[i]]),
-            *_pictures(trained, files[i], int(probabilities[i].argmax()), explain),
+            found.paths[i],
+            found.classes[found.labels[i]],
+            found.classes[found.decisions[i]],
+            float(found.probabilities[i].max()),
+            float(found.probabilities[i, found.labels[i]]),
+            *_pictures(trained, root / found.paths[i], int(found.decisions[i]), explain),
         )
-        for i in worst(labels, probabilities)
+        for i in worst(found)
     ]
 
 

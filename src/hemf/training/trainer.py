@@ -19,7 +19,6 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from hemf.calibration.fit import calibrate_on_validation
 from hemf.config.run_config import RunConfig
 from hemf.core.device import device_type
 from hemf.core.errors import HemfError
@@ -39,6 +38,7 @@ from hemf.models.constructor import network_arguments
 from hemf.models.hub import save_model
 from hemf.runs.environment import differences, environment, read_environment, threads_of
 from hemf.runs.folder import Run, is_model, make_run, run_path
+from hemf.training.calibration import calibrate_on_validation
 from hemf.training.callbacks import (
     EMA,
     Checkpoints,
@@ -505,7 +505,7 @@ def _calibrated(
     if n := len(data.subset("val")):
         console.print(f"calibrating on the {n} validation images")
     precision = read_environment(path)["precision"]
-    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
+    device = device_type(config.accelerator) if config.device == "auto" else config.device
     try:
         found = calibrate_on_validation(config, data, model, precision, device)
     except Exception as error:

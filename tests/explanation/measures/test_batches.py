@@ -5,7 +5,7 @@ from dataclasses import replace
 import hemf.explanation.measures.batches as under_test
 from hemf.data.image.read import read_image
 from hemf.data.manifest import read_data_set
-from hemf.inference.stream import load_trained
+from hemf.inference.load import load_trained
 
 
 def test_batches_hold_every_sample_in_order_with_the_predicted_class(made_run, monkeypatch):

@@ -12,7 +12,7 @@ from torch import Tensor
 from hemf.core.precision import float32_logits
 from hemf.data.image.read import read_image
 from hemf.data.transforms import eval_transform
-from hemf.inference.stream import TrainedModel
+from hemf.inference.load import TrainedModel
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample

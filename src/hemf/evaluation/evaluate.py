@@ -1,0 +1,89 @@
+"""Measures a run on some images: the report that ``metrics.json`` holds, and the predictions behind it."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemf.evaluation.provenance import provenance
+from hemf.evaluation.samples import Subject
+from hemf.inference.predictions import Predictions
+from hemf.inference.stream import InferenceOptions, predict_samples
+from hemf.metrics.bootstrap import Draws
+from hemf.metrics.calibration import confidence_report, shares_images
+from hemf.metrics.calibration_intervals import with_confidence_intervals
+from hemf.metrics.classification import classification_metrics
+from hemf.metrics.intervals import with_intervals
+from hemf.metrics.wording import measure_text
+from hemf.runs.environment import environment
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` found.
+
+    Args:
+        predictions: what the model says of each image.
+        report: all that ``metrics.json`` holds, ``per_class`` and ``confusion_matrix`` among it.
+        folder: where the files are.
+    """
+
+    predictions: Predictions
+    report: dict[str, Any]
+    folder: Path
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self.report["split"]
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.report["n"]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """The split's measures by name, each with ``value``, ``n`` and mostly ``ci95``."""
+        return self.report["metrics"]
+
+    def __str__(self) -> str:
+        names = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
+        found = ", ".join(f"{name} {measure_text(self.metrics[name])}" for name in names)
+        return f"{self.report['data']['name']} {self.split}, n = {self.n}: {found} ({self.folder})"
+
+
+def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws) -> Evaluation:
+    """Measure a run's model on the images of ``subject``; nothing is written.
+
+    Args:
+        run: what the run is called.
+        subject: its model and the images.
+        options: how to compute.
+        draws: the bootstrap's.
+
+    Raises:
+        HemfError: an image cannot be read, or an option is bad.
+    """
+    trained, images, options = subject.trained, subject.images, options.picked()
+    started = time.perf_counter()
+    found = predict_samples(trained, images, subject.samples, options, "evaluating")
+    seconds = time.perf_counter() - started
+    report = {
+        "split": subject.split,
+        **provenance(subject),
+        "fitted_calibration": shares_images(trained.calibration, images.hash, subject.split),
+        "model": trained.name,
+        "run": str(run),
+        **classification_metrics(found.labels, found.probabilities, found.classes),
+        **confidence_report(found, trained.calibration),
+        "seconds": seconds,
+        "images_per_second": len(found.paths) / seconds,
+        "precision": options.precision,
+        "batch_size": options.batch_size,
+        "device": str(options.device),
+        "environment": environment(options.precision),
+    }
+    report = with_intervals(report, found, draws)
+    report = with_confidence_intervals(report, found, draws, trained.calibration)
+    return Evaluation(found, report, subject.folder)

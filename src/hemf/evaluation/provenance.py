@@ -1,0 +1,81 @@
+"""How the images of a split came about, and what may make a run's numbers on them too good."""
+
+from dataclasses import replace
+from typing import Any
+
+from hemf.data.fingerprints import changed_files
+from hemf.evaluation.samples import Subject
+from hemf.evaluation.seen_in_training import seen_in_training
+
+NAMELESS = (None, "folder", "csv")
+"""Sources that do not say whose patients they name."""
+
+
+def provenance(subject: Subject) -> dict[str, Any]:
+    """How the split came about, and what may make its numbers too good.
+
+    ``groups_on_two_sides`` counts the patients or lesions of this split that are on another side too (None
+    where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
+    images of this split that the run was trained on (None where that is unknown; ``trained_on`` says how
+    that was found out), ``images_changed`` those of the run's own that are other files now (None where
+    that is unknown), ``images_of_groups_trained_on`` those of another data set of the same source whose
+    patient or lesion the run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint
+    was chosen on this very split.
+    """
+    ours, images, samples, split = subject.ours, subject.images, subject.samples, subject.split
+    seen = None if ours is None else seen_in_training(ours, images, samples)
+    changed = changed_since(subject)
+    groups = images.leaking_groups() if images.groups and split != "all" else {}
+    known = bool(images.groups) and split != "all"
+    about = images.info.get("split", {})
+    return {
+        "split_method": about.get("method"),
+        "split_info": about,
+        "groups_on_two_sides": len({s.group for s in samples if s.group in groups}) if known else None,
+        "images_of_those_groups": sum(s.group in groups for s in samples) if known else None,
+        "images_trained_on": None if seen is None else seen.number,
+        "trained_on": None if seen is None else seen.to_json(),
+        "images_changed": None if changed is None else len(changed),
+        "images_of_groups_trained_on": None if subject.own else shows_trained_groups(subject),
+        "chose_checkpoint": chose_checkpoint(subject),
+        "data": {"name": images.name, "hash": images.hash, "own": subject.own},
+    }
+
+
+def shows_trained_groups(subject: Subject) -> int | None:
+    """How many of the images show a patient or lesion that the run was trained on.
+
+    None where that cannot be known: no groups, only the model at hand, or data sets of different or nameless
+    sources, where the same name may mean different patients.
+    """
+    ours, images = subject.ours, subject.images
+    if ours is None:
+        return None
+    source = images.info.get("source")
+    same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
+    # what was grouped by likeness has other names for the same patients
+    merged = images.hash != ours.hash and "grouped_alike" in images.info | ours.info
+    if not same or not images.groups or merged:
+        return None
+    trained = {s.group for s in ours.subset("train") if s.group}
+    return sum(s.group in trained for s in subject.samples)
+
+
+def are_of_run(subject: Subject) -> bool:
+    """Whether these are the images and the split of the run."""
+    return subject.ours is not None and subject.ours.hash == subject.images.hash
+
+
+def chose_checkpoint(subject: Subject) -> bool:
+    """Whether the images chose the run's best checkpoint."""
+    return are_of_run(subject) and subject.opened.config.val_split == subject.split
+
+
+def changed_since(subject: Subject) -> list[str] | None:
+    """Paths of those of a run's own images that are not the files any more that it was trained and split on.
+
+    None where that cannot be known: other images, no run, or one that keeps no fingerprints of them.
+    """
+    if subject.ours is None or not are_of_run(subject):
+        return None
+    return changed_files(replace(subject.ours, root=subject.images.root), subject.samples)

@@ -1,0 +1,59 @@
+"""A trained model with what is needed to use it, from its folder."""
+
+import os
+from dataclasses import dataclass
+
+from torch import nn
+
+from hemf.calibration.record import UNCALIBRATED, Calibration
+from hemf.core.errors import HemfError
+from hemf.core.text import counted
+from hemf.data.dataset import check_class_names
+from hemf.data.transforms import InputSpec
+from hemf.models.hub import load_model
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what is needed to use it.
+
+    Args:
+        model: the network, in evaluation mode.
+        classes: names of its classes, in the order of its outputs.
+        spec: its input.
+        name: of its architecture.
+        calibration: its temperature, prediction sets and operating points; empty where it has none.
+    """
+
+    model: nn.Module
+    classes: list[str]
+    spec: InputSpec
+    name: str
+    calibration: Calibration = UNCALIBRATED
+
+
+def load_trained(folder: str | os.PathLike) -> TrainedModel:
+    """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
+
+    Raises:
+        HemfError: it cannot be loaded, names no classes or a reserved one, or its calibration is damaged.
+    """
+    try:
+        model, config = load_model(folder)
+    except (ValueError, RuntimeError) as error:
+        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
+    classes = config.get("label_names") or []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
+    if len(set(classes)) != model.num_classes:
+        raise HemfError(
+            f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
+            "outputs; set label_names in its config.json, in the order of the outputs"
+        )
+    check_class_names(classes, str(folder))
+    own = config.get("hemf") or {}
+    if not isinstance(own, dict):
+        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
+    calibration = Calibration.from_config(config) or UNCALIBRATED
+    return TrainedModel(model, list(classes), spec, config["architecture"], calibration)

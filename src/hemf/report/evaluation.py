@@ -1,0 +1,92 @@
+"""Measures a run, or a cross-validation, and writes all files of its evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hemf.core.errors import HemfError
+from hemf.core.files import write_json
+from hemf.core.text import printable
+from hemf.data.manifest import read_data_set
+from hemf.evaluation.cross_validation import pool
+from hemf.evaluation.evaluate import Evaluation, measure
+from hemf.evaluation.folders import folder_name, replaced_line
+from hemf.evaluation.samples import subject_of
+from hemf.figures.classification import confusion_figure, precision_recall_figure, roc_figure, save_figure
+from hemf.figures.reliability import reliability_figure
+from hemf.inference.predictions import write_groups, write_predictions
+from hemf.inference.stream import InferenceOptions
+from hemf.metrics.bootstrap import Draws
+from hemf.metrics.wording import measure_text
+from hemf.report.html import write_report
+from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
+from hemf.runs.folder import is_model
+
+
+def evaluate_run(
+    run: str, split: str, data: str | None, fold: int | None, options: InferenceOptions, draws: Draws
+) -> tuple[Evaluation, list[Mistake]]:
+    """Measure a run on a split and write the evaluation; arguments and errors as for ``hemf.evaluate``.
+
+    Returns:
+        What was found, and the worst mistakes.
+    """
+    subject = subject_of(run, split, data, fold)
+    found = measure(run, subject, options, draws)
+    _say_replaced(found.folder)
+    if not subject.own:
+        write_groups(found.folder / "groups.csv", found.predictions)
+    heated = heat_mapped(subject.trained.model)
+    mistakes = picture_mistakes(subject.trained, found.predictions, subject.images.root, heated)
+    _write(found, subject.opened.path, mistakes)
+    return found, mistakes
+
+
+def evaluate_folds(path: str, folds: Sequence[Path], options: InferenceOptions, draws: Draws) -> Evaluation:
+    """Measure each fold of a cross-validation on the images that it left out, then all of them together.
+
+    Raises:
+        HemfError: a fold has not finished, or cannot be measured.
+    """
+    if unfinished := [fold for fold in folds if not is_model(fold / "model")]:
+        raise HemfError(
+            f"{unfinished[0]} has not finished; continue the cross-validation with hemf train --resume {path}"
+        )
+    of_folds = [evaluate_run(str(fold), "test", None, None, options, draws) for fold in folds]
+    folder = Path(path) / "evaluation" / folder_name("test")
+    _say_replaced(folder)
+    found = pool(path, read_data_set(Path(path)), [one for one, _ in of_folds], folder, draws)
+    mistakes = sorted((one for _, ones in of_folds for one in ones), key=lambda one: -one.probability)
+    _write(found, Path(path), mistakes[:MOST])
+    return found
+
+
+def _say_replaced(folder: Path) -> None:
+    """Say on the screen which evaluation this one takes the place of."""
+    if line := replaced_line(folder):
+        print(printable(line))
+
+
+def _write(found: Evaluation, run: Path | None, mistakes: Sequence[Mistake]) -> None:
+    """Write all files of an evaluation, ``metrics.json`` last: where it is, the others are."""
+    folder, report, predictions = found.folder, found.report, found.predictions
+    head = f"{report['data']['name']} {found.split}, n = {found.n}"
+
+    def title(words: str, name: str) -> str:
+        return f"{head}: {words} {measure_text(found.metrics[name])}"
+
+    write_predictions(folder / "predictions.csv", predictions)
+    one_vs_rest = predictions.labels, predictions.probabilities, predictions.classes
+    figures = {
+        "confusion-matrix": confusion_figure(
+            report["confusion_matrix"], predictions.classes, title("accuracy", "accuracy")
+        ),
+        "roc": roc_figure(*one_vs_rest, title("macro ROC AUC", "roc_auc_macro")),
+        "precision-recall": precision_recall_figure(
+            *one_vs_rest, title("macro average precision", "average_precision_macro")
+        ),
+        "reliability": reliability_figure(report["calibration"], head),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    write_report(folder, report, run, mistakes)
+    write_json(folder / "metrics.json", report)

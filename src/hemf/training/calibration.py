@@ -1,0 +1,36 @@
+"""Calibrates a model on its run's validation images when its training ends."""
+
+from torch import nn
+
+from hemf.calibration.fit import describe, fit_calibration
+from hemf.calibration.record import Calibration
+from hemf.config.run_config import RunConfig
+from hemf.data.dataset import DataSet
+from hemf.data.transforms import InputSpec
+from hemf.inference.load import TrainedModel
+from hemf.inference.stream import InferenceOptions, predict_samples
+
+
+def calibrate_on_validation(
+    config: RunConfig, data: DataSet, model: nn.Module, precision: str, device: str
+) -> Calibration | None:
+    """The calibration of a run's model on its validation images, with the default settings.
+
+    Args:
+        config: the run's options.
+        data: its images, with their split.
+        model: the network; it is moved to ``device``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: where to compute.
+
+    Returns:
+        None where there are no validation images.
+    """
+    samples = data.subset("val")
+    if not samples:
+        return None
+    trained = TrainedModel(model, data.classes, InputSpec.from_config(config), config.model)
+    options = InferenceOptions(config.batch_size, config.workers, precision, device)
+    found = predict_samples(trained, data, samples, options, "calibrating")
+    about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
+    return fit_calibration(found.logits, found.labels, found.classes, about, groups=found.groups)
