@@ -4,15 +4,30 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def value_text(measure: Mapping[str, Any] | None, form: str = ".3f") -> str | None:
+    """A measure's value; None where it is undefined."""
+    value = None if measure is None else measure.get("value")
+    return None if value is None else format(value, form)
+
+
+def interval_text(measure: Mapping[str, Any] | None, between: str = " to ", form: str = ".3f") -> str | None:
+    """The ends of a measure's 95% interval; None where there is none."""
+    ends = (measure or {}).get("ci95")
+    return between.join(format(end, form) for end in ends) if ends else None
+
+
+def cell_text(measure: Mapping[str, Any] | None, between: str = ", ", form: str = ".3f") -> str | None:
+    """A measure's value and interval, such as 0.899 [0.861, 0.932]; None where it is undefined."""
+    value, interval = value_text(measure, form), interval_text(measure, between, form)
+    return f"{value} [{interval}]" if value and interval else value
+
+
 def measure_text(measure: Mapping[str, Any]) -> str:
     """A measure in a sentence: value and interval, or why there is no value or no interval."""
-    if measure["value"] is None:
+    found, why = cell_text(measure), measure.get("no_interval")
+    if found is None:
         return f"undefined ({measure['reason']})"
-    value, interval = f"{measure['value']:.3f}", measure.get("ci95")
-    if interval:
-        return f"{value} [{interval[0]:.3f}, {interval[1]:.3f}]"
-    why = measure.get("no_interval")
-    return f"{value} (no interval: {why})" if why else value
+    return f"{found} (no interval: {why})" if why and not measure.get("ci95") else found
 
 
 def reason_lines(per_class: Mapping[str, Any], words: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hemf.core.tables import Column, Table
+from hemf.metrics.wording import cell_text
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
@@ -14,7 +15,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     title = f"{report['data']} {report['split']}, n = {report['n']}"
     names = list(report["models"][0]["metrics"])
     models = [
-        {"name": model["name"]} | {name: _value(model["metrics"][name]) for name in names}
+        {"name": model["name"]} | {name: cell_text(model["metrics"][name]) for name in names}
         for model in report["models"]
     ]
     columns = [Column("name", "model"), *(Column(name, _words(name)) for name in names)]
@@ -51,7 +52,7 @@ def _tests(pair: dict[str, Any]) -> list[dict[str, Any]]:
             "first": pair["first"],
             "second": pair["second"],
             "test": test,
-            "difference": one.get("text") or _difference(one),
+            "difference": one.get("text") or cell_text(one | {"value": one["difference"]}, form="+.3f"),
             "p": _p(one["p"]),
             "p_holm": _p(one["p_holm"]),
         }
@@ -65,20 +66,6 @@ def _words(name: str) -> str:
             name = f"{name.removesuffix(f'_{how}')} ({how})"
     name = name.replace("roc_auc", "ROC AUC").replace("f1", "F1").replace("mcc", "MCC")
     return name.replace("_", " ")
-
-
-def _value(measure: dict[str, Any]) -> str | None:
-    if measure["value"] is None:
-        return None
-    interval = measure.get("ci95")
-    return f"{measure['value']:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
-
-
-def _difference(one: dict[str, Any]) -> str | None:
-    if one["difference"] is None:
-        return None
-    interval = one["ci95"]
-    return f"{one['difference']:+.3f}" + (f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else "")
 
 
 def _p(p: float | None) -> str | None:

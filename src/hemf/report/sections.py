@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hemf.core.text import counted, in_words
+from hemf.metrics.wording import interval_text, value_text
 from hemf.report import tables
 from hemf.report.elements import Cards, Facts, Gallery, Part, Section, Sentences, Tabular, picture
 from hemf.report.material import Material
@@ -53,7 +54,7 @@ def measures(material: Material) -> list[Part]:
     """The headline and every other measure of the whole split."""
     found = material.report["metrics"]
     cards = [
-        (HEADLINE[name], tables.value_text(found[name]), _below(found[name]))
+        (HEADLINE[name], value_text(found[name]), _below(found[name]))
         for name in CARDS
         if name in found and found[name]["value"] is not None
     ]
@@ -174,7 +175,7 @@ SECTIONS = {
 def _below(measure: Mapping[str, Any]) -> str:
     """What stands below a card's value: its interval, or why there is none."""
     why = measure.get("no_interval")
-    return tables.interval_text(measure) or ("no interval" + (f": {why}" if why else ""))
+    return interval_text(measure) or ("no interval" + (f": {why}" if why else ""))
 
 
 def _temperature(found: Mapping[str, Any]) -> str:
@@ -214,7 +215,7 @@ def _setting(value: Any) -> str:
 
 def _areas(report: Mapping[str, Any], name: str, words: str) -> str:
     """The areas of the classes' curves in a sentence, as far as one would listen."""
-    found = {k: tables.value_text(one.get(name)) for k, one in report["per_class"].items()}
+    found = {k: value_text(one.get(name)) for k, one in report["per_class"].items()}
     if len(found) > MOST_NAMED:
         return f"{words} are in the table of classes."
     return f"{words}: {', '.join(f'{k} {value}' for k, value in found.items() if value) or 'none'}."

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hemf.core.tables import Column, Table
-from hemf.metrics.wording import reason_lines
-from hemf.report.terminal import HEADLINE, OF_CLASS
+from hemf.metrics.wording import cell_text, interval_text, reason_lines, value_text
+from hemf.report.terminal import HEADLINE, OF_CLASS, spread_text
 from hemf.report.terminal_calibration import CONFIDENCE
 
 Report = Mapping[str, Any]
@@ -19,24 +19,6 @@ OF_CONFORMAL = {
     "accuracy_answered": "accuracy where it answers",
 }
 OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
-
-
-def value_text(measure: Mapping[str, Any] | None) -> str | None:
-    """A measure's value; None where it is undefined."""
-    value = None if measure is None else measure.get("value")
-    return None if value is None else f"{value:.3f}"
-
-
-def interval_text(measure: Mapping[str, Any] | None) -> str | None:
-    """A measure's 95% interval; None where there is none."""
-    interval = (measure or {}).get("ci95")
-    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
-
-
-def cell(measure: Mapping[str, Any] | None) -> str | None:
-    """Value and interval in one cell."""
-    value, interval = value_text(measure), (measure or {}).get("ci95")
-    return f"{value} [{interval[0]:.3f}, {interval[1]:.3f}]" if value and interval else value
 
 
 def measures_table(report: Report) -> Table:
@@ -50,7 +32,7 @@ def classes_table(report: Report) -> Table:
     columns = [Column("class", "class"), Column("n", "n")]
     columns += [Column(name, words) for name, words in OF_CLASS.items()]
     rows = [
-        {"class": name, "n": of_class["n"]} | {key: cell(of_class.get(key)) for key in OF_CLASS}
+        {"class": name, "n": of_class["n"]} | {key: cell_text(of_class.get(key)) for key in OF_CLASS}
         for name, of_class in report["per_class"].items()
     ]
     notes = reason_lines(report["per_class"], OF_CLASS)
@@ -114,7 +96,7 @@ def conformal_tables(report: Report) -> list[Table]:
     measures = {name: found[name] for name in OF_CONFORMAL if found.get(name)}
     tables = [_measures("Coverage and size of the sets", measures, OF_CONFORMAL)]
     rows = [
-        {"class": name} | {key: cell(of_class.get(key)) for key in OF_CONFORMAL}
+        {"class": name} | {key: cell_text(of_class.get(key)) for key in OF_CONFORMAL}
         for name, of_class in (found.get("per_class") or {}).items()
     ]
     columns = [Column("class", "class"), *(Column(name, words) for name, words in OF_CONFORMAL.items())]
@@ -133,7 +115,7 @@ def points_tables(report: Report) -> list[Table]:
             "target": f"{point['target']} {point['at']:.2f}",
             "threshold": point.get("threshold"),
         }
-        | {name: cell(point.get(name)) for name in OF_POINT}
+        | {name: cell_text(point.get(name)) for name in OF_POINT}
         for point in report.get("operating_points") or ()
     ]
     columns = [Column("class", "class"), Column("target", "target"), Column("threshold", "threshold", ".4f")]
@@ -149,7 +131,7 @@ def folds_tables(report: Report) -> list[Table]:
     columns += [Column(name, HEADLINE[name], ".3f") for name in names]
     rows = [{"fold": str(fold["fold"])} | {key: fold.get(key) for key in ("n", *names)} for fold in folds]
     if rows and spread:
-        rows.append({"fold": "mean ± sd"} | {name: _spread_text(spread.get(name)) for name in names})
+        rows.append({"fold": "mean ± sd"} | {name: spread_text(spread.get(name)) for name in names})
     return [Table("Measures of each fold", columns, rows)] if rows else []
 
 
@@ -172,10 +154,3 @@ def _measures(title: str, measures: Report, words: Mapping[str, str]) -> Table:
     ]
     columns += [Column("n", "n"), Column("reason", "why not", missing="")]
     return Table(title, filled(columns, rows), rows)
-
-
-def _spread_text(spread: Mapping[str, Any] | None) -> str | None:
-    if not spread or spread.get("mean") is None:
-        return None
-    deviation = spread.get("std")
-    return f"{spread['mean']:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")

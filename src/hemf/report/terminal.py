@@ -1,6 +1,7 @@
 """An evaluation in words and tables, for people."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted, printable
-from hemf.metrics.wording import reason_lines
+from hemf.metrics.wording import interval_text, reason_lines, value_text
 from hemf.report.terminal_calibration import show_calibration
 
 HEADLINE = {
@@ -174,8 +175,8 @@ def interval_lines(intervals: dict[str, Any]) -> list[str]:
 def _headline(metrics: dict[str, Any]) -> Table:
     heads = {"measure": "measure", "value": "value", "interval": "95% interval", "n": "n"}
     rows = [
-        {"measure": words, "value": _number(metrics[name]), "n": metrics[name]["n"]}
-        | {"interval": _interval(metrics[name]) or _why_not(metrics[name])}
+        {"measure": words, "value": value_text(metrics[name]), "n": metrics[name]["n"]}
+        | {"interval": interval_text(metrics[name]) or _why_not(metrics[name])}
         for name, words in HEADLINE.items()
     ]
     return Table("", [Column(key, head) for key, head in heads.items()], rows)
@@ -197,30 +198,22 @@ def _classes(per_class: dict[str, Any]) -> Table:
 
 def _compact(measure: dict[str, Any]) -> str | None:
     """Value and interval in few characters: 0.899 [.86–.93]."""
-    if measure["value"] is None:
-        return None
-    interval = _interval(measure, 2, "–").replace("0.", ".")
-    return _number(measure) + (f" [{interval}]" if interval else "")
+    value, interval = value_text(measure), interval_text(measure, "–", ".2f")
+    return f"{value} [{interval.replace('0.', '.')}]" if value and interval else value
 
 
 def _folds(report: dict[str, Any]) -> Table:
     """The headline measures of each fold, and their mean and standard deviation."""
-    columns = [Column("fold", "fold"), Column("n", "n"), *(Column(*item) for item in OF_FOLD.items())]
-    rows = [
-        {"fold": str(one["fold"]), "n": one["n"]} | {name: _number({"value": one[name]}) for name in OF_FOLD}
-        for one in report["folds"]
-    ]
-    spreads = {name: report["across_folds"][name] for name in OF_FOLD}
-    means = {
-        name: _number({"value": one["mean"]}) + ("" if one["std"] is None else f" ± {one['std']:.3f}")
-        for name, one in spreads.items()
-    }
+    columns = [Column("fold", "fold"), Column("n", "n")]
+    columns += [Column(*item, ".3f") for item in OF_FOLD.items()]
+    rows = [one | {"fold": str(one["fold"])} for one in report["folds"]]
+    means = {name: spread_text(report["across_folds"][name]) for name in OF_FOLD}
     return Table("", columns, [*rows, {"fold": "mean ± std", "n": ""} | means], last_apart=True)
 
 
-def _interval(measure: dict[str, Any], digits: int = 3, between: str = " to ") -> str:
-    return between.join(f"{bound:.{digits}f}" for bound in measure.get("ci95", ()))
-
-
-def _number(measure: dict[str, Any]) -> str:
-    return "–" if measure["value"] is None else f"{measure['value']:.3f}"
+def spread_text(spread: Mapping[str, Any] | None) -> str | None:
+    """Mean and standard deviation over folds; None where no fold has the measure."""
+    if not spread or spread.get("mean") is None:
+        return None
+    deviation = spread.get("std")
+    return f"{spread['mean']:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted, printable
-from hemf.metrics.wording import measure_text
+from hemf.metrics.wording import cell_text, measure_text
 
 CONFIDENCE = {"ece": "expected calibration error", "brier": "Brier score", "log_loss": "log-loss"}
 RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
@@ -61,14 +61,7 @@ def _operating_points(points: list[dict[str, Any]]) -> Table:
     rows = [
         {"class": point["class"], "n": point["sensitivity"]["n"], "threshold": point["threshold"]}
         | {"aim": f"{point['target'][:4]}. {point['at']:g}"}
-        | {rate: _rate(point[rate]) for rate in RATES}
+        | {rate: cell_text(point[rate], "–") or f"– ({point[rate]['reason']})" for rate in RATES}
         for point in points
     ]
     return Table("A class is called from this probability on:", columns, rows)
-
-
-def _rate(measure: dict[str, Any]) -> str:
-    if measure["value"] is None:
-        return f"– ({measure['reason']})"
-    interval = "–".join(f"{bound:.3f}" for bound in measure.get("ci95", ()))
-    return f"{measure['value']:.3f}" + (f" [{interval}]" if interval else "")
