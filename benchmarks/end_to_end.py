@@ -23,11 +23,11 @@ import torch
 
 import hemf
 from common import DATA, FOLDERS, cpu_seconds, described
-from hemf.commands.predict import write_csv
 from hemf.core.files import write_json
 from hemf.core.precision import float32_logits
 from hemf.data.image.read import find_images
 from hemf.inference.load import load_trained
+from hemf.inference.writers.csv import write_csv
 from startup import saved
 
 BATCH = 32

@@ -20,8 +20,18 @@ from hemf.data.dataset import DataSet, Sample
 from hemf.data.summary import counts_table
 from hemf.explanation.measures.terminal import _curves, _inside, _weights
 from hemf.report.comparison_tables import tables as comparison_tables
-from hemf.report.terminal import HEADLINE, OF_CLASS, OF_FOLD, _classes, _folds, _headline
-from hemf.report.terminal_calibration import CONFIDENCE, RATES, _confidence, _operating_points
+from hemf.report.terminal import (
+    CONFIDENCE,
+    HEADLINE,
+    OF_CLASS,
+    OF_FOLD,
+    RATES,
+    _classes,
+    _confidence,
+    _folds,
+    _headline,
+    _operating_points,
+)
 
 KINDS = {
     "short": ["MEL", "NV", "BCC"],

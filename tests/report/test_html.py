@@ -265,7 +265,7 @@ def test_a_model_without_heat_maps_keeps_its_pictures(made_run: Path) -> None:
     trained = load_trained(made_run / "model")
     probabilities, name = np.array([[0.1, 0.2, 0.7]]), "02 50%.png"
     wrong = Predictions([name], np.array([0]), probabilities, [""], list("abc"))
-    (found,) = picture_mistakes(trained, wrong, made_run.parents[1] / "images", refuse)
+    (found,) = picture_mistakes(trained, wrong, [0], made_run.parents[1] / "images", refuse)
     assert (found.path, found.label, found.prediction) == (name, "a", "c")
     assert (found.probability, found.of_label) == (0.7, 0.1)
     assert found.image.startswith("data:image/jpeg;base64,")

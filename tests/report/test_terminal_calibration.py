@@ -7,7 +7,7 @@ from rich.console import Console
 
 from hemf.calibration.record import UNCALIBRATED, Calibration, OperatingPoint, PredictionSets
 from hemf.metrics.calibration import confidence_report
-from hemf.report.terminal_calibration import show_calibration
+from hemf.report.terminal import show_calibration
 
 LOGITS, LABELS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.3, 0.0], [3.0, 0.0]]), np.array([0, 1, 1, 0])
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from hemf import HemfError, RunConfig
-from hemf.training.validation_metrics import ValidationMetrics, direction
+from hemf.tasks import direction
+from hemf.training.validation_metrics import ValidationMetrics
 
 
 def measure(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Fits a model's calibration on images that it was not trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
 from hemf.calibration.temperature import fit_temperature, temperature_interval, why_no_temperature
 from hemf.calibration.thresholds import Target, choose_threshold
 from hemf.core.errors import HemfError
+from hemf.core.registry import Registry
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
+from hemf.tasks import MULTICLASS
 
 Rates = float | Sequence[float] | Mapping[Any, float] | None
 
@@ -34,6 +36,11 @@ def describe(
     }
 
 
+CALIBRATIONS: Registry[Callable[..., Calibration]] = Registry("calibration for the task")
+"""By task: what fits a calibration, called like ``fit_calibration``."""
+
+
+@CALIBRATIONS.register(MULTICLASS.name)
 def fit_calibration(
     logits: Tensor,
     labels: np.ndarray,

@@ -15,6 +15,7 @@ from torch import Tensor
 from hemf.calibration.thresholds import Target
 from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
+from hemf.tasks import MULTICLASS, Task
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ class Calibration:
     left_out: tuple[str, ...] = ()
     temperature_ci95: tuple[float, float] | None = None
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities, K float64, of one image's K logits."""
-        return (logits.double() / (self.temperature or 1.0)).softmax(0)
+    def probabilities(self, logits: Tensor, task: Task = MULTICLASS) -> Tensor:
+        """Calibrated probabilities, K float64, of one image's logits."""
+        return task.probabilities(logits, self.temperature or 1.0)
 
-    def of_images(self, logits: Tensor) -> np.ndarray:
+    def of_images(self, logits: Tensor, task: Task = MULTICLASS) -> np.ndarray:
         """Calibrated probabilities of N images, N x K float64, each row to the last bit as it is alone."""
-        return torch.stack([self.probabilities(row) for row in logits]).numpy()
+        return torch.stack([self.probabilities(row, task) for row in logits]).numpy()
 
     def in_set(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Which classes are in the prediction set, as booleans of the same shape; None without sets."""

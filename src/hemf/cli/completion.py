@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 import shtab
 
 from hemf.cli.verbs import VERBS, build_parser
-from hemf.config.names import ACCELERATORS, MONITORED, hemf_models, loss_names
+from hemf.config.names import ACCELERATORS, hemf_models, loss_names
 from hemf.config.run_config import recipe_names
 from hemf.config.spelling import alternatives, flag, is_switch, option_type
 from hemf.core.errors import HemfError
@@ -90,6 +90,7 @@ def _choices() -> dict[str, list[str]]:
     """Return the known values of options whose types do not list them; others may be given too."""
     from hemf.bench.suite import suite_names
     from hemf.data.sources import SOURCES
+    from hemf.tasks import TASKS
 
     return {
         "source": [*SOURCES, "folder", "csv"],
@@ -97,7 +98,8 @@ def _choices() -> dict[str, list[str]]:
         "recipe": recipe_names(),
         "model": sorted(hemf_models()),
         "models": sorted(hemf_models()),
-        "monitor": list(MONITORED),
+        "task": list(TASKS),
+        "monitor": list(dict.fromkeys(name for task in TASKS.values() for name in task.monitored)),
         "loss": sorted(loss_names()),
         "accelerator": list(ACCELERATORS),
         "device": ["auto", "cpu", "cuda", "mps"],

@@ -61,17 +61,18 @@ def calibrate(
     from rich.console import Console
     from rich.text import Text
 
-    from hemf.calibration.fit import check_rates, describe, fit_calibration
+    from hemf.calibration.fit import CALIBRATIONS, check_rates, describe
     from hemf.evaluation.provenance import chose_checkpoint
     from hemf.evaluation.samples import subject_of
     from hemf.evaluation.stale import mark_stale, stale_line
     from hemf.inference.stream import InferenceOptions, predict_samples
     from hemf.metrics.calibration import confidence_report
     from hemf.models.hub import add_to_config
-    from hemf.report.terminal_calibration import show_calibration
+    from hemf.report.terminal import show_calibration
 
     subject = subject_of(run, split, data, fold)
     trained, images, samples = subject.trained, subject.images, subject.samples
+    fit = CALIBRATIONS.find(trained.task.name)
     check_rates(coverage, sensitivity, specificity, trained.classes)
     check_unseen(subject)
     halves = _halves(samples) if apart else None
@@ -79,7 +80,7 @@ def calibrate(
     found = predict_samples(trained, images, samples, options, "calibrating")
     about = describe(images, samples, split, chose_checkpoint=chose_checkpoint(subject), apart=apart)
     rates = coverage, sensitivity, specificity
-    fitted = fit_calibration(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
+    fitted = fit(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
     add_to_config(subject.opened.model, "hemf", {"calibration": fitted.to_config()})
     outdated = [] if fitted == trained.calibration else mark_stale(subject.opened)
     console = Console()

@@ -60,9 +60,10 @@ def compare(
     Raises:
         HemfError: a run has no such evaluation, or the runs were tested on different images or labels.
     """
+    from hemf.metrics import MEASURES
     from hemf.metrics.bootstrap import Draws
-    from hemf.metrics.significance import compare_predictions
     from hemf.report.comparison_tables import tables
+    from hemf.tasks import MULTICLASS
 
     draws = Draws(resamples, seed)
     if out is not None and Path(out).suffix != ".json":
@@ -73,8 +74,11 @@ def compare(
         raise HemfError("give two or more different runs to compare")
     reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
     metrics = _metrics(metric, reports[0])
+    task = reports[0].get("task", MULTICLASS.name)
+    if (test := MEASURES.find(task).compare) is None:
+        raise HemfError(f"there is no test that compares models of the task {task}")
     same = aligned(runs, predictions)
-    found = compare_predictions(_names(runs), same, metrics, draws)
+    found = test(_names(runs), same, metrics, draws)
     report = {
         "split": split,
         "data": reports[0]["data"]["name"],

@@ -49,7 +49,7 @@ def evaluate(
     from hemf.inference.stream import InferenceOptions
     from hemf.metrics.bootstrap import Draws
     from hemf.report.evaluation import evaluate_folds, evaluate_run
-    from hemf.report.terminal import show
+    from hemf.report.registry import report_of
     from hemf.runs.folder import fold_paths
 
     options, draws = InferenceOptions(batch_size, workers, precision, device), Draws(resamples, seed)
@@ -63,5 +63,5 @@ def evaluate(
         found = evaluate_folds(run, folds, options, draws)
     else:
         found, _ = evaluate_run(run, split, data, fold, options, draws)
-    show(found.report, found.folder)
+    report_of(found.report).show(found.report, found.folder)
     return found

@@ -157,4 +157,5 @@ class _Work:
 
         found = batches(self.trained, self.images, samples, self.batch_size, "perturbing")
         fresh, rng = untrained(model, seed), np.random.default_rng(seed)
-        return faithfulness(self.trained.model, fresh, found, self.layer, self.method, rng)
+        how = self.layer, self.method, rng, self.trained.task
+        return faithfulness(self.trained.model, fresh, found, *how)

@@ -1,22 +1,17 @@
-"""``hemf predict``: the classes of images, as a table or as CSV."""
+"""``hemf predict``: the classes of images, as a table or as a file."""
 
-import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hemf.core.errors import HemfError
-from hemf.core.files import whole_file
 from hemf.core.text import counted, printable
 
 if TYPE_CHECKING:
     from hemf.inference.classifier import Prediction
 
 
-COLUMNS = ("path", "prediction", "probability")
-"""The first columns of the CSV, whatever the model."""
 WIDEST_SET = 40  # columns of the terminal that are kept free for it
 
 
@@ -31,9 +26,10 @@ def predict(
 ) -> int:
     """Classify images with a trained model.
 
-    Prints a line for each image, or writes path, prediction, its probability and that of every class as CSV.
-    Probabilities are calibrated where the model is. A model with prediction sets gives the set too (in the
-    CSV a JSON list) and abstains where that is empty or holds several classes.
+    Prints a line for each image, or writes path, prediction, its probability and that of every class into a
+    file: CSV, or JSON lines where its name ends in .jsonl. Probabilities are calibrated where the model is. A
+    model with prediction sets gives the set too (in the CSV a JSON list) and abstains where that is empty or
+    holds several classes.
     Images that show nothing, being of one value or two, are counted and named; so are those that the run was
     trained on, by the content of their files.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
@@ -41,7 +37,7 @@ def predict(
     Args:
         run: a run's folder, or its model folder.
         images: files, folders (with the folders in them) or globs in quotes.
-        out: CSV file to write, instead of printing.
+        out: file to write instead of printing, in the format of its suffix: .csv or .jsonl.
         batch_size: images that go through the model at once.
         precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
             else fp32.
@@ -52,16 +48,15 @@ def predict(
         0, or 1 where an image could not be found or read.
 
     Raises:
-        HemfError: no such run, no image at all, or a CSV that cannot or must not be written.
+        HemfError: no such run, no image at all, or a file that cannot or must not be written.
     """
-    from hemf.core.outputs import check_output, is_table
     from hemf.data.image.empty import empty_line
     from hemf.inference.classifier import load
+    from hemf.inference.writers import format_of
 
     if out is not None and Path(out).is_dir():
-        raise HemfError(f"--out {out} is a folder; give the name of a CSV file")
-    if out is not None:
-        check_output(Path(out), is_table(*COLUMNS), map(Path, images))
+        raise HemfError(f"--out {out} is a folder; give the name of a file, such as predictions.csv")
+    written = None if out is None else format_of(Path(out), map(Path, images))
     classifier, failed, empty = load(run, precision, device), [], []
     files: list[Path] = []
     predictions = classifier.stream(
@@ -73,10 +68,10 @@ def predict(
         on_empty=lambda path, what: empty.append(f"{path} ({what})"),
     )
     predictions = _noting(predictions, files)
-    if out is None:
+    if written is None:
         count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
-        count = write_csv(predictions, classifier.classes, Path(out), classifier.makes_sets)
+        count = written.write(predictions, classifier.classes, Path(out), classifier.makes_sets)
         print(f"{counted(count, 'prediction')} in {out}")
     if empty:
         print(printable(empty_line(empty, count)), file=sys.stderr)
@@ -115,31 +110,14 @@ def report_failed(failed: Sequence[str], done: str) -> int:
     return 1 if failed else 0
 
 
-def write_csv(predictions: Iterable["Prediction"], classes: list[str], path: Path, sets: bool = False) -> int:
-    """Write predictions as they come, into a file that appears when all are there; returns their number.
+def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: bool = False) -> int:
+    """Print a line for each prediction as it comes; returns their number.
 
     Args:
         predictions: of a model of these ``classes``.
-        classes: names of the columns of probabilities.
-        path: of the file.
-        sets: whether the predictions have sets, which then fill the columns ``set`` and ``abstain``.
+        classes: of the model.
+        sets: whether the predictions have sets.
     """
-    rows = 0
-    with (
-        whole_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *(["set", "abstain"] if sets else []), *classes])
-        for found in predictions:
-            own = [json.dumps(found.set, ensure_ascii=False), json.dumps(found.abstain)] if sets else []
-            writer.writerow([found.path, found.label, found.probability, *own, *found.probabilities.values()])
-            rows += 1
-    return rows
-
-
-def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: bool = False) -> int:
-    """Print a line for each prediction as it comes; returns their number. Arguments as for ``write_csv``."""
     width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0
     of_set = min(WIDEST_SET, len(_set_text(classes)))
     head = f"{'set':{of_set}}  " if sets else ""

@@ -11,6 +11,7 @@ from hemf.core.errors import HemfError
 from hemf.core.untrusted import refuse_links
 from hemf.runs.consent import check_recipe, check_run
 from hemf.runs.folder import CHANGEABLE, Run, fold_paths
+from hemf.tasks import check_task
 
 
 def train(
@@ -59,6 +60,7 @@ def train(
         check_recipe(recipe, options)
     config = RunConfig.of(recipe, device, **options)
     check_names(config)
+    check_task(config)
     if not config.data:
         raise HemfError(
             "no data to train on; give --data, such as a prepared data set or a folder of class folders"

@@ -1,4 +1,4 @@
-"""Which models, losses, optimisers and metrics there are, without the seconds that torch and timm take.
+"""Which models, losses and optimisers there are, without the seconds that torch and timm take.
 
 Models, losses and optimisers are registered by decorators and calls in source files, so the files are read
 for them; what a program has registered itself counts too. ``train`` calls ``check_names`` first, so
@@ -16,7 +16,6 @@ from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.core.registry import load_plugins, suggestion
 
-MONITORED = {"loss": "min", "accuracy": "max", "balanced_accuracy": "max", "f1": "max", "roc_auc": "max"}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
 LOSS = re.compile(r'^@LOSSES\.register\("(\w+)"\)', re.M)
@@ -28,14 +27,13 @@ def check_names(config: RunConfig) -> None:
     """Check that what a run asks for by name exists.
 
     Raises:
-        HemfError: there is no such model, loss, optimiser, metric or accelerator.
+        HemfError: there is no such model, loss, optimiser or accelerator.
     """
     check_model(config.model)
     if config.loss not in loss_names():
         load_plugins()
     _check("loss", config.loss, loss_names())
     _check("optimizer", config.optimizer.lower(), optimizer_names())
-    check_monitor(config.monitor)
     _check("accelerator", config.accelerator, ACCELERATORS)
 
 
@@ -47,16 +45,6 @@ def check_device(name: str) -> None:
     """
     if not DEVICE.fullmatch(name):
         raise HemfError(f"no device {name!r} here; give cpu, cuda, cuda:1 ... or auto")
-
-
-def check_monitor(name: str) -> None:
-    """Check that validation measures the metric of that name.
-
-    Raises:
-        HemfError: it does not.
-    """
-    if name not in MONITORED:
-        raise HemfError(f"no metric {name!r} to monitor; give one of {', '.join(MONITORED)}")
 
 
 def check_model(name: str) -> None:

@@ -17,6 +17,7 @@ class RunOptions:
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
+        task: name of a registered task, what the model is asked about an image.
         model: name of a registered model, ours or timm's.
         model_args: further arguments of the model's constructor, such as {drop_path_rate: 0.1}.
         pretrained: start from timm's pretrained weights where the model has some (needs a network).
@@ -34,6 +35,7 @@ class RunOptions:
     """
 
     data: str = ""
+    task: str = "multiclass"
     model: str = "hemf_base"
     model_args: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
@@ -131,7 +133,7 @@ class OptimisationOptions:
         clip_grad: largest norm of the gradient.
         ema: decay of an exponential moving average of the weights, which is then what is validated and kept.
         monitor: validation metric that chooses the best checkpoint: accuracy, balanced_accuracy, f1, roc_auc
-            or loss.
+            or loss, for the task multiclass.
         patience: epochs without improvement after which training stops.
     """
 

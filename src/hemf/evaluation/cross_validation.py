@@ -5,14 +5,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from hemf.calibration.record import UNCALIBRATED
 from hemf.data.dataset import DataSet
 from hemf.evaluation.evaluate import Evaluation
 from hemf.inference.predictions import pooled
+from hemf.metrics import MEASURES
 from hemf.metrics.bootstrap import Draws
-from hemf.metrics.calibration import calibration_entry
-from hemf.metrics.calibration_intervals import with_confidence_intervals
-from hemf.metrics.classification import classification_metrics
-from hemf.metrics.intervals import with_intervals
 
 OF_THE_LAST = ("model", "precision", "batch_size", "device", "environment")
 
@@ -38,22 +36,24 @@ def pool(path: str, data: DataSet, of_folds: Sequence[Evaluation], folder: Path,
     """
     reports = [one.report for one in of_folds]
     found = pooled([one.predictions for one in of_folds], [s.path for s in data.samples])
+    measures = MEASURES.find(found.task.name)
     seconds = sum(report["seconds"] for report in reports)
     folds = [_measures(fold, report) for fold, report in zip(data.folds, reports, strict=True)]
     report = {
         "split": "test",
         **_provenance(data, reports),
         "run": str(path),
-        **classification_metrics(found.labels, found.probabilities, found.classes),
-        "calibration": calibration_entry(found.labels, found.probabilities)
-        | {"fold_temperatures": [one["calibration"]["temperature"] for one in reports]},
+        **measures.measure(found, UNCALIBRATED),
         "folds": folds,
         "across_folds": {name: _spread([one[name] for one in folds]) for name in reports[0]["metrics"]},
         "seconds": seconds,
         "images_per_second": len(found.paths) / seconds,
         **{name: reports[-1][name] for name in OF_THE_LAST},
     }
-    report = with_confidence_intervals(with_intervals(report, found, draws), found, draws)
+    if confidence := report.get("calibration"):
+        temperatures = [one["calibration"]["temperature"] for one in reports]
+        report["calibration"] = confidence | {"fold_temperatures": temperatures}
+    report = measures.with_intervals(report, found, UNCALIBRATED, draws)
     return Evaluation(found, report, folder)
 
 

@@ -9,13 +9,12 @@ from hemf.evaluation.provenance import provenance
 from hemf.evaluation.samples import Subject
 from hemf.inference.predictions import Predictions
 from hemf.inference.stream import InferenceOptions, predict_samples
+from hemf.metrics import MEASURES
 from hemf.metrics.bootstrap import Draws
-from hemf.metrics.calibration import confidence_report, shares_images
-from hemf.metrics.calibration_intervals import with_confidence_intervals
-from hemf.metrics.classification import classification_metrics
-from hemf.metrics.intervals import with_intervals
+from hemf.metrics.calibration import shares_images
 from hemf.metrics.wording import measure_text
 from hemf.runs.environment import environment
+from hemf.tasks import MULTICLASS
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         names = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc_macro")
-        found = ", ".join(f"{name} {measure_text(self.metrics[name])}" for name in names)
+        shown = [name for name in names if name in self.metrics] or list(self.metrics)
+        found = ", ".join(f"{name} {measure_text(self.metrics[name])}" for name in shown)
         return f"{self.report['data']['name']} {self.split}, n = {self.n}: {found} ({self.folder})"
 
 
@@ -66,6 +66,7 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         HemfError: an image cannot be read, or an option is bad.
     """
     trained, images, options = subject.trained, subject.images, options.picked()
+    measures = MEASURES.find(trained.task.name)
     started = time.perf_counter()
     found = predict_samples(trained, images, subject.samples, options, "evaluating")
     seconds = time.perf_counter() - started
@@ -73,10 +74,10 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "split": subject.split,
         **provenance(subject),
         "fitted_calibration": shares_images(trained.calibration, images.hash, subject.split),
+        **({} if trained.task is MULTICLASS else {"task": trained.task.name}),
         "model": trained.name,
         "run": str(run),
-        **classification_metrics(found.labels, found.probabilities, found.classes),
-        **confidence_report(found, trained.calibration),
+        **measures.measure(found, trained.calibration),
         "seconds": seconds,
         "images_per_second": len(found.paths) / seconds,
         "precision": options.precision,
@@ -84,6 +85,5 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "device": str(options.device),
         "environment": environment(options.precision),
     }
-    report = with_intervals(report, found, draws)
-    report = with_confidence_intervals(report, found, draws, trained.calibration)
+    report = measures.with_intervals(report, found, trained.calibration, draws)
     return Evaluation(found, report, subject.folder)

@@ -49,7 +49,7 @@ class Prediction:
     @property
     def probability(self) -> float:
         """Of the most probable class."""
-        return self.probabilities[self.label]
+        return max(self.probabilities.values())
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,11 @@ class Classifier:
             yield self._prediction(None if isinstance(item, Pixels) else str(item), logits)
 
     def _prediction(self, path: str | None, logits: Tensor) -> Prediction:
-        calibration = self.trained.calibration
-        calibrated = calibration.probabilities(logits).numpy()
+        calibration, task = self.trained.calibration, self.trained.task
+        calibrated = calibration.probabilities(logits, task).numpy()
         probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
-        label, inside = max(probabilities, key=probabilities.get), calibration.in_set(calibrated)
+        label = task.decode(task.decide(calibrated[None])[0], self.classes)
+        inside = calibration.in_set(calibrated)
         if inside is None:
             return Prediction(path, label, probabilities)
         names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)

@@ -11,6 +11,7 @@ from hemf.core.text import counted
 from hemf.data.dataset import check_class_names
 from hemf.data.transforms import InputSpec
 from hemf.models.hub import load_model
+from hemf.tasks import MULTICLASS, TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class TrainedModel:
         spec: its input.
         name: of its architecture.
         calibration: its temperature, prediction sets and operating points; empty where it has none.
+        task: what it is asked about an image.
     """
 
     model: nn.Module
@@ -30,13 +32,15 @@ class TrainedModel:
     spec: InputSpec
     name: str
     calibration: Calibration = UNCALIBRATED
+    task: Task = MULTICLASS
 
 
 def load_trained(folder: str | os.PathLike) -> TrainedModel:
     """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
 
     Raises:
-        HemfError: it cannot be loaded, names no classes or a reserved one, or its calibration is damaged.
+        HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its
+            calibration is damaged.
     """
     try:
         model, config = load_model(folder)
@@ -45,15 +49,19 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     classes = config.get("label_names") or []
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
-    if len(set(classes)) != model.num_classes:
+    own = config.get("hemf") or {}
+    if not isinstance(own, dict):
+        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    name = own.get("task", MULTICLASS.name)
+    if not isinstance(name, str):
+        raise HemfError(f"the task in {folder}/config.json is no name; correct it")
+    task = TASKS.find(name)
+    if len(set(classes)) != len(classes) or task.outputs(len(classes)) != model.num_classes:
         raise HemfError(
             f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
             "outputs; set label_names in its config.json, in the order of the outputs"
         )
     check_class_names(classes, str(folder))
-    own = config.get("hemf") or {}
-    if not isinstance(own, dict):
-        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
     spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
     calibration = Calibration.from_config(config) or UNCALIBRATED
-    return TrainedModel(model, list(classes), spec, config["architecture"], calibration)
+    return TrainedModel(model, list(classes), spec, config["architecture"], calibration, task)

@@ -14,6 +14,7 @@ from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file
 from hemf.core.strict_csv import read_csv_table
+from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
     from hemf.data.dataset import Sample
@@ -27,11 +28,12 @@ class Predictions:
 
     Args:
         paths: where the images are, relative to their data set's root.
-        labels: N class indices, int64.
+        labels: N targets as the task encodes them, such as class indices, int64.
         probabilities: N x K, float64, calibrated where the model is.
         groups: patient or lesion of each image; empty where unknown.
         classes: names of the K classes.
         logits: N x K, float32; None where only the probabilities are known.
+        task: what the model is asked about an image.
     """
 
     paths: list[str]
@@ -40,6 +42,7 @@ class Predictions:
     groups: list[str]
     classes: list[str]
     logits: Tensor | None = None
+    task: Task = MULTICLASS
 
     @classmethod
     def of(
@@ -48,28 +51,29 @@ class Predictions:
         logits: Tensor,
         classes: Sequence[str],
         calibration: Calibration = UNCALIBRATED,
+        task: Task = MULTICLASS,
     ) -> Self:
         """The record of a model's logits (N x K) on N samples."""
-        index = {name: k for k, name in enumerate(classes)}
         return cls(
             [s.path for s in samples],
-            np.array([index[s.label] for s in samples], dtype=np.int64),
-            calibration.of_images(logits),
+            np.array([task.encode(s.label, classes) for s in samples]),
+            calibration.of_images(logits, task),
             [s.group for s in samples],
             list(classes),
             logits,
+            task,
         )
 
     @cached_property
     def decisions(self) -> np.ndarray:
-        """The predicted class of each image, N indices: the most probable, the first of equals."""
-        return self.probabilities.argmax(1)
+        """What the model takes each image for, N targets."""
+        return self.task.decide(self.probabilities)
 
     def with_calibration(self, calibration: Calibration) -> Self:
         """The same logits with the probabilities that another calibration gives."""
         if self.logits is None:
             raise ValueError("these predictions have no logits")
-        return replace(self, probabilities=calibration.of_images(self.logits))
+        return replace(self, probabilities=calibration.of_images(self.logits, self.task))
 
     @cached_property
     def uncalibrated(self) -> np.ndarray:
@@ -88,6 +92,7 @@ def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
         np.concatenate([part.probabilities for part in parts])[order],
         [groups[i] for i in order],
         parts[0].classes,
+        task=parts[0].task,
     )
 
 
@@ -135,9 +140,12 @@ def _groups(file: Path) -> dict[str, str]:
 
 def write_predictions(file: Path, found: Predictions) -> None:
     """Write a row for each image: path, label, prediction, and every class's probability to the last bit."""
-    names = found.classes
+
+    def name(target: Any) -> str:
+        return found.task.decode(target, found.classes)
+
     rows = zip(found.paths, found.labels, found.decisions, found.probabilities.tolist(), strict=True)
-    _write(file, [*HEAD, *names], ([path, names[k], names[j], *row] for path, k, j, row in rows))
+    _write(file, [*HEAD, *found.classes], ([path, name(a), name(b), *row] for path, a, b, row in rows))
 
 
 def write_groups(file: Path, found: Predictions) -> None:

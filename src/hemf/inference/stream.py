@@ -79,7 +79,7 @@ def predict_samples(
         if error is not None:
             raise HemfError(error)
         rows.append(logits)
-    return Predictions.of(samples, torch.stack(rows), trained.classes, trained.calibration)
+    return Predictions.of(samples, torch.stack(rows), trained.classes, trained.calibration, trained.task)
 
 
 def stream_logits(

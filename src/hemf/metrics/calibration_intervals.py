@@ -1,4 +1,17 @@
-"""Bootstrap intervals of calibration, prediction sets and thresholds, by the rules of ``intervals``."""
+"""Bootstrap intervals of calibration, prediction sets and thresholds, by the rules of ``intervals``.
+
+The expected calibration error has a rule of its own, for its estimate and its resamples are biased upwards.
+In every bin, noise moves accuracy off confidence one way or the other, and the error counts both as distance:
+on few images even a perfectly calibrated model has an error well above 0, and a bootstrap's resamples, with
+the noise of drawing on top, lie higher still. Their quantiles almost never hold the true error of such a
+model. So
+
+- the upper end is that of the basic bootstrap, 2 e - q(2.5%), but not below the estimate e itself;
+- the lower end is 0 where noise alone explains the estimate, that is, where e is at most the 97.5% quantile
+  of the error of the resamples with the split's own gaps taken out; else it is the basic 2 e - q(97.5%).
+
+The interval holds the estimate. ``benchmarks/statistics.py`` measures how often it holds the true error.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,13 +21,13 @@ import numpy as np
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.inference.predictions import Predictions
-from hemf.metrics.bootstrap import Draws, resample, units_of
+from hemf.metrics.bootstrap import Draws, Units, resample, units_of
 from hemf.metrics.calibration import bin_of, brier_of
 from hemf.metrics.classification import log_loss_of
-from hemf.metrics.ece_interval import with_error_interval
 from hemf.metrics.intervals import with_interval
 
 Place = tuple[str | int, ...]
+FEWEST = 20  # units below which there is no interval: fewer tell nothing about fifteen bins
 
 
 @dataclass(frozen=True)
@@ -145,3 +158,25 @@ def _rates(place: Place, positive: np.ndarray, called: np.ndarray, single: bool)
         Mean((*place, "ppv"), positive, called, single),
         Mean((*place, "npv"), ~positive, ~called, single),
     ]
+
+
+def with_error_interval(
+    measure: dict[str, Any], values: np.ndarray, noise: np.ndarray, units: Units
+) -> dict[str, Any]:
+    """A calibration error with its interval, or with why it has none.
+
+    Args:
+        measure: the error.
+        values: what it is on each of R resamples.
+        noise: the same with the split's own gaps taken out, R values.
+        units: what was drawn.
+    """
+    if units.count < FEWEST:
+        too_few = "is" if units.count == 1 else "are"
+        return measure | {"no_interval": f"{units.words} {too_few} too few, {FEWEST} are needed"}
+    error = measure["value"]
+    low, high = 2 * error - np.quantile(values, [0.975, 0.025])
+    if error <= np.quantile(noise, 0.975):
+        low = 0.0
+    ends = [min(error, max(0.0, float(low))), min(1.0, max(error, float(high)))]
+    return measure | {"ci95": ends, "interval": "bias-corrected bootstrap"}

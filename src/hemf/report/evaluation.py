@@ -11,13 +11,12 @@ from hemf.evaluation.cross_validation import pool
 from hemf.evaluation.evaluate import Evaluation, measure
 from hemf.evaluation.folders import folder_name, replaced_line
 from hemf.evaluation.samples import subject_of
-from hemf.figures.classification import confusion_figure, precision_recall_figure, roc_figure, save_figure
-from hemf.figures.reliability import reliability_figure
+from hemf.figures.classification import save_figure
 from hemf.inference.predictions import write_groups, write_predictions
 from hemf.inference.stream import InferenceOptions
 from hemf.metrics.bootstrap import Draws
-from hemf.metrics.wording import measure_text
 from hemf.report.html import write_report
+from hemf.report.registry import report_of
 from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
 from hemf.runs.folder import is_model
 
@@ -35,8 +34,9 @@ def evaluate_run(
     _say_replaced(found.folder)
     if not subject.own:
         write_groups(found.folder / "groups.csv", found.predictions)
+    indices = report_of(found.report).mistakes(found.predictions)
     heated = heat_mapped(subject.trained.model)
-    mistakes = picture_mistakes(subject.trained, found.predictions, subject.images.root, heated)
+    mistakes = picture_mistakes(subject.trained, found.predictions, indices, subject.images.root, heated)
     _write(found, subject.opened.path, mistakes)
     return found, mistakes
 
@@ -68,25 +68,9 @@ def _say_replaced(folder: Path) -> None:
 
 def _write(found: Evaluation, run: Path | None, mistakes: Sequence[Mistake]) -> None:
     """Write all files of an evaluation, ``metrics.json`` last: where it is, the others are."""
-    folder, report, predictions = found.folder, found.report, found.predictions
-    head = f"{report['data']['name']} {found.split}, n = {found.n}"
-
-    def title(words: str, name: str) -> str:
-        return f"{head}: {words} {measure_text(found.metrics[name])}"
-
-    write_predictions(folder / "predictions.csv", predictions)
-    one_vs_rest = predictions.labels, predictions.probabilities, predictions.classes
-    figures = {
-        "confusion-matrix": confusion_figure(
-            report["confusion_matrix"], predictions.classes, title("accuracy", "accuracy")
-        ),
-        "roc": roc_figure(*one_vs_rest, title("macro ROC AUC", "roc_auc_macro")),
-        "precision-recall": precision_recall_figure(
-            *one_vs_rest, title("macro average precision", "average_precision_macro")
-        ),
-        "reliability": reliability_figure(report["calibration"], head),
-    }
-    for name, figure in figures.items():
+    folder = found.folder
+    write_predictions(folder / "predictions.csv", found.predictions)
+    for name, figure in report_of(found.report).figures(found).items():
         save_figure(figure, folder / name)
-    write_report(folder, report, run, mistakes)
-    write_json(folder / "metrics.json", report)
+    write_report(folder, found.report, run, mistakes)
+    write_json(folder / "metrics.json", found.report)

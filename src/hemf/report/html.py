@@ -10,9 +10,11 @@ from markupsafe import Markup
 
 from hemf.core.files import write_text
 from hemf.core.text import printable
+from hemf.report import multiclass  # noqa: F401  registers its report
 from hemf.report.elements import Section, Tabular
 from hemf.report.material import Material
-from hemf.report.sections import sections_of, title_of
+from hemf.report.registry import report_of
+from hemf.report.sections import title_of
 from hemf.report.worst_mistakes import Mistake
 
 
@@ -39,7 +41,8 @@ def write_report(
         HemfError: a file cannot be written.
     """
     material = Material(report, folder, run, mistakes)
-    sections = sections_of(material)
+    found = [Section(title, parts(material)) for title, parts in report_of(report).sections.items()]
+    sections = [section for section in found if section.parts]
     tables = [
         part.table for one in sections for part in one.parts if isinstance(part, Tabular) and part.exported
     ]

@@ -6,7 +6,7 @@ from typing import Any
 from hemf.core.text import counted, in_words
 from hemf.metrics.wording import interval_text, value_text
 from hemf.report import tables
-from hemf.report.elements import Cards, Facts, Gallery, Part, Section, Sentences, Tabular, picture
+from hemf.report.elements import Cards, Facts, Gallery, Part, Sentences, Tabular, picture
 from hemf.report.material import Material
 from hemf.report.provenance import made_with, training
 from hemf.report.terminal import HEADLINE, interval_lines, provenance_lines
@@ -19,12 +19,6 @@ MOST_NAMED = 10  # more classes than this make an alternative text no one would 
 def title_of(report: Mapping[str, Any]) -> str:
     """The page's title."""
     return f"{report['model']} on {report['data']['name']}, {report['split']} split"
-
-
-def sections_of(material: Material) -> list[Section]:
-    """The page's sections, from top to bottom, without those for which nothing is known."""
-    found = [Section(title, parts(material)) for title, parts in SECTIONS.items()]
-    return [section for section in found if section.parts]
 
 
 def tested(material: Material) -> list[Part]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from hemf.core.tables import Column, Table
 from hemf.metrics.wording import cell_text, interval_text, reason_lines, value_text
-from hemf.report.terminal import HEADLINE, OF_CLASS, spread_text
-from hemf.report.terminal_calibration import CONFIDENCE
+from hemf.report.terminal import CONFIDENCE, HEADLINE, OF_CLASS, spread_text
 
 Report = Mapping[str, Any]
 OF_CONFORMAL = {

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +72,18 @@ def heat_mapped(model: "nn.Module") -> Explain:
 
 
 def picture_mistakes(
-    trained: "TrainedModel", found: Predictions, root: Path, explain: Explain | None = None
+    trained: "TrainedModel",
+    found: Predictions,
+    indices: Iterable[int],
+    root: Path,
+    explain: Explain | None = None,
 ) -> list[Mistake]:
-    """The worst mistakes among some images, with their pictures.
+    """Mistakes among some images, with their pictures.
 
     Args:
         trained: the model that made them.
         found: what it says of the images.
+        indices: which of them to show.
         root: folder that the images' paths start from.
         explain: draws heat maps; where it raises HemfError, as for a model without a layer of maps, the
             pictures stay plain.
@@ -92,7 +97,7 @@ def picture_mistakes(
             float(found.probabilities[i, found.labels[i]]),
             *_pictures(trained, root / found.paths[i], int(found.decisions[i]), explain),
         )
-        for i in worst(found)
+        for i in indices
     ]
 
 

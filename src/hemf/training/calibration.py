@@ -2,13 +2,14 @@
 
 from torch import nn
 
-from hemf.calibration.fit import describe, fit_calibration
+from hemf.calibration.fit import CALIBRATIONS, describe
 from hemf.calibration.record import Calibration
 from hemf.config.run_config import RunConfig
 from hemf.data.dataset import DataSet
 from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel
 from hemf.inference.stream import InferenceOptions, predict_samples
+from hemf.tasks import TASKS
 
 
 def calibrate_on_validation(
@@ -24,13 +25,15 @@ def calibrate_on_validation(
         device: where to compute.
 
     Returns:
-        None where there are no validation images.
+        None where there are no validation images, or the task knows no calibration.
     """
     samples = data.subset("val")
-    if not samples:
+    if not samples or config.task not in CALIBRATIONS:
         return None
-    trained = TrainedModel(model, data.classes, InputSpec.from_config(config), config.model)
+    spec, task = InputSpec.from_config(config), TASKS.find(config.task)
+    trained = TrainedModel(model, data.classes, spec, config.model, task=task)
     options = InferenceOptions(config.batch_size, config.workers, precision, device)
     found = predict_samples(trained, data, samples, options, "calibrating")
     about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
-    return fit_calibration(found.logits, found.labels, found.classes, about, groups=found.groups)
+    fit = CALIBRATIONS.find(task.name)
+    return fit(found.logits, found.labels, found.classes, about, groups=found.groups)

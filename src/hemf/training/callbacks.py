@@ -12,7 +12,6 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from hemf.config.names import MONITORED
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file, write_text
 
@@ -108,7 +107,7 @@ class MetricsTable(Callback):
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
     """Training loss, validation metrics and learning rate of the epoch that has just ended."""
     logged = trainer.callback_metrics
-    names = ["train_loss", *(f"val_{name}" for name in MONITORED)]
+    names = ["train_loss", *(f"val_{name}" for name in trainer.lightning_module.task.monitored)]
     values = {name: logged[name].item() for name in names if name in logged}
     return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
 

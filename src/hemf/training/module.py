@@ -21,8 +21,9 @@ from hemf.core.precision import float32_logits
 from hemf.core.registry import suggestion
 from hemf.losses import build_loss
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
+from hemf.tasks import check_task
 from hemf.training.schedule import lr_factor
-from hemf.training.validation_metrics import ValidationMetrics
+from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.hub import pretrained_model
 from hemf.weights.load import Loaded, head_names
 
@@ -52,10 +53,11 @@ class ImageClassifier(LightningModule):
         self, config: RunConfig, counts: Sequence[int], paths: Sequence[str], mixer: Mixer | None = None
     ) -> None:
         super().__init__()
-        self.config, self.paths, self.mixer = config, paths, mixer
-        self.model = build_model(config, len(counts)).to(memory_format=torch.channels_last)
+        self.config, self.paths, self.mixer, self.task = config, paths, mixer, check_task(config)
+        outputs = self.task.outputs(len(counts))
+        self.model = build_model(config, outputs).to(memory_format=torch.channels_last)
         self.loss = build_loss(config, counts)
-        self.metrics = ValidationMetrics(len(counts))
+        self.metrics = VALIDATION_METRICS.find(self.task.name)(outputs)
         self.loaded: Loaded | None = None  # what was made of --init
         build_optimizer(config, self.model)  # so that a wrong name is found before anything else is done
         if config.compile:

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
+from hemf.calibration.fit import CALIBRATIONS
 from hemf.config.run_config import RunConfig
 from hemf.core.device import device_type
 from hemf.core.errors import HemfError
@@ -38,6 +39,7 @@ from hemf.models.constructor import network_arguments
 from hemf.models.hub import save_model
 from hemf.runs.environment import differences, environment, read_environment, threads_of
 from hemf.runs.folder import Run, is_model, make_run, run_path
+from hemf.tasks import check_task, direction
 from hemf.training.calibration import calibrate_on_validation
 from hemf.training.callbacks import (
     EMA,
@@ -51,7 +53,7 @@ from hemf.training.module import ImageClassifier, architecture, model_args
 from hemf.training.probe import features_of, fit_probe, last_layer
 from hemf.training.progress import RunProgress
 from hemf.training.stopping import resumable
-from hemf.training.validation_metrics import ValidationMetrics, direction
+from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
 from hemf.weights.known_images import known_images_line
@@ -233,9 +235,8 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
     Raises:
         HemfError: the data cannot be trained on, or the options do not fit.
     """
-    images = ImageData(data, config)
+    images = ImageData(data, config, encode=check_task(config).encode)
     images.setup("fit")
-    direction(config)
     if config.monitor == "roc_auc" and images.val_split and 0 in images.class_counts(images.val_split):
         raise HemfError(
             f"ROC AUC is undefined: the {images.val_split} split of {data.name} lacks a class; "
@@ -485,7 +486,7 @@ def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, m
         layer.bias.copy_(torch.from_numpy(found.bias))
     best = {"epoch": 1.0}
     if images.val_split:
-        measured = ValidationMetrics(len(data.classes))
+        measured = VALIDATION_METRICS.find(config.task)(len(data.classes))
         known = torch.from_numpy(features(images.val_split, False)).float().to(layer.weight.device)
         labels = torch.tensor([data.classes.index(s.label) for s in images.samples(images.val_split)])
         measured.update(layer(known).detach().cpu(), labels)
@@ -502,7 +503,8 @@ def _calibrated(
     It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
     goes wrong with it, the model is written.
     """
-    if n := len(data.subset("val")):
+    n = len(data.subset("val"))
+    if n and config.task in CALIBRATIONS:
         console.print(f"calibrating on the {n} validation images")
     precision = read_environment(path)["precision"]
     device = device_type(config.accelerator) if config.device == "auto" else config.device
@@ -523,6 +525,7 @@ def _calibrated(
 def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
     """Where a model comes from and how it sees DICOM, for those who find it without its run."""
     return {
+        "task": config.task,
         "window": config.window,
         "data": data.name,
         "data_hash": data.hash,

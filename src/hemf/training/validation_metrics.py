@@ -1,5 +1,7 @@
 """What validation measures after each epoch, by torchmetrics."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,20 +9,15 @@ from torchmetrics import Metric
 from torchmetrics.functional.classification import multiclass_auroc, multiclass_f1_score, multiclass_recall
 from torchmetrics.utilities.data import dim_zero_cat
 
-from hemf.config.names import MONITORED, check_monitor
-from hemf.config.run_config import RunConfig
+from hemf.core.registry import Registry
+from hemf.tasks import MULTICLASS
+
+VALIDATION_METRICS: Registry[Callable[[int], Metric]] = Registry("validation metrics for the task")
+"""By task: from the number of outputs to a metric that is updated with logits and targets, and computes a
+scalar for each name in the task's ``monitored``."""
 
 
-def direction(config: RunConfig) -> str:
-    """``max`` or ``min``: which end of the monitored metric is the good one.
-
-    Raises:
-        HemfError: no metric of that name.
-    """
-    check_monitor(config.monitor)
-    return MONITORED[config.monitor]
-
-
+@VALIDATION_METRICS.register(MULTICLASS.name)
 class ValidationMetrics(Metric):
     """Loss, accuracy, balanced accuracy, macro F1 and macro one-vs-rest ROC AUC of a whole split.
 

@@ -6,7 +6,7 @@ bit: the sampler's keys carry the epoch to the workers, and each image is drawn 
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hemf.data.loading.workers import same_limits, worker_count
 from hemf.data.transforms import InputSpec, PixelTransform, eval_pixels, normaliser, train_transform
 
 Key = tuple[int, int]  # epoch and index of a sample
+Encode = Callable[[str, Sequence[str]], Any]
 Item = dict[str, Any] | UnreadableImage
 
 
@@ -49,10 +50,15 @@ def seeded(seed: int, *key: int) -> Iterator[None]:
         generator.set_state(state)
 
 
+def class_index(label: str, classes: Sequence[str]) -> int:
+    """The target of a classifier."""
+    return classes.index(label)
+
+
 class ImageDataset(Dataset):
     """Images of some samples, by (epoch, index); a plain index means epoch 0.
 
-    An item is ``{"image": uint8 C x H x W, "label": int, "index": int}``. A file that cannot be read comes
+    An item is ``{"image": uint8 C x H x W, "label": target, "index": int}``. A file that cannot be read comes
     back as the ``UnreadableImage`` itself, because an exception would reach the main process as a worker's
     traceback; ``ImageLoader`` raises it there.
 
@@ -65,6 +71,7 @@ class ImageDataset(Dataset):
         image_mode: ``RGB`` or ``L``, what ``transform`` expects.
         window: of DICOM images, as ``read_image`` takes it.
         cache: the decoded images, where there is a cache.
+        encode: from a label and the classes to the target, a number or an array.
     """
 
     def __init__(
@@ -77,10 +84,11 @@ class ImageDataset(Dataset):
         image_mode: str = "RGB",
         window: str = "auto",
         cache: DecodedImages | None = None,
+        encode: Encode = class_index,
     ) -> None:
         self.samples, self.root, self.transform = list(samples), Path(root), transform
         self.seed, self.image_mode, self.window, self.cache = seed, image_mode, window, cache
-        self.labels = {name: label for label, name in enumerate(classes)}
+        self.targets = {name: encode(name, classes) for name in {s.label for s in samples}}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -95,7 +103,7 @@ class ImageDataset(Dataset):
         except UnreadableImage as error:
             return error
         with seeded(self.seed, epoch, index):
-            return {"image": self.transform(pixels), "label": self.labels[sample.label], "index": index}
+            return {"image": self.transform(pixels), "label": self.targets[sample.label], "index": index}
 
 
 class EpochSampler(Sampler[Key]):
@@ -176,9 +184,9 @@ def _collate(items: list[Item]) -> Any:
 class ImageData(LightningDataModule):
     """Train, validation and test batches of a data set, as a run's options ask.
 
-    A batch is ``{"image": B x C x H x W (channels-last), "label": long B, "index": long B}``, where ``index``
-    counts within ``samples(split)``. The images leave the loaders as uint8 and become normalised floats on
-    the model's device, in ``on_after_batch_transfer``. Only training shuffles and augments.
+    A batch is ``{"image": B x C x H x W (channels-last), "label": B targets, "index": long B}``, where the
+    index counts within ``samples(split)``. The images leave the loaders as uint8 and become normalised floats
+    on the model's device, in ``on_after_batch_transfer``. Only training shuffles and augments.
 
     On several devices validation and test show every image once, so the devices may have different numbers of
     batches; under FSDP, which must keep step, up to devices - 1 images occur twice. Use the trainer
@@ -188,10 +196,18 @@ class ImageData(LightningDataModule):
         data: a data set whose split is resolved (one fold chosen, where it has folds).
         config: the run's options.
         cache: the decoded images, where there is a cache.
+        encode: from a label and the classes to the target; by default the class's index.
     """
 
-    def __init__(self, data: DataSet, config: RunConfig, cache: DecodedImages | None = None) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        config: RunConfig,
+        cache: DecodedImages | None = None,
+        encode: Encode = class_index,
+    ) -> None:
         super().__init__()
+        self.encode = encode
         self.data, self.config, self.spec = data, config, InputSpec.from_config(config)
         self.normalise, self.cache = normaliser(self.spec), cache
         self.val_split = None if config.val_split == "none" else config.val_split
@@ -274,6 +290,7 @@ class ImageData(LightningDataModule):
             self.spec.image_mode,
             self.spec.window,
             self.cache,
+            self.encode,
         )
         sampler = EpochSampler(
             len(dataset),

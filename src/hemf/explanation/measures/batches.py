@@ -12,6 +12,7 @@ from torch import Tensor
 from hemf.core.precision import float32_logits
 from hemf.data.image.read import read_image
 from hemf.data.transforms import eval_transform
+from hemf.explanation.taps import classes_of
 from hemf.inference.load import TrainedModel
 
 if TYPE_CHECKING:
@@ -59,5 +60,5 @@ def batches(
         pictures = [read_image(images.path(one), spec.image_mode, spec.window) for one in chosen]
         inputs = torch.stack([transform(picture) for picture in pictures])
         with torch.inference_mode():
-            targets = float32_logits(trained.model, inputs.to(device)).argmax(1).tolist()
+            targets = classes_of(None, float32_logits(trained.model, inputs.to(device)))
         yield Batch(chosen, [picture.size for picture in pictures], inputs, targets)

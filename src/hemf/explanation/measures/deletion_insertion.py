@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from hemf.core.precision import float32_logits
+from hemf.tasks import MULTICLASS, Task
 
 STEPS = 16
 """Equal portions in which the pixels are taken away or brought back."""
@@ -16,7 +17,12 @@ BLUR = 1 / 16
 
 
 def deletion_insertion(
-    model: nn.Module, image: Tensor, target: int, heats: Mapping[str, np.ndarray], rng: np.random.Generator
+    model: nn.Module,
+    image: Tensor,
+    target: int,
+    heats: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    task: Task = MULTICLASS,
 ) -> dict[str, dict[str, float]]:
     """Areas under the deletion and the insertion curve (Petsiuk et al. 2018, arXiv:1806.07421).
 
@@ -31,6 +37,7 @@ def deletion_insertion(
         heats: by name, maps of any resolution; each is interpolated to H x W, equal pixels are put in random
             order.
         rng: for that order.
+        task: what the model is asked about an image.
 
     Returns:
         ``deletion`` and ``insertion``, each with an area from 0 to 1 for every name.
@@ -40,12 +47,14 @@ def deletion_insertion(
     for name, heat in heats.items():
         place_in_order = pixel_order(enlarged(heat, image.shape[1:]), rng)
         for curve, before, after in (("deletion", image, grey), ("insertion", blurred, image)):
-            probabilities = curve_of(model, before, after, place_in_order, target)
+            probabilities = curve_of(model, before, after, place_in_order, target, task)
             areas[curve][name] = float(np.trapezoid(probabilities, dx=1 / STEPS))
     return areas
 
 
-def curve_of(model: nn.Module, before: Tensor, after: Tensor, order: Tensor, target: int) -> np.ndarray:
+def curve_of(
+    model: nn.Module, before: Tensor, after: Tensor, order: Tensor, target: int, task: Task
+) -> np.ndarray:
     """The target's probability while pixels go from ``before`` to ``after`` (C x H x W) by ``order`` (H x W).
 
     Returns:
@@ -56,7 +65,7 @@ def curve_of(model: nn.Module, before: Tensor, after: Tensor, order: Tensor, tar
     device = next(model.parameters()).device
     with torch.inference_mode():
         images = torch.where(on_the_way, after, before).contiguous(memory_format=torch.channels_last)
-        return float32_logits(model, images.to(device)).double().softmax(1)[:, target].cpu().numpy()
+        return task.probabilities(float32_logits(model, images.to(device)))[:, target].cpu().numpy()
 
 
 def pixel_order(heat: np.ndarray, rng: np.random.Generator) -> Tensor:

@@ -13,6 +13,7 @@ from hemf.explanation.measures.deletion_insertion import BLUR, STEPS, deletion_i
 from hemf.explanation.measures.means import mean_measure
 from hemf.explanation.measures.pointing_game import centre_prior
 from hemf.explanation.measures.randomisation import randomised_similarities
+from hemf.tasks import MULTICLASS, Task
 
 
 def faithfulness(
@@ -22,6 +23,7 @@ def faithfulness(
     layer: str,
     method: Method,
     rng: np.random.Generator,
+    task: Task = MULTICLASS,
 ) -> dict[str, Any]:
     """Whether the class goes and comes with the hot pixels, and whether the maps go with the weights.
 
@@ -35,6 +37,7 @@ def faithfulness(
         layer: where the maps are taken.
         method: how.
         rng: for random orders.
+        task: what the model is asked about an image.
 
     Returns:
         ``n``, ``steps``, ``blur``; ``deletion`` and ``insertion``, each with the areas of the ``model``, the
@@ -50,7 +53,7 @@ def faithfulness(
         for image, target, heat in zip(batch.inputs, batch.targets, maps, strict=True):
             centre = centre_prior(*image.shape[1:])
             orders = {"model": heat, "centre": centre, "random": rng.random(heat.shape)}
-            for curve, by_order in deletion_insertion(model, image, target, orders, rng).items():
+            for curve, by_order in deletion_insertion(model, image, target, orders, rng, task).items():
                 for name, area in by_order.items():
                     areas[curve][name].append(area)
         similarities = randomised_similarities(model, fresh, batch.inputs, batch.targets, layer, method)

@@ -1,0 +1,37 @@
+"""The report of a model that takes every image for one of several classes."""
+
+from matplotlib.figure import Figure
+
+from hemf.evaluation.evaluate import Evaluation
+from hemf.figures.classification import confusion_figure, precision_recall_figure, roc_figure
+from hemf.figures.reliability import reliability_figure
+from hemf.metrics.wording import measure_text
+from hemf.report.registry import REPORTS, TaskReport
+from hemf.report.sections import SECTIONS
+from hemf.report.terminal import show
+from hemf.report.worst_mistakes import worst
+from hemf.tasks import MULTICLASS
+
+
+def figures(found: Evaluation) -> dict[str, Figure]:
+    """Confusion matrix, one-vs-rest curves and reliability."""
+    report, predictions = found.report, found.predictions
+    head = f"{report['data']['name']} {found.split}, n = {found.n}"
+
+    def title(words: str, name: str) -> str:
+        return f"{head}: {words} {measure_text(found.metrics[name])}"
+
+    one_vs_rest = predictions.labels, predictions.probabilities, predictions.classes
+    return {
+        "confusion-matrix": confusion_figure(
+            report["confusion_matrix"], predictions.classes, title("accuracy", "accuracy")
+        ),
+        "roc": roc_figure(*one_vs_rest, title("macro ROC AUC", "roc_auc_macro")),
+        "precision-recall": precision_recall_figure(
+            *one_vs_rest, title("macro average precision", "average_precision_macro")
+        ),
+        "reliability": reliability_figure(report["calibration"], head),
+    }
+
+
+REPORTS.register(MULTICLASS.name)(TaskReport(SECTIONS, figures, worst, show))

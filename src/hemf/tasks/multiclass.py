@@ -1,0 +1,49 @@
+"""Every image is of one of K classes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from hemf.tasks.registry import TASKS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class Multiclass:
+    """One output a class, whose softmax is the class's probability; the most probable class is predicted."""
+
+    name = "multiclass"
+    losses: Collection[str] = ("cross_entropy",)
+    exclusive = True
+    monitored: Mapping[str, Literal["min", "max"]] = {
+        "loss": "min",
+        "accuracy": "max",
+        "balanced_accuracy": "max",
+        "f1": "max",
+        "roc_auc": "max",
+    }
+
+    def outputs(self, classes: int) -> int:
+        """One a class."""
+        return classes
+
+    def encode(self, label: str, classes: Sequence[str]) -> int:
+        """The class's index."""
+        return classes.index(label)
+
+    def decode(self, target: int, classes: Sequence[str]) -> str:
+        """The class's name."""
+        return classes[target]
+
+    def probabilities(self, logits: "Tensor", temperature: float = 1.0) -> "Tensor":
+        """Their softmax."""
+        return (logits.double() / temperature).softmax(-1)
+
+    def decide(self, probabilities: "np.ndarray") -> "np.ndarray":
+        """The most probable class, the first of equals."""
+        return probabilities.argmax(1)
+
+
+MULTICLASS = Multiclass()
+TASKS.register(MULTICLASS.name)(MULTICLASS)

@@ -1,0 +1,39 @@
+"""Tasks by name: a new one is one file of this package with one registration."""
+
+from typing import Literal
+
+from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
+from hemf.core.registry import Registry
+from hemf.tasks.base import Task
+
+TASKS: Registry[Task] = Registry("task")
+
+
+def check_task(config: RunConfig) -> Task:
+    """Find a run's task, and check that its loss, monitored metric and MixUp go with it.
+
+    Raises:
+        HemfError: there is no such task, or an option does not go with it.
+    """
+    task = TASKS.find(config.task)
+    if config.monitor not in task.monitored:
+        raise HemfError(f"no metric {config.monitor!r} to monitor; give one of {', '.join(task.monitored)}")
+    of_others = {loss for other in TASKS.values() for loss in other.losses} - {*task.losses}
+    if config.loss in of_others:  # one that nobody claims, such as a plugin's, may fit
+        raise HemfError(
+            f"the loss {config.loss} is not for the task {task.name}; give one of {', '.join(task.losses)}"
+        )
+    used = [f"--{name}" for name in ("mixup", "cutmix", "probe") if getattr(config, name)]
+    if used and not task.exclusive:
+        raise HemfError(f"{used[0]} supposes one class an image, unlike the task {task.name}; leave it out")
+    return task
+
+
+def direction(config: RunConfig) -> Literal["min", "max"]:
+    """Which end of the monitored metric is the good one.
+
+    Raises:
+        HemfError: as for ``check_task``.
+    """
+    return check_task(config).monitored[config.monitor]
