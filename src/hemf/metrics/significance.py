@@ -1,7 +1,7 @@
 """How far models that were tested on the same images differ, and whether chance alone could make it so.
 
-DeLong's variance of ROC AUC: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; placement values by midranks, as Sun and Xu, IEEE
-Signal Processing Letters 21, 2014. Images are taken as independent.
+DeLong's variance of ROC AUC: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; placement values by
+midranks, as Sun and Xu, IEEE Signal Processing Letters 21, 2014. Images are taken as independent.
 """
 
 from collections.abc import Sequence
