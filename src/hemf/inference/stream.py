@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from PIL import Image
@@ -28,9 +28,31 @@ from hemf.inference.predictions import Predictions
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
 
+T = TypeVar("T")
 Reader = Callable[[Any, str, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
-Item = tuple[Tensor, str | None, str | None]
+Item = tuple[Tensor, str | None, str | None, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that go through a model together.
+
+    Args:
+        items: image files, or whatever else was read.
+        inputs: B x C x H x W, normalised, on the model's device; zeros for the unreadable.
+        logits: B x K, float32 on the CPU.
+        errors: why an image could not be read; None where it could.
+        empty: what an image is that shows nothing (see ``emptiness``), else None.
+        sizes: width and height of each image.
+    """
+
+    items: list[Any]
+    inputs: Tensor
+    logits: Tensor
+    errors: list[str | None]
+    empty: list[str | None]
+    sizes: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,35 @@ def stream_logits(
     read: Reader = read_image,
     on_empty: Callable[[Any, str], None] | None = None,
 ) -> Iterator[Result]:
-    """Logits of images, in their order, read by other processes while the model computes.
+    """Logits of images, in their order; arguments and errors as for ``stream_batches``.
+
+    Args:
+        on_empty: called with a path and what it is, where an image shows nothing (see ``emptiness``).
+
+    Yields:
+        (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
+        unreadable.
+    """
+    for batch in stream_batches(model, paths, spec, batch_size, workers, precision, device, read):
+        for path, row, error, nothing in zip(
+            batch.items, batch.logits, batch.errors, batch.empty, strict=True
+        ):
+            if nothing is not None and on_empty is not None:
+                on_empty(path, nothing)
+            yield (path, row, None) if error is None else (path, None, error)
+
+
+def stream_batches(
+    model: nn.Module,
+    paths: Sequence[Any],
+    spec: InputSpec,
+    batch_size: int = 32,
+    workers: int | None = None,
+    precision: str = "auto",
+    device: str | torch.device = "auto",
+    read: Reader = read_image,
+) -> Iterator[Batch]:
+    """Images in their order with what a model makes of them, read by other processes while it computes.
 
     The logits of an image depend on its file, the model, precision and device, and (in the last bits) on the
     batch size; not on the number of workers, nor on other images being unreadable. The body runs under
@@ -109,11 +159,6 @@ def stream_logits(
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         device: torch's name of a device, or ``auto`` for a GPU where there is one.
         read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
-        on_empty: called with a path and what it is, where an image shows nothing (see ``emptiness``).
-
-    Yields:
-        (path, logits, None) with K float32 logits on the CPU, or (path, None, message) where the image is
-        unreadable.
 
     Raises:
         HemfError: bad options, a device that is not there or too small, logits that are not finite, or a
@@ -137,28 +182,23 @@ def stream_logits(
     )
     left = iter(paths)
     with killed_workers_explained(), computing_on(threads):
-        for images, errors, empty in loader:
-            logits = _logits(model, images, normalise, precision, device)
-            batch = zip(islice(left, len(errors)), logits, errors, empty, strict=True)
-            for path, row, error, nothing in batch:
-                if nothing is not None and on_empty is not None:
-                    on_empty(path, nothing)
+        for pixels, errors, empty, sizes in loader:
+            items = list(islice(left, len(errors)))
+            inputs, logits = _computed(model, pixels, normalise, precision, device)
+            for path, row, error in zip(items, logits, errors, strict=True):
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
-                yield (path, row, None) if error is None else (path, None, error)
+            yield Batch(items, inputs, logits, errors, empty, sizes)
 
 
-def watched(results: Iterable[Result], total: int, words: str) -> Iterator[Result]:
+def watched(results: Iterable[T], total: int, words: str) -> Iterator[T]:
     """The same results, with a progress bar on stderr where that is a terminal."""
     console = Console(stderr=True)
     yield from track(results, words, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 class _Images(Dataset):
-    """(image, None, None) of each path, or zeros and a message where it cannot be read.
-
-    The third is what an image is that shows nothing.
-    """
+    """(pixels, why it cannot be read, what it is if it shows nothing, width and height) of each path."""
 
     def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
         self.paths, self.spec, self.read = paths, spec, read
@@ -171,21 +211,21 @@ class _Images(Dataset):
         try:
             return self._image(self.paths[index])
         except HemfError as error:
-            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error), None
+            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error), None, (0, 0)
 
     def _image(self, path: Any) -> Item:
         try:
             image = self.read(path, self.spec.image_mode, self.spec.window)
-            return self.transform(image), None, emptiness(image)
+            return self.transform(image), None, emptiness(image), image.size
         except MemoryError as error:
             raise HemfError(f"{path} needs more memory than there is; shrink it, or leave it out") from error
 
 
-def _collate(items: list[Item]) -> tuple[Tensor, list[str | None], list[str | None]]:
-    """Pixels B x C x H x W in channels-last memory; zeros keep the place of the unreadable."""
-    images, errors, empty = zip(*items, strict=True)
+def _collate(items: list[Item]) -> tuple[Tensor, list, list, list]:
+    """Pixels B x C x H x W in channels-last memory, and all else; zeros keep the place of the unreadable."""
+    images, *others = zip(*items, strict=True)
     pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
-    return pixels, list(errors), list(empty)
+    return pixels, *map(list, others)
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
@@ -195,15 +235,19 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
         raise HemfError(f"the model does not fit into the memory of {device}; free it or use cpu") from error
 
 
-def _logits(
+def _computed(
     model: nn.Module, pixels: Tensor, normalise: Normalise, precision: str, device: torch.device
-) -> Tensor:
-    """Float32 logits B x K, on the CPU. (The mode ends here: a generator would leak it to its consumer.)"""
+) -> tuple[Tensor, Tensor]:
+    """The inputs, and float32 logits B x K on the CPU.
+
+    The inputs stand outside inference mode, as heat maps need; and the mode ends here, for a generator would
+    leak it to its consumer.
+    """
     try:
-        with torch.inference_mode():
-            images = normalise(pixels.to(device, non_blocking=True))
-            with torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32"):
-                return float32_logits(model, images).cpu()
+        inputs = normalise(pixels.to(device, non_blocking=True))
+        autocast = torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32")
+        with torch.inference_mode(), autocast:
+            return inputs, float32_logits(model, inputs).cpu()
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"a batch of {counted(len(pixels), 'image')} does not fit into the memory of {device}; "

@@ -4,16 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
-from hemf.core.precision import float32_logits
+from hemf.core.errors import UnreadableImage
 from hemf.data.image.read import read_image
-from hemf.data.transforms import eval_transform
 from hemf.explanation.taps import classes_of
 from hemf.inference.load import TrainedModel
+from hemf.inference.stream import stream_batches, watched
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
@@ -51,14 +48,12 @@ def batches(
     Raises:
         UnreadableImage: one cannot be read.
     """
-    spec = trained.spec
-    transform, console = eval_transform(spec), Console(stderr=True)
-    device = next(trained.model.parameters()).device
-    starts = range(0, len(samples), batch_size)
-    for start in track(starts, words, console=console, transient=True, disable=not console.is_terminal):
-        chosen = list(samples[start : start + batch_size])
-        pictures = [read_image(images.path(one), spec.image_mode, spec.window) for one in chosen]
-        inputs = torch.stack([transform(picture) for picture in pictures])
-        with torch.inference_mode():
-            targets = classes_of(None, float32_logits(trained.model, inputs.to(device)))
-        yield Batch(chosen, [picture.size for picture in pictures], inputs, targets)
+    device, paths = next(trained.model.parameters()).device, [images.path(one) for one in samples]
+    how = {"batch_size": batch_size, "precision": "fp32", "device": device, "read": read_image}
+    found = stream_batches(trained.model, paths, trained.spec, **how)
+    left = iter(samples)
+    for batch in watched(found, -(-len(samples) // batch_size), words):
+        if error := next(filter(None, batch.errors), None):
+            raise UnreadableImage(error)
+        chosen = [next(left) for _ in batch.items]
+        yield Batch(chosen, batch.sizes, batch.inputs.cpu(), classes_of(None, batch.logits))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
-RESAMPLES = 2000
-SEED = 0
+from hemf.metrics.bootstrap import Draws, resample, units_of
+
+DRAWS = Draws()
 
 
 def mean_measure(values: Sequence[float] | np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
@@ -25,23 +25,14 @@ def mean_measure(values: Sequence[float] | np.ndarray, groups: Sequence[str]) ->
     defined = ~np.isnan(values)
     if not defined.any():
         return {"value": None, "n": 0, "reason": "no image has a value"}
-    values = values[defined]
-    names = [group or f"image {i}" for i, group in enumerate(groups) if defined[i]]
-    _, unit = np.unique(names, return_inverse=True)
-    sums, counts = np.bincount(unit, values), np.bincount(unit)
+    values, known = values[defined], [group for group, one in zip(groups, defined, strict=True) if one]
     found = {"value": float(values.mean()), "n": len(values)}
-    if len(sums) == 1 or np.ptp(values) == 0:
+    units = units_of(np.zeros(len(values), dtype=np.int64), known)
+    if units.count == 1 or np.ptp(values) == 0:
         return found
-    interval = bootstrap(
-        (sums, counts),
-        lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        paired=True,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-        batch=200,
-    ).confidence_interval
-    return found | {"ci95": [float(interval.low), float(interval.high)]}
+    means = [values @ weights / weights.sum(0) for weights in resample(units, DRAWS)]
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return found | {"ci95": [float(low), float(high)]}
 
 
 def about_intervals(groups: Sequence[str]) -> dict[str, Any]:
@@ -49,8 +40,8 @@ def about_intervals(groups: Sequence[str]) -> dict[str, Any]:
     known = {group for group in groups if group}
     return {
         "method": "bootstrap",
-        "resamples": RESAMPLES,
-        "seed": SEED,
+        "resamples": DRAWS.resamples,
+        "seed": DRAWS.seed,
         "unit": "group" if known else "image",
         "groups": len(known) or None,
         "stratified": False,
