@@ -101,7 +101,7 @@ def test_what_nobody_has_registered_for_it_is_one_line(sigmoids, train):
             {"task": "sigmoids", "loss": "binary", "monitor": "loss", "mixup": 0.2},
             "^--mixup supposes one class an image, unlike the task sigmoids; leave it out$",
         ),
-        ({"loss": "binary"}, "^the loss binary is not for the task multiclass; give one of cross_entropy$"),
+        ({"loss": "binary"}, "^the loss binary is not for the task multiclass; give another$"),
         ({"monitor": "acuracy"}, "^no metric 'acuracy' to monitor; give one of loss, accuracy"),
     ],
 )

@@ -17,13 +17,13 @@ class Task(Protocol):
 
     Attributes:
         name: what the task is called in options and in a model's ``config.json``.
-        losses: names of the losses that fit it.
+        losses: names of the losses that fit it; None for all that no other task names.
         exclusive: whether an image is of exactly one class, which MixUp, CutMix and the linear probe suppose.
         monitored: validation metrics that may choose the best checkpoint, each with its better end.
     """
 
     name: str
-    losses: Collection[str]
+    losses: Collection[str] | None
     exclusive: bool
     monitored: Mapping[str, Literal["min", "max"]]
 

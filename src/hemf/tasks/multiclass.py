@@ -14,7 +14,7 @@ class Multiclass:
     """One output a class, whose softmax is the class's probability; the most probable class is predicted."""
 
     name = "multiclass"
-    losses: Collection[str] = ("cross_entropy",)
+    losses: Collection[str] | None = None
     exclusive = True
     monitored: Mapping[str, Literal["min", "max"]] = {
         "loss": "min",

@@ -19,11 +19,10 @@ def check_task(config: RunConfig) -> Task:
     task = TASKS.find(config.task)
     if config.monitor not in task.monitored:
         raise HemfError(f"no metric {config.monitor!r} to monitor; give one of {', '.join(task.monitored)}")
-    of_others = {loss for other in TASKS.values() for loss in other.losses} - {*task.losses}
-    if config.loss in of_others:  # one that nobody claims, such as a plugin's, may fit
-        raise HemfError(
-            f"the loss {config.loss} is not for the task {task.name}; give one of {', '.join(task.losses)}"
-        )
+    others = {loss for other in TASKS.values() for loss in other.losses or ()}
+    if config.loss in others if task.losses is None else config.loss not in task.losses:
+        instead = f"one of {', '.join(task.losses)}" if task.losses else "another"
+        raise HemfError(f"the loss {config.loss} is not for the task {task.name}; give {instead}")
     used = [f"--{name}" for name in ("mixup", "cutmix", "probe") if getattr(config, name)]
     if used and not task.exclusive:
         raise HemfError(f"{used[0]} supposes one class an image, unlike the task {task.name}; leave it out")
