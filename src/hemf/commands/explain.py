@@ -179,7 +179,7 @@ def _shown(
 
     files, names, images = map(list, zip(*batch, strict=True))
     predictions = classifier.predict(images, batch_size=len(images))
-    targets = [target or one.label for one in predictions]
+    targets = [target or max(one.probabilities, key=one.probabilities.__getitem__) for one in predictions]
     transform = eval_transform(classifier.input)
     inputs = torch.stack([transform(image) for image in images])
     indices = [classifier.classes.index(one) for one in targets]
