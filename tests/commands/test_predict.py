@@ -11,8 +11,8 @@ from PIL import Image
 import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
-from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import take_fingerprints
+from hemf.data.manifest import read_data_set, write_data_set
 
 PLAIN = ["--precision", "fp32", "--device", "cpu", "--workers", "0"]
 
@@ -104,8 +104,8 @@ def test_only_an_earlier_csv_of_predictions_is_replaced(made_run: Path, tmp_path
 def test_images_that_the_run_was_trained_on_are_counted_wherever_they_lie(
     made_run: Path, tmp_path: Path, capsys
 ) -> None:
-    data = DataSet.load(made_run)
-    replace(data, fingerprints=take_fingerprints(data)).save(made_run)
+    data = read_data_set(made_run)
+    write_data_set(replace(data, fingerprints=take_fingerprints(data)), made_run)
     training = data.path(data.subset("train")[0])
     copies = [tmp_path / "copy.png", tmp_path / "new.png"]
     copies[0].write_bytes(training.read_bytes())
