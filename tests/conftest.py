@@ -1,5 +1,6 @@
 """Real images and golden numbers; small images, a made run and the smallest training for other tests."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 settings.register_profile("hemf", deadline=None)  # a busy machine is no failure
 settings.load_profile("hemf")
 
+# Nearly all that collection makes stays to the end; looking for garbage in it took a third of its time.
+gc.disable()
+
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, but not among what is there already."""
+    gc.freeze()
+    gc.enable()
 
 
 def _folder(variable: str, default: Path) -> Path:
