@@ -12,7 +12,7 @@ PACKAGE = Path(hemf.__file__).parent
 API = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["docs/explanation/architecture.md", "README.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md", "README.md"])
 def test_the_files_that_a_page_mentions_exist(page: str):
     text = (ROOT / page).read_text(encoding="utf-8")
     files = {name for name in re.findall(r"`((?:[\w.]+/)+\w+\.\w+)`", text) if "NAME" not in name}
