@@ -23,7 +23,7 @@ Rates = float | Sequence[float] | Mapping[Any, float] | None
 def describe(
     data: DataSet, samples: Sequence[Sample], split: str, chose_checkpoint: bool, apart: bool = False
 ) -> dict[str, Any]:
-    """On which images a calibration was fitted: ``fitted_on`` of a ``Calibration``."""
+    """Describe the images that a calibration was fitted on: ``fitted_on`` of a ``Calibration``."""
     groups = {s.group for s in samples}
     return {
         "data": data.name,
@@ -120,7 +120,7 @@ def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[
 
 
 def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
-    """Patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
+    """Count the patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
     images = np.flatnonzero(chosen)
     return len({(groups[i] if groups else "") or i for i in images})
 
@@ -128,7 +128,7 @@ def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
 def _temperature(
     logits: np.ndarray, labels: np.ndarray, units: int
 ) -> tuple[float | None, tuple[float, float] | None, list[str]]:
-    """A temperature that is known well enough and its interval, or neither and why."""
+    """Fit a temperature that is known well enough and its interval, or neither and why."""
     temperature = fit_temperature(logits, labels)
     interval = None if temperature is None else temperature_interval(logits, labels, temperature, units)
     why = why_no_temperature(len(labels), temperature, interval)
@@ -155,7 +155,7 @@ def _operating_points(
     classes: Sequence[str],
     wanted: Sequence[tuple[Target, str, float]],
 ) -> tuple[list[OperatingPoint], list[str]]:
-    """The points that there are, in the order of the classes, and a sentence for each that there is not."""
+    """Choose the operating points, in the order of the classes, with a sentence for each that is missing."""
     points, missing = [], []
     for target, name, at in sorted(wanted, key=lambda one: classes.index(one[1])):
         k = classes.index(name)

@@ -75,19 +75,19 @@ class Calibration:
     temperature_ci95: tuple[float, float] | None = None
 
     def probabilities(self, logits: Tensor, task: Task = MULTICLASS) -> Tensor:
-        """Calibrated probabilities, K float64, of one image's logits."""
+        """Return calibrated probabilities, K float64, of one image's logits."""
         return task.probabilities(logits, self.temperature or 1.0)
 
     def of_images(self, logits: Tensor, task: Task = MULTICLASS) -> np.ndarray:
-        """Calibrated probabilities of N images, N x K float64, each row to the last bit as it is alone."""
+        """Calibrate N images, N x K float64, each row to the last bit as if it were alone."""
         return torch.stack([self.probabilities(row, task) for row in logits]).numpy()
 
     def in_set(self, probabilities: np.ndarray) -> np.ndarray | None:
-        """Which classes are in the prediction set, as booleans of the same shape; None without sets."""
+        """Say which classes are in the prediction set, as booleans of the same shape; None without sets."""
         return None if self.sets is None else 1 - np.asarray(probabilities) <= self.sets.quantile
 
     def summary(self) -> str:
-        """What there is, and what is missing, in a sentence."""
+        """Return what there is, and what is missing, in a sentence."""
         parts = [self._temperature_text()] if self.temperature else []
         if self.sets:
             parts.append(f"sets of {self.sets.coverage:g} coverage")
@@ -102,7 +102,7 @@ class Calibration:
         return f"temperature {self.temperature:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
 
     def to_config(self) -> dict[str, Any]:
-        """As it stands in ``config.json``."""
+        """Write it as it stands in ``config.json``."""
         points = [{"class": point.label} | asdict(point) for point in self.operating_points]
         for point in points:
             del point["label"]
@@ -117,7 +117,7 @@ class Calibration:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self | None:
-        """Of a model's whole configuration; None where it has not been calibrated.
+        """Read it from a model's whole configuration; None where it has not been calibrated.
 
         Raises:
             HemfError: the entry is not what ``to_config`` writes.

@@ -133,7 +133,7 @@ def check_unseen(subject: "Subject") -> None:
 
 
 def _halves(samples: list["Sample"]) -> "np.ndarray":
-    """Which samples are for the sets: about half, stratified by class, with no group on both sides."""
+    """Return which samples are for the sets: about half, stratified by class, with no group on both sides."""
     import numpy as np
 
     from hemf.data.splits import assign

@@ -99,7 +99,7 @@ def compare(
 
 
 def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
-    """A run's evaluation: what metrics.json holds, and the predictions."""
+    """Read a run's evaluation: what metrics.json holds, and the predictions."""
     from hemf.evaluation.folders import find_evaluation
     from hemf.inference.predictions import read_predictions
 
@@ -111,13 +111,13 @@ def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
 
 
 def _names(runs: Sequence[str]) -> list[str]:
-    """The folders' names where they tell the runs apart, else their whole paths."""
+    """Return the folders' names where they tell the runs apart, else their whole paths."""
     names = [Path(run).resolve().name for run in runs]
     return names if len(set(names)) == len(names) else list(runs)
 
 
 def _metrics(words: str, report: dict[str, Any]) -> list[str]:
-    """The measures between commas."""
+    """Return the measures between commas."""
     names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
     for name in names:
         if name not in report["metrics"]:
@@ -128,7 +128,7 @@ def _metrics(words: str, report: dict[str, Any]) -> list[str]:
 
 
 def aligned(runs: Sequence[str], predictions: Sequence["Predictions"]) -> list["Predictions"]:
-    """The predictions of all runs in the first one's order of images and classes, with its groups.
+    """Return the predictions of all runs in the first one's order of images and classes, with its groups.
 
     Raises:
         HemfError: images, classes, labels or groups differ.
@@ -170,7 +170,7 @@ def _as_first(name: str, first: "Predictions", run: str, other: "Predictions") -
 
 
 def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[str]:
-    """What the numbers suppose, and what makes those of a run too good."""
+    """Say what the numbers suppose, and what makes those of a run too good."""
     intervals = found["intervals"]
     drawn = (
         counted(intervals["groups"], "patient or lesion", "patients or lesions")
@@ -201,7 +201,7 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
 
 
 def _split_notes(report: dict[str, Any]) -> list[str]:
-    """How the split was made, and whether it leaks."""
+    """Say how the split was made, and whether it leaks."""
     groups, images = report.get("groups_on_two_sides"), report.get("images_of_those_groups")
     notes = [f"Split method: {report.get('split_method') or 'unknown'}."]
     if groups:

@@ -1,4 +1,4 @@
-"""``hemf evaluate``: how good a run is on some images, written down with how that is known."""
+"""``hemf evaluate``: how good a run is on some images, and how that was measured."""
 
 from typing import TYPE_CHECKING, Literal
 

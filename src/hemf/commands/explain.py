@@ -101,7 +101,7 @@ def explanations(
     failed: list[str],
     blank: list[str],
 ) -> Iterator["Explained"]:
-    """Images explained in their order.
+    """Yield images explained in their order.
 
     A message for each that cannot be read is added to ``failed``, for each whose map is blank to ``blank``.
 
@@ -125,7 +125,7 @@ def explanations(
 def _batch(
     readable: Iterator[tuple[Path, str, "Image.Image"]], most: int
 ) -> list[tuple[Path, str, "Image.Image"]]:
-    """The next images that are held in memory together: as many as ``most``, or fewer large ones."""
+    """Return the next images that are held in memory together: as many as ``most``, or fewer large ones."""
     batch, pixels = [], 0
     while len(batch) < most and pixels < HELD_PIXELS and (one := next(readable, None)):
         batch.append(one)
@@ -136,7 +136,7 @@ def _batch(
 def _readable(
     files: Sequence[Path], spec: "InputSpec", failed: list[str]
 ) -> Iterator[tuple[Path, str, "Image.Image"]]:
-    """Each file that can be read, the name of what is written of it, and the image."""
+    """Yield each file that can be read, the name of what is written of it, and the image."""
     from hemf.explanation.pictures import free_names
     from hemf.inference.classifier import read
 

@@ -106,7 +106,7 @@ def localise(
 
 
 def _drawn(samples: list["Sample"], most: int | None, rng: "np.random.Generator") -> list["Sample"]:
-    """At most so many of the samples, drawn without replacement, in their order."""
+    """Return at most so many of the samples, drawn without replacement, in their order."""
     if most is None or most >= len(samples):
         return samples
     return [samples[i] for i in sorted(rng.choice(len(samples), most, replace=False))]
@@ -115,7 +115,7 @@ def _drawn(samples: list["Sample"], most: int | None, rng: "np.random.Generator"
 def _layers(
     trained: "TrainedModel", images: "DataSet", sample: "Sample", layer: str | None
 ) -> tuple[str, list[str]]:
-    """The layer asked for, or the default, and those of the stages of the branch that is classified."""
+    """Choose the layer asked for, or the default, and the stages' layers of the classified branch."""
     from hemf.explanation.layers import chosen_layer, stage_layers
     from hemf.explanation.measures.batches import batches
 
@@ -136,7 +136,7 @@ class _Work:
     batch_size: int
 
     def inside(self, samples: list["Sample"], masks: str) -> dict[str, Any]:
-        """Maps of every stage of the branch that is classified, and of the layer asked for, against masks."""
+        """Compare maps of every stage of the classified branch, and of the layer asked for, with masks."""
         from hemf.explanation.measures.batches import batches
         from hemf.explanation.measures.mask_overlap import inside_masks
         from hemf.explanation.measures.masks import find_masks
@@ -148,7 +148,7 @@ class _Work:
         return inside_masks(model, spec, found, files, layers, self.method)
 
     def faithfulness(self, samples: list["Sample"], model: "Path", seed: int) -> dict[str, Any]:
-        """Deletion, insertion and random weights; ``model`` is the folder that says how to draw them."""
+        """Try deletion, insertion and random weights; ``model`` is the folder that says how to draw these."""
         import numpy as np
 
         from hemf.explanation.measures.batches import batches

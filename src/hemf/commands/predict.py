@@ -82,7 +82,7 @@ def predict(
 
 
 def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator["Prediction"]:
-    """The predictions, whose files are added to ``files`` as they pass."""
+    """Yield the predictions, whose files are added to ``files`` as they pass."""
     for one in predictions:
         if one.path is not None:
             files.append(Path(one.path))
@@ -90,7 +90,7 @@ def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator[
 
 
 def _trained_on(run: str, files: Sequence[Path]) -> str:
-    """Whether the run was trained on these files; a run whose manifest cannot be read does not tell."""
+    """Say whether the run was trained on these files, unless its manifest cannot be read."""
     from hemf.evaluation.samples import manifest_of
     from hemf.evaluation.seen_in_training import trained_on_line
     from hemf.runs.folder import open_run

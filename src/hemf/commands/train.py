@@ -1,4 +1,4 @@
-"""Train a model, or take up a run where it stopped: the verb ``hemf train``."""
+"""``hemf train``: train a model, or resume a run where it stopped."""
 
 import os
 from pathlib import Path
@@ -112,5 +112,5 @@ def _resume(path: Path, given: dict[str, Any], trust: bool) -> Run:
 
 
 def _differs(kept: RunConfig, name: str, value: Any) -> bool:
-    """Whether an option may not be given to a resumed run: it is not the run's, and may change weights."""
+    """Say whether a resumed run may not take an option: it differs from the run's, and may change weights."""
     return name not in CHANGEABLE and (not hasattr(kept, name) or getattr(kept, name) != value)

@@ -98,13 +98,13 @@ def optimizer_names() -> frozenset[str]:
 
 
 def _registered(decorator: str, files: Iterable[Path]) -> frozenset[str]:
-    """Functions under a decorator."""
+    """Find functions under a decorator."""
     pattern = re.compile(DECORATED.format(decorator))
     return frozenset(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
 
 
 def _folder(package: str) -> Path:
-    """Where a package lies; it is not imported."""
+    """Find a package's folder without importing it."""
     return Path(find_spec(package).origin).parent
 
 

@@ -1,4 +1,4 @@
-"""A cross-validation in one report: the predictions of all folds pooled, and the measures of each fold."""
+"""Pools a cross-validation: the predictions of all folds together, and the measures of each fold."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ OF_THE_LAST = ("model", "precision", "batch_size", "device", "environment")
 
 
 def pool(path: str, data: DataSet, of_folds: Sequence[Evaluation], folder: Path, draws: Draws) -> Evaluation:
-    """The evaluation of a cross-validation, from those of its folds.
+    """Pool the evaluations of the folds of a cross-validation.
 
     Every image has one prediction, by the model that has not seen its fold. The pooled measures treat them as
     one model's; ranking measures (ROC AUC, average precision) then also compare images across models.
@@ -72,7 +72,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _provenance(data: DataSet, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What may make the pooled numbers too good: the folds' own warnings, added up."""
+    """Return what may make the pooled numbers too good: the folds' own warnings, added up."""
     trained_on = [report["images_trained_on"] for report in reports]
     changed = [report["images_changed"] for report in reports]
     about, leaking = data.info.get("split", {}), data.leaking_groups()

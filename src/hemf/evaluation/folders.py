@@ -17,7 +17,7 @@ DIGITS = 8
 
 
 def folder_name(split: str, images: "DataSet | None" = None, fold: int | None = None) -> str:
-    """Name of the folder of an evaluation, different for whatever is different.
+    """Name the folder of an evaluation, so that different evaluations have different folders.
 
     The run's own images are known by their split: ``test``. Those of another data set are known by its name,
     fold and split, of which what fits a folder's name is shown, and by a hash over these, the place of its
@@ -61,7 +61,7 @@ def find_evaluation(run: Path, name: str) -> Path:
 
 
 def replaced_line(folder: Path) -> str | None:
-    """What an evaluation written into ``folder`` takes the place of, in a sentence; None for nothing."""
+    """Say in a sentence which evaluation one written into ``folder`` replaces; None for none."""
     file = folder / "metrics.json"
     if not file.is_file():
         return None

@@ -12,7 +12,7 @@ NAMELESS = (None, "folder", "csv")
 
 
 def provenance(subject: Subject) -> dict[str, Any]:
-    """How the split came about, and what may make its numbers too good.
+    """Describe how the split came about, and what may make its numbers too good.
 
     ``groups_on_two_sides`` counts the patients or lesions of this split that are on another side too (None
     where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
@@ -43,9 +43,9 @@ def provenance(subject: Subject) -> dict[str, Any]:
 
 
 def shows_trained_groups(subject: Subject) -> int | None:
-    """How many of the images show a patient or lesion that the run was trained on.
+    """Count how many of the images show a patient or lesion that the run was trained on.
 
-    None where that cannot be known: no groups, only the model at hand, or data sets of different or nameless
+    None if that is unknown: no groups, only the model at hand, or data sets of different or nameless
     sources, where the same name may mean different patients.
     """
     ours, images = subject.ours, subject.images
@@ -62,19 +62,19 @@ def shows_trained_groups(subject: Subject) -> int | None:
 
 
 def are_of_run(subject: Subject) -> bool:
-    """Whether these are the images and the split of the run."""
+    """Return whether these are the images and the split of the run."""
     return subject.ours is not None and subject.ours.hash == subject.images.hash
 
 
 def chose_checkpoint(subject: Subject) -> bool:
-    """Whether the images chose the run's best checkpoint."""
+    """Return whether the images chose the run's best checkpoint."""
     return are_of_run(subject) and subject.opened.config.val_split == subject.split
 
 
 def changed_since(subject: Subject) -> list[str] | None:
-    """Paths of those of a run's own images that are not the files any more that it was trained and split on.
+    """List those of a run's own images that are no longer the files that it was trained and split on.
 
-    None where that cannot be known: other images, no run, or one that keeps no fingerprints of them.
+    None if that is unknown: other images, no run, or one that keeps no fingerprints of them.
     """
     if subject.ours is None or not are_of_run(subject):
         return None

@@ -45,7 +45,7 @@ class Subject:
 
     @cached_property
     def ours(self) -> "DataSet | None":
-        """The run's images and split, though the files may be gone; None where only its model is at hand."""
+        """The run's images and split, even if their files are gone; None if only its model is at hand."""
         return manifest_of(self.opened)
 
 
@@ -70,7 +70,7 @@ def subject_of(run: str, split: str, data: str | None = None, fold: int | None =
 
 
 def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
-    """The run's own images with its split, wherever they lie now, or those of another data set.
+    """Return the run's own images with its split, wherever they lie now, or those of another data set.
 
     Args:
         opened: the run.
@@ -96,9 +96,9 @@ def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
 
 
 def _are_ours(images: "DataSet", ours: "DataSet") -> bool:
-    """Whether images that came without a split are those of the run's manifest ``ours``, perhaps elsewhere.
+    """Say whether images without a split are those of the run's manifest ``ours``, perhaps moved.
 
-    The names are not enough, for other data sets may number their images alike: a file must hold the same.
+    The names are not enough, as other data sets may number their images alike: a file must hold the same.
     """
     came_with_one = images.info.get("split", {}).get("method") != ALL_TEST
     lists = [sorted((s.path, s.label) for s in data.samples) for data in (images, ours)]
@@ -109,7 +109,7 @@ def _are_ours(images: "DataSet", ours: "DataSet") -> bool:
 
 
 def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["Sample"]:
-    """The samples of a split.
+    """Return the samples of a split.
 
     Raises:
         HemfError: the split is empty, or has a class that is none of the model's ``classes``.
@@ -134,5 +134,5 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
 
 
 def manifest_of(opened: OpenRun) -> "DataSet | None":
-    """The run's images and split, though their files be gone; None where only its model is at hand."""
+    """Return the run's images and split, even if their files are gone; None if only its model is at hand."""
     return None if opened.path is None else read_data_set(opened.path)

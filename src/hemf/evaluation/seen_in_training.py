@@ -1,4 +1,4 @@
-"""Which of the tested images a run was trained on: the very files, and others that show the same picture.
+"""Finds the tested images that a run was trained on: the same files, or others with the same picture.
 
 The run's fingerprints tell, wherever its images lie now. Where these are still in place, fine detail decides
 whether two pictures are one, as in ``hemf data audit``; else their perceptual hashes alone, more strictly.
@@ -65,7 +65,7 @@ class Seen:
         return [list(pair) for pair in [*self.same.items(), *self.alike.items()][:EXAMPLES]]
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in ``metrics.json``."""
+        """Write it as it stands in ``metrics.json``."""
         return self.data | {
             "images": self.training,
             "same_files": len(self.same),
@@ -165,7 +165,7 @@ class _Training:
         self._sizes = {one.bytes for one in self.prints.values()}
 
     def find(self, file: Path) -> tuple[str | None, bool]:
-        """Path of the training image that ``file`` is, if any, and whether it is any image of the run."""
+        """Find the training image that ``file`` is, if any, and whether it is any image of the run."""
         here = self._places.get(file.resolve())
         if here in self._paths:
             return here, True
@@ -228,7 +228,7 @@ class _Judge:
         seen: Sequence[tuple["Sample", tuple[np.ndarray, np.ndarray]]],
     ):
         self.known, self.trained, self.seen = known, trained, seen
-        self.done: set[int] = set()  # strangers of which it is known already
+        self.done: set[int] = set()  # strangers that are decided already
         self.thumbnail = cache(self._thumbnail)
 
     def __call__(self, pair: "Candidate") -> bool:
@@ -261,7 +261,7 @@ def _shows_something(words: np.ndarray) -> bool:
 
 
 def _look(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return hashes and thumbnail of an image; None where it cannot be read, which whoever needs it says."""
+    """Return hashes and thumbnail of an image; None where it cannot be read, which the caller reports."""
     from hemf.core.errors import UnreadableImage
     from hemf.data.image.hashes import image_hashes, small_grey, thumbnail
     from hemf.data.image.read import read_image

@@ -1,4 +1,4 @@
-"""Whether a class depends on the places that a layer still tells apart."""
+"""Finds out whether a class depends on the places that a layer still tells apart."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ def evidence_at(
         By name, in the order in which the layers end, those that run and give a map of the image.
 
     Raises:
-        HemfError: a class that is none.
+        HemfError: there is no such class.
     """
     modules, names, maps = dict(model.named_modules()), list(layers), {}
 

@@ -80,12 +80,12 @@ def _of_tokens(output: Tensor, size: Size, prefix: int | None) -> tuple[Tensor, 
 
 
 def _grids(size: Size) -> set[Size]:
-    """All (h, w) that the image's height and width can be divided into by one stride, rounded up or down."""
+    """List all (h, w) into which one stride, rounded up or down, can divide the image's height and width."""
     return set(_strided(size))
 
 
 def _alike(size: Size, most: int) -> dict[int, Size]:
-    """Grids of at most so many cells whose sides are exactly in the image's proportion, by their cells."""
+    """List grids of at most so many cells in exactly the image's proportion, by their cells."""
     shared = gcd(*size)
     height, width = size[0] // shared, size[1] // shared
     times = range(1, isqrt(most // (height * width)) + 1)
@@ -100,5 +100,5 @@ def _strided(size: Size) -> Iterator[Size]:
 
 
 def swapped(parts: tuple | list, old: Any, new: Any) -> tuple | list:
-    """The same parts with ``new`` wherever ``old`` stood: a network of one branch hands its map on twice."""
+    """Put ``new`` wherever ``old`` stood: a network of one branch hands its map on twice."""
     return type(parts)(new if part is old else part for part in parts)

@@ -1,4 +1,4 @@
-"""Which layers of a model a heat map is taken at."""
+"""Chooses the layers of a model that heat maps are taken at."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -120,7 +120,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     """Return the layer called ``name``, as in ``model.named_modules()``.
 
     Raises:
-        HemfError: there is none; the message lists the nearest names.
+        HemfError: there is no such layer; the message lists the nearest names.
     """
     modules = dict(model.named_modules())
     if name and name in modules:
@@ -133,18 +133,18 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def _evidence(
     model: nn.Module, images: Tensor, targets: Sequence[int] | None, layers: Iterable[str]
 ) -> dict[str, Evidence]:
-    """Of the first image alone: whether a class can depend on a layer is in the network, not in the image."""
+    """Look at the first image alone, because whether a class can depend on a layer is up to the network."""
     return evidence_at(model, images[:1], None if targets is None else targets[:1], layers)
 
 
 def _named_maps(model: nn.Module) -> list[str]:
-    """Where the model says that its maps are (timm's ``feature_info``); not all of timm's say it rightly."""
+    """Read where the model says its maps are (timm's ``feature_info``); not all of timm's are right."""
     info = getattr(model, "feature_info", None) or []
     return [one["module"] for one in info if "module" in one]
 
 
 def _usual_layers(model: nn.Module) -> list[str]:
-    """Where the model says that its last map is, and what the last block's attention reads, best first."""
+    """List where the model says its last map is, and what the last block's attention reads, best first."""
     names, modules = _named_maps(model), dict(model.named_modules())
     if not names:
         return []

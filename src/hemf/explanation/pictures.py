@@ -1,4 +1,4 @@
-"""What ``hemf explain`` leaves on the disk: overlays, raw maps, figures of the stages, and a table."""
+"""Writes what ``hemf explain`` leaves on disk: overlays, raw maps, figures of the stages, and a table."""
 
 import csv
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The maps that layers of a running model give, seen and handed on."""
+"""Taps the maps that layers of a running model give, and hands them on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from hemf.explanation.feature_maps import as_maps, prefix_tokens, swapped
 
 @contextmanager
 def differentiable(model: nn.Module, images: Tensor) -> Iterator[Tensor]:
-    """The images as float32 whose gradients are followed, the model in evaluation mode.
+    """Yield the images as float32 with gradients, and hold the model in evaluation mode.
 
     Afterwards every module is in the mode it was in; autocast and inference mode around it do not reach in.
     """

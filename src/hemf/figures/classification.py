@@ -166,7 +166,7 @@ def _steers(character: str) -> bool:
 
 
 def _square(side: float) -> tuple[Figure, Axes]:
-    """A figure whose axes measure ``side`` inches each way; what lies outside them is saved too ("tight")."""
+    """Make a figure whose axes measure ``side`` inches; what lies outside is saved too ("tight")."""
     figure = Figure(figsize=(side, side))
     FigureCanvasAgg(figure)
     return figure, figure.add_axes((0, 0, 1, 1))
@@ -179,7 +179,7 @@ def _title(axes: Axes, title: str) -> None:
 def _curves(
     axes: Axes, labels: np.ndarray, classes: Sequence[str]
 ) -> Iterator[tuple[int, str, np.ndarray, dict[str, Any]]]:
-    """Index, name, N truths and look of each class that has a curve; those that have none are named below."""
+    """Yield index, name, N truths and look of each class with a curve; the others are named below."""
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#EEEEEE")
@@ -198,7 +198,7 @@ def _curves(
 def _write_cells(
     axes: Axes, confusion: np.ndarray, rates: np.ndarray, totals: np.ndarray, cell: float
 ) -> None:
-    """Counts and, where the row has images, rates: white on dark cells, grey where nothing was predicted."""
+    """Write counts and, if the row has images, rates: white on dark cells, grey if never predicted."""
     size = float(np.clip(13 * cell, 7, 12))
     for (i, j), count in np.ndenumerate(confusion):
         colour = "white" if rates[i, j] > 0.55 else "black" if count else "#999999"

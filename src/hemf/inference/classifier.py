@@ -90,7 +90,7 @@ class Classifier:
         return self.trained.spec
 
     def predict(self, images: Images, **options: Any) -> list[Prediction]:
-        """The predictions of all images at once; arguments and errors are those of ``stream``."""
+        """Predict all images at once; arguments and errors are those of ``stream``."""
         return list(self.stream(images, **options))
 
     def stream(
@@ -102,7 +102,7 @@ class Classifier:
         bar: bool = False,
         on_empty: Callable[[Any, str], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions in the images' order, in constant memory, the first before the last image is read.
+        """Predict in the images' order, in constant memory, the first before the last image is read.
 
         Args:
             images: a file, a folder (with those below it), a glob, a PIL image, a numpy array (height x
@@ -152,7 +152,7 @@ class Classifier:
 
 
 def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") -> Classifier:
-    """A run's model, ready to classify images exactly as its validation did.
+    """Load a run's model, ready to classify images exactly as its validation did.
 
     Args:
         run: a run's folder, or its ``model`` folder.
@@ -166,7 +166,7 @@ def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") 
 
 
 def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
-    """All images that ``images`` names, in order, and a message for each name that leads to none.
+    """Return all images that ``images`` names, in order, and a message for each name that leads to none.
 
     Raises:
         HemfError: there is not one image.
@@ -189,7 +189,7 @@ def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
 
 
 def read(item: Path | Pixels, mode: str, window: str = "auto") -> Image.Image:
-    """A file's or an array's image in ``mode``, both by the same rules.
+    """Return a file's or an array's image in ``mode``, both by the same rules.
 
     Raises:
         UnreadableImage: it cannot be read, or an array is not of a shape or type that images have.
@@ -214,7 +214,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _pattern(path: Path) -> str:
-    """``path`` as a glob in which folders that exist stand for themselves, though named ``scan[1]``."""
+    """Make ``path`` a glob in which existing folders stand for themselves, even if named ``scan[1]``."""
     real, pattern = Path(), Path()
     for part in path.parts:
         real /= part

@@ -36,7 +36,7 @@ class TrainedModel:
 
 
 def load_trained(folder: str | os.PathLike) -> TrainedModel:
-    """The model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
+    """Load the model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
 
     Raises:
         HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its

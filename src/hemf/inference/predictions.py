@@ -53,7 +53,7 @@ class Predictions:
         calibration: Calibration = UNCALIBRATED,
         task: Task = MULTICLASS,
     ) -> Self:
-        """The record of a model's logits (N x K) on N samples."""
+        """Return the record of a model's logits (N x K) on N samples."""
         return cls(
             [s.path for s in samples],
             np.array([task.encode(s.label, classes) for s in samples]),
@@ -70,7 +70,7 @@ class Predictions:
         return self.task.decide(self.probabilities)
 
     def with_calibration(self, calibration: Calibration) -> Self:
-        """The same logits with the probabilities that another calibration gives."""
+        """Return the same logits with the probabilities that another calibration gives."""
         if self.logits is None:
             raise ValueError("these predictions have no logits")
         return replace(self, probabilities=calibration.of_images(self.logits, self.task))
@@ -82,7 +82,7 @@ class Predictions:
 
 
 def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
-    """One record of several of the same classes, with the images in the order of ``paths``."""
+    """Return one record of several of the same classes, with the images in the order of ``paths``."""
     place = {path: i for i, path in enumerate(path for part in parts for path in part.paths)}
     order = [place[path] for path in paths]
     groups = [group for part in parts for group in part.groups]
@@ -97,7 +97,7 @@ def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
 
 
 def read_predictions(file: Path) -> Predictions:
-    """The predictions that ``hemf evaluate`` wrote, with the images' groups.
+    """Read the predictions that ``hemf evaluate`` wrote, with the images' groups.
 
     Groups are those of the run's manifest; of another data set, those of ``groups.csv`` beside the file.
 

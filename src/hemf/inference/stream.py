@@ -65,7 +65,7 @@ class InferenceOptions:
     device: str | torch.device = "auto"
 
     def picked(self) -> Self:
-        """The same with the device and the precision that ``auto`` stands for here.
+        """Return the same with the device and the precision that ``auto`` stands for here.
 
         Raises:
             HemfError: the device is not there, or does not compute in the precision.
@@ -81,7 +81,7 @@ def predict_samples(
     options: InferenceOptions,
     words: str,
 ) -> Predictions:
-    """What a model says of labelled images.
+    """Predict labelled images.
 
     Args:
         trained: the model.
@@ -115,7 +115,7 @@ def stream_logits(
     read: Reader = read_image,
     on_empty: Callable[[Any, str], None] | None = None,
 ) -> Iterator[Result]:
-    """Logits of images, in their order; arguments and errors as for ``stream_batches``.
+    """Yield the logits of images, in their order; arguments and errors as for ``stream_batches``.
 
     Args:
         on_empty: called with a path and what it is, where an image shows nothing (see ``emptiness``).
@@ -143,7 +143,7 @@ def stream_batches(
     device: str | torch.device = "auto",
     read: Reader = read_image,
 ) -> Iterator[Batch]:
-    """Images in their order with what a model makes of them, read by other processes while it computes.
+    """Yield images in their order with what a model makes of them, read by other processes while it computes.
 
     The logits of an image depend on its file, the model, precision and device, and (in the last bits) on the
     batch size; not on the number of workers, nor on other images being unreadable. The body runs under
@@ -192,7 +192,7 @@ def stream_batches(
 
 
 def watched(results: Iterable[T], total: int, words: str) -> Iterator[T]:
-    """The same results, with a progress bar on stderr where that is a terminal."""
+    """Yield the same results, with a progress bar on stderr where that is a terminal."""
     console = Console(stderr=True)
     yield from track(results, words, total, console=console, transient=True, disable=not console.is_terminal)
 
@@ -222,7 +222,7 @@ class _Images(Dataset):
 
 
 def _collate(items: list[Item]) -> tuple[Tensor, list, list, list]:
-    """Pixels B x C x H x W in channels-last memory, and all else; zeros keep the place of the unreadable."""
+    """Batch pixels B x C x H x W in channels-last memory, and all else, with zeros for the unreadable."""
     images, *others = zip(*items, strict=True)
     pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
     return pixels, *map(list, others)
@@ -238,7 +238,7 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
 def _computed(
     model: nn.Module, pixels: Tensor, normalise: Normalise, precision: str, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The inputs, and float32 logits B x K on the CPU.
+    """Return the inputs, and float32 logits B x K on the CPU.
 
     The inputs stand outside inference mode, as heat maps need; and the mode ends here, for a generator would
     leak it to its consumer.

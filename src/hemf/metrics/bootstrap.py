@@ -65,12 +65,12 @@ class Units:
         return counted(self.count, *kinds)
 
     def among(self, images: np.ndarray) -> int:
-        """Number of units that the images of a mask (N booleans) belong to."""
+        """Return the number of units that the images of a mask (N booleans) belong to."""
         return len(np.unique(self.of_image[images]))
 
 
 def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
-    """The units of N images and their strata.
+    """Return the units of N images and their strata.
 
     Args:
         labels: N class indices.
@@ -90,7 +90,7 @@ def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
 
 
 def resample(units: Units, draws: Draws) -> Iterator[np.ndarray]:
-    """How often each image is in each resample: blocks of N x R whole numbers, as float64.
+    """Yield how often each image is in each resample: blocks of N x R whole numbers, as float64.
 
     The same units, number and seed give the same resamples, so that two models can be compared on each.
 

@@ -1,4 +1,4 @@
-"""Whether a model's confidence can be believed: calibration error, Brier score, log-loss, bins."""
+"""Measures whether a model's confidence can be believed: calibration error, Brier score, log-loss, bins."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ BINS = 15
 
 
 def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
-    """The entries ``calibration``, ``conformal`` and ``operating_points`` of ``metrics.json``.
+    """Return the entries ``calibration``, ``conformal`` and ``operating_points`` of ``metrics.json``.
 
     ``conformal`` is missing from a model without prediction sets, ``operating_points`` from one without any;
     ``uncalibrated`` within ``calibration`` is None for a model without a temperature.
@@ -46,7 +46,7 @@ def calibration_entry(
     own: Calibration = UNCALIBRATED,
     before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The entry ``calibration`` of ``metrics.json``; of pooled folds, whose models differ, without ``own``.
+    """Make the entry ``calibration`` of ``metrics.json``; pooled folds, whose models differ, have no ``own``.
 
     Args:
         labels: N class indices.
@@ -65,7 +65,7 @@ def calibration_entry(
 
 
 def shares_images(own: Calibration, data_hash: str, split: str) -> bool:
-    """Whether the calibration was fitted on images of this split of the data set with this hash."""
+    """Return whether the calibration was fitted on images of this split of the data set with this hash."""
     fitted_on = own.fitted_on
     return fitted_on.get("data_hash") == data_hash and (
         fitted_on["split"] == split or "all" in (fitted_on["split"], split)
@@ -73,7 +73,7 @@ def shares_images(own: Calibration, data_hash: str, split: str) -> bool:
 
 
 def confidence_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Measures of how well probabilities agree with what happens; 0 is best for all.
+    """Measure how well probabilities agree with what happens; 0 is best for all.
 
     - ``ece``, expected calibration error (Guo et al. 2017): the mean over images of |accuracy - confidence|
       of their bin, where confidence is the probability of the predicted class ("top label"), in 15 bins of
@@ -104,7 +104,7 @@ def confidence_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[st
 def reliability_bins(
     labels: np.ndarray, probabilities: np.ndarray, number: int = BINS
 ) -> list[dict[str, Any]]:
-    """Images by the probability of the predicted class, in bins (low, high] of equal width."""
+    """Return images by the probability of the predicted class, in bins (low, high] of equal width."""
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
     edges, where = np.linspace(0, 1, number + 1), bin_of(confidence, number)
@@ -125,11 +125,11 @@ def reliability_bins(
 
 
 def bin_of(confidence: np.ndarray, number: int = BINS) -> np.ndarray:
-    """Bin of each of N confidences: (low, high] of equal width, from 0."""
+    """Return the bin of each of N confidences: (low, high] of equal width, from 0."""
     return np.searchsorted(np.linspace(0, 1, number + 1)[1:-1], confidence, side="left")
 
 
 def brier_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """What each of N images adds to the Brier score."""
+    """Return what each of N images adds to the Brier score."""
     k = probabilities.shape[1]
     return ((probabilities - np.eye(k)[labels]) ** 2).sum(1) / (2 if k == 2 else 1)

@@ -50,7 +50,7 @@ class Mean:
 def with_confidence_intervals(
     report: dict[str, Any], found: Predictions, draws: Draws, own: Calibration = UNCALIBRATED
 ) -> dict[str, Any]:
-    """A report in which what ``confidence_report`` found has its intervals.
+    """Return a report in which what ``confidence_report`` found has its intervals.
 
     Args:
         report: what ``confidence_report`` gives for these predictions, and maybe more.
@@ -85,7 +85,7 @@ def with_confidence_intervals(
 
 
 def _changed(tree: Any, place: Place, change: Callable[..., Any], *arguments: Any) -> Any:
-    """A report in which what lies at ``place`` is what ``change`` makes of it."""
+    """Return a report in which what lies at ``place`` is what ``change`` makes of it."""
     if not place:
         return change(tree, *arguments)
     key, *rest = place
@@ -112,7 +112,7 @@ def _on_resamples(
 
 
 def _scores(place: Place, labels: np.ndarray, probabilities: np.ndarray) -> list[Mean]:
-    """Brier score and log-loss."""
+    """Compute Brier score and log-loss."""
     every = np.ones(len(labels), dtype=bool)
     return [
         Mean((*place, "brier"), brier_of(labels, probabilities), every),
@@ -121,7 +121,7 @@ def _scores(place: Place, labels: np.ndarray, probabilities: np.ndarray) -> list
 
 
 def _gaps(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Bins x N: in each image's bin 1 or 0, for right or wrong, less its confidence; elsewhere 0.
+    """Return bins x N: in each image's bin 1 or 0, for right or wrong, less its confidence; elsewhere 0.
 
     The calibration error is the sum over bins of the absolute sum over images, divided by their number.
     """
@@ -131,7 +131,7 @@ def _gaps(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _sets(found: Predictions, in_set: np.ndarray, single: Sequence[bool]) -> list[Mean]:
-    """The measures of prediction sets, on all images and on those of each class."""
+    """Return the measures of prediction sets, on all images and on those of each class."""
     labels, sizes = found.labels, in_set.sum(1)
     holds, answered = in_set[np.arange(len(labels)), labels], sizes == 1
     parts: list[tuple[Place, np.ndarray, bool]] = [(("conformal",), np.ones(len(labels), dtype=bool), False)]
@@ -151,7 +151,7 @@ def _sets(found: Predictions, in_set: np.ndarray, single: Sequence[bool]) -> lis
 
 
 def _rates(place: Place, positive: np.ndarray, called: np.ndarray, single: bool) -> list[Mean]:
-    """The four rates of a threshold; specificity alone says nothing of the class's own images."""
+    """Return the four rates of a threshold; specificity alone says nothing of the class's own images."""
     return [
         Mean((*place, "sensitivity"), called, positive, single),
         Mean((*place, "specificity"), ~called, ~positive),
@@ -163,7 +163,7 @@ def _rates(place: Place, positive: np.ndarray, called: np.ndarray, single: bool)
 def with_error_interval(
     measure: dict[str, Any], values: np.ndarray, noise: np.ndarray, units: Units
 ) -> dict[str, Any]:
-    """A calibration error with its interval, or with why it has none.
+    """Return a calibration error with its interval, or with why it has none.
 
     Args:
         measure: the error.

@@ -155,7 +155,7 @@ def class_metrics(k: int, confusion: np.ndarray, labels: np.ndarray, scores: np.
 def split_metrics(
     labels: np.ndarray, probabilities: np.ndarray, present: np.ndarray, shown: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Measures of the whole split; averages go over the classes ``present``, whose measures are ``shown``."""
+    """Measure the whole split; averages go over the classes ``present``, whose measures are ``shown``."""
     n, predictions = len(labels), probabilities.argmax(1)
 
     def average(function: Any, how: str) -> dict[str, Any]:

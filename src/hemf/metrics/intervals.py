@@ -26,7 +26,7 @@ DEFINED = 0.95  # share of the resamples that must define a measure
 
 
 def with_intervals(report: dict[str, Any], found: Predictions, draws: Draws) -> dict[str, Any]:
-    """A report whose measures have their intervals (``ci95``, ``interval``), and with ``intervals`` says how.
+    """Give a report's measures their intervals (``ci95``, ``interval``), and say how in ``intervals``.
 
     Args:
         report: what ``classification_metrics`` gives for these predictions, and maybe more.
@@ -70,7 +70,7 @@ def with_intervals(report: dict[str, Any], found: Predictions, draws: Draws) -> 
 def with_interval(
     measure: dict[str, Any], values: np.ndarray, units: Units, images: np.ndarray | None, single: bool = False
 ) -> dict[str, Any]:
-    """A measure with its interval, or with why it has none.
+    """Return a measure with its interval, or with why it has none.
 
     Args:
         measure: one that has Wilson's interval is a proportion.
@@ -98,7 +98,7 @@ def with_interval(
 
 
 def _why_none(known: np.ndarray, resamples: int, units: Units, single: bool) -> str | None:
-    """Why the resamples that define a measure tell nothing; None where they do."""
+    """Return why the resamples that define a measure tell nothing; None where they do."""
     if single:
         return "a single patient or lesion" if units.grouped else "a single image"
     if len(known) < DEFINED * resamples:

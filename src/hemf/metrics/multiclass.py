@@ -15,7 +15,7 @@ from hemf.tasks import MULTICLASS
 
 
 def measure(found: Predictions, own: Calibration) -> dict[str, Any]:
-    """Classification, and how far its confidence can be believed."""
+    """Measure classification, and how far its confidence can be believed."""
     report = classification_metrics(found.labels, found.probabilities, found.classes)
     return report | confidence_report(found, own)
 
@@ -23,7 +23,7 @@ def measure(found: Predictions, own: Calibration) -> dict[str, Any]:
 def with_all_intervals(
     report: dict[str, Any], found: Predictions, own: Calibration, draws: Draws
 ) -> dict[str, Any]:
-    """A report that ``measure`` gives, and maybe more, with an interval for every measure."""
+    """Return a report that ``measure`` gives, and maybe more, with an interval for every measure."""
     return with_confidence_intervals(with_intervals(report, found, draws), found, draws, own)
 
 

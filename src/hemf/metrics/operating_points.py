@@ -1,4 +1,4 @@
-"""What a threshold that was chosen on validation images does on others, as clinicians ask."""
+"""Measures, as clinicians ask, what a threshold chosen on validation images does on others."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How prediction sets do on a split: how often they hold the truth, how large they are, what they refuse."""
+"""Measures prediction sets on a split: how often they hold the truth, their size, what they refuse."""
 
 from collections.abc import Sequence
 from typing import Any

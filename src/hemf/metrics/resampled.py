@@ -1,4 +1,4 @@
-"""Every measure of ``metrics.py`` on many resamples at once, from how often each image is in each of them."""
+"""Every measure of a split on many resamples at once, from how often each image is in each of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class WeightedMeasures:
         }
 
     def of_classes(self, weights: np.ndarray) -> dict[int, Values]:
-        """Measures of each class present against the rest, NaN where undefined; of the others specificity.
+        """Measure each class present against the rest, NaN if undefined; of the others the specificity.
 
         Args:
             weights: N x R, how often each image is in each resample.
@@ -142,7 +142,7 @@ def _ranking(positive: np.ndarray, scores: np.ndarray) -> Ranking:
 
 
 def _ranked(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ROC AUC and average precision on R resamples; NaN without positive, and AUC without negative images.
+    """Rank on R resamples: ROC AUC and average precision; NaN without positives, AUC also without negatives.
 
     With tp and fp the images at or above a threshold that are of the class and are not, AUC is the share of
     pairs in order (ties half), 1 - sum p (fp - n / 2) / (P N) over blocks of equal scores with p images of

@@ -1,4 +1,4 @@
-"""How far models that were tested on the same images differ, and whether chance alone could make it so.
+"""Tests how far models differ on the same images, and whether chance alone could explain it.
 
 DeLong's variance of ROC AUC: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; placement values by
 midranks, as Sun and Xu, IEEE Signal Processing Letters 21, 2014. Images are taken as independent.
@@ -27,7 +27,7 @@ def compare_predictions(
     metrics: Sequence[str],
     draws: Draws,
 ) -> dict[str, Any]:
-    """Every pair of models on the same images in the same order.
+    """Compare every pair of models on the same images in the same order.
 
     The paired bootstrap measures both models of a pair on each resample of patients or lesions (of images
     where none are known); its p is twice the smaller share of resamples on either side of no difference, with
@@ -83,7 +83,7 @@ def compare_predictions(
 def _difference(
     a: dict[str, Any], b: dict[str, Any], first: Values, second: Values, metric: str
 ) -> dict[str, Any]:
-    """Paired bootstrap of one measure."""
+    """Compare one measure by a paired bootstrap."""
     values = [model["metrics"][metric]["value"] for model in (a, b)]
     if None in values:
         return {"difference": None, "ci95": None, "p": None}
@@ -103,7 +103,7 @@ def _difference(
 
 
 def mcnemar_test(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
-    """McNemar's test of two models' accuracies, from which images each of them has right (N booleans).
+    """Compute McNemar's test of two models' accuracies, given which images each has right (N booleans).
 
     It is exact (binomial) where fewer than 25 images are right for one model alone, else by chi-squared.
     """
@@ -122,7 +122,7 @@ def mcnemar_test(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
 
 
 def auc_parts(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """ROC AUC and what each image contributes to its error.
+    """Return ROC AUC and what each image contributes to its error.
 
     The sum of squares of the contributions is DeLong's variance, and for two models on the same images the
     sum of their products is the covariance: V10 / m and V01 / n about their means, each with the correction
@@ -150,7 +150,7 @@ def auc_parts(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarr
 def delong(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[dict[int, dict[str, float | None]], dict[str, float | None]]:
-    """DeLong's test of the difference in ROC AUC of two models on the same images.
+    """Compute DeLong's test of the difference in ROC AUC of two models on the same images.
 
     Args:
         labels: N class indices.

@@ -5,25 +5,25 @@ from typing import Any
 
 
 def value_text(measure: Mapping[str, Any] | None, form: str = ".3f") -> str | None:
-    """A measure's value; None where it is undefined."""
+    """Return a measure's value; None where it is undefined."""
     value = None if measure is None else measure.get("value")
     return None if value is None else format(value, form)
 
 
 def interval_text(measure: Mapping[str, Any] | None, between: str = " to ", form: str = ".3f") -> str | None:
-    """The ends of a measure's 95% interval; None where there is none."""
+    """Return the ends of a measure's 95% interval; None where there is none."""
     ends = (measure or {}).get("ci95")
     return between.join(format(end, form) for end in ends) if ends else None
 
 
 def cell_text(measure: Mapping[str, Any] | None, between: str = ", ", form: str = ".3f") -> str | None:
-    """A measure's value and interval, such as 0.899 [0.861, 0.932]; None where it is undefined."""
+    """Return a measure's value and interval, such as 0.899 [0.861, 0.932]; None where it is undefined."""
     value, interval = value_text(measure, form), interval_text(measure, between, form)
     return f"{value} [{interval}]" if value and interval else value
 
 
 def measure_text(measure: Mapping[str, Any]) -> str:
-    """A measure in a sentence: value and interval, or why there is no value or no interval."""
+    """Return a measure in a sentence: value and interval, or why there is no value or no interval."""
     found, why = cell_text(measure), measure.get("no_interval")
     if found is None:
         return f"undefined ({measure['reason']})"
@@ -31,7 +31,7 @@ def measure_text(measure: Mapping[str, Any]) -> str:
 
 
 def reason_lines(per_class: Mapping[str, Any], words: Mapping[str, str]) -> list[str]:
-    """Why measures of classes have no value or no interval: a sentence for each reason.
+    """Return why measures of classes have no value or no interval: a sentence for each reason.
 
     Args:
         per_class: of a report.

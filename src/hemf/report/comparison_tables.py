@@ -7,7 +7,7 @@ from hemf.metrics.wording import cell_text
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """The models' measures with their intervals; then every test of every pair.
+    """Return the models' measures with their intervals; then every test of every pair.
 
     Args:
         report: what ``hemf.compare`` gives.

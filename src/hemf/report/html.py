@@ -32,7 +32,7 @@ def write_report(
         folder: of the evaluation; its figures are read, and the files are written into it.
         report: what ``metrics.json`` holds.
         run: folder of the run, for its curves, options and environment; None where it is not at hand.
-        mistakes: the worst mistakes; None where nobody has looked for them.
+        mistakes: the worst mistakes; None if they were not looked for.
 
     Returns:
         The page's path.
@@ -53,7 +53,7 @@ def write_report(
 
 
 def render(title: str, sections: Sequence[Section]) -> str:
-    """The page as HTML; every text in it is escaped.
+    """Return the page as HTML; every text in it is escaped.
 
     Args:
         title: of the page.
@@ -76,5 +76,5 @@ def _template() -> Template:
 
 
 def _plain(value: Any) -> Any:
-    """Text of others without what steers; what the template itself made stays as it is."""
+    """Return text of others without what steers; what the template itself made stays as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

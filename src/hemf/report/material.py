@@ -1,4 +1,4 @@
-"""What is known about an evaluation: its report, its files and its run's."""
+"""What is known about an evaluation: its report, its files and those of its run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Material:
         report: what ``metrics.json`` holds.
         folder: of the evaluation, with its figures.
         run: folder of the run; None where it is not at hand.
-        mistakes: the worst of them; None where nobody has looked.
+        mistakes: the worst of them; None if they were not looked for.
     """
 
     report: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Material:
 
     @cached_property
     def training(self) -> Mapping[str, Any]:
-        """With what the run was trained; empty where that is not known."""
+        """The environment that the run was trained in; empty if that is not known."""
         about = _read_json(self.run / "environment.json") if self.run else {}
         return {name: value for name, value in about.items() if _is_sound(name, value)}
 

@@ -14,7 +14,7 @@ from hemf.tasks import MULTICLASS
 
 
 def figures(found: Evaluation) -> dict[str, Figure]:
-    """Confusion matrix, one-vs-rest curves and reliability."""
+    """Draw confusion matrix, one-vs-rest curves and reliability."""
     report, predictions = found.report, found.predictions
     head = f"{report['data']['name']} {found.split}, n = {found.n}"
 

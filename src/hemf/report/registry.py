@@ -37,7 +37,7 @@ REPORTS: Registry[TaskReport] = Registry("report for the task")
 
 
 def report_of(report: Mapping[str, Any]) -> TaskReport:
-    """How to show what ``metrics.json`` holds.
+    """Return how to show what ``metrics.json`` holds.
 
     Raises:
         HemfError: its task has no report.

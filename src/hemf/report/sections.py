@@ -1,4 +1,4 @@
-"""From the report of an evaluation to the sections of its page, each a function of what is known."""
+"""Turns the report of an evaluation into the sections of its page, each a function of what is known."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ MOST_NAMED = 10  # more classes than this make an alternative text no one would 
 
 
 def title_of(report: Mapping[str, Any]) -> str:
-    """The page's title."""
+    """Return the page's title."""
     return f"{report['model']} on {report['data']['name']}, {report['split']} split"
 
 
 def tested(material: Material) -> list[Part]:
-    """What was tested, on which split chosen how, and whether it leaks."""
+    """Show what was tested, on which split chosen how, and whether it leaks."""
     report = material.report
     about = {k: v for k, v in report["split_info"].items() if k != "method" and v is not None}
     present = counted(len(report["averaged_over"]), "class", "classes")
@@ -38,14 +38,14 @@ def tested(material: Material) -> list[Part]:
 
 
 def _trained_on(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """On which images the model was trained, where the run tells."""
+    """Show on which images the model was trained, where the run tells."""
     if not (about := report.get("trained_on")):
         return []
     return [("Trained on", f"{about['name']} ({about['hash'][:12]}): {counted(about['images'], 'image')}")]
 
 
 def measures(material: Material) -> list[Part]:
-    """The headline and every other measure of the whole split."""
+    """Show the headline and every other measure of the whole split."""
     found = material.report["metrics"]
     cards = [
         (HEADLINE[name], value_text(found[name]), _below(found[name]))
@@ -60,12 +60,12 @@ def measures(material: Material) -> list[Part]:
 
 
 def classes(material: Material) -> list[Part]:
-    """The measures of each class."""
+    """Show the measures of each class."""
     return [Tabular(tables.classes_table(material.report))]
 
 
 def confusion(material: Material) -> list[Part]:
-    """Which class is taken for which."""
+    """Show which class is taken for which."""
     report, counts = material.report, material.report["confusion_matrix"]
     right = sum(row[k] for k, row in enumerate(counts))
     of = counted(len(counts), "class", "classes")
@@ -78,7 +78,7 @@ def confusion(material: Material) -> list[Part]:
 
 
 def curves(material: Material) -> list[Part]:
-    """How well each class is ranked before the rest."""
+    """Show how well each class is ranked before the rest."""
     report = material.report
     roc = picture(
         material.folder / "roc.svg",
@@ -94,7 +94,7 @@ def curves(material: Material) -> list[Part]:
 
 
 def calibration(material: Material) -> list[Part]:
-    """Whether a probability of 0.8 is right in 80% of the cases."""
+    """Show whether a probability of 0.8 is right in 80% of the cases."""
     found = material.report.get("calibration")
     if not found:
         return []
@@ -109,7 +109,7 @@ def calibration(material: Material) -> list[Part]:
 
 
 def prediction_sets(material: Material) -> list[Part]:
-    """Sets of classes that hold the true one as often as promised."""
+    """Show sets of classes that hold the true one as often as promised."""
     found = material.report.get("conformal")
     if not found:
         return []
@@ -120,7 +120,7 @@ def prediction_sets(material: Material) -> list[Part]:
 
 
 def operating_points(material: Material) -> list[Part]:
-    """Thresholds for one class against the rest."""
+    """Show thresholds for one class against the rest."""
     points = material.report.get("operating_points")
     if not points:
         return []
@@ -131,12 +131,12 @@ def operating_points(material: Material) -> list[Part]:
 
 
 def folds(material: Material) -> list[Part]:
-    """The measures of each fold of a cross-validation."""
+    """Show the measures of each fold of a cross-validation."""
     return list(map(Tabular, tables.folds_tables(material.report)))
 
 
 def worst_mistakes(material: Material) -> list[Part]:
-    """The images that the model was most sure about and wrong."""
+    """Show the images that the model was most sure about and wrong."""
     if material.mistakes is None:
         return []
     if not material.mistakes:
@@ -167,13 +167,13 @@ SECTIONS = {
 
 
 def _below(measure: Mapping[str, Any]) -> str:
-    """What stands below a card's value: its interval, or why there is none."""
+    """Return what stands below a card's value: its interval, or why there is none."""
     why = measure.get("no_interval")
     return interval_text(measure) or ("no interval" + (f": {why}" if why else ""))
 
 
 def _temperature(found: Mapping[str, Any]) -> str:
-    """What was done to the probabilities."""
+    """Show what was done to the probabilities."""
     temperature, where = found.get("temperature"), _fitted_on(found)
     if temperature is not None:
         low, high = found.get("temperature_ci95") or (None, None)
@@ -192,7 +192,7 @@ def _temperature(found: Mapping[str, Any]) -> str:
 
 
 def _fitted_on(found: Mapping[str, Any]) -> str | None:
-    """The images that a calibration was fitted on; None where that is not known."""
+    """Return the images that a calibration was fitted on; None where that is not known."""
     about = found.get("fitted_on")
     if not about:
         return None
@@ -201,14 +201,14 @@ def _fitted_on(found: Mapping[str, Any]) -> str | None:
 
 
 def _setting(value: Any) -> str:
-    """A value of the split's description in words."""
+    """Return a value of the split's description in words."""
     if isinstance(value, Mapping) and not any(isinstance(one, Mapping | list) for one in value.values()):
         return "/".join(map(str, value.values()))
     return in_words(value)
 
 
 def _areas(report: Mapping[str, Any], name: str, words: str) -> str:
-    """The areas of the classes' curves in a sentence, as far as one would listen."""
+    """Return the areas of the classes' curves in a sentence, as far as one would listen."""
     found = {k: value_text(one.get(name)) for k, one in report["per_class"].items()}
     if len(found) > MOST_NAMED:
         return f"{words} are in the table of classes."
@@ -216,7 +216,7 @@ def _areas(report: Mapping[str, Any], name: str, words: str) -> str:
 
 
 def _intervals(report: Mapping[str, Any]) -> list[str]:
-    """How the intervals were made, and what they leave out."""
+    """Show how the intervals were made, and what they leave out."""
     if "intervals" not in report:
         return ["95% intervals are Wilson's, for proportions, and treat images as independent."]
     limit = (

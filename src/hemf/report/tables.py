@@ -21,13 +21,13 @@ OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "
 
 
 def measures_table(report: Report) -> Table:
-    """Every measure of the whole split."""
+    """Tabulate every measure of the whole split."""
     shown = {name: report["metrics"][name] for name in HEADLINE if name in report["metrics"]}
     return _measures("Measures of the whole split", shown, HEADLINE)
 
 
 def classes_table(report: Report) -> Table:
-    """Every measure of every class, one against the rest."""
+    """Tabulate every measure of every class, one against the rest."""
     columns = [Column("class", "class"), Column("n", "n")]
     columns += [Column(name, words) for name, words in OF_CLASS.items()]
     rows = [
@@ -39,7 +39,7 @@ def classes_table(report: Report) -> Table:
 
 
 def confusion_table(report: Report) -> Table:
-    """Counts of the confusion matrix."""
+    """Tabulate the counts of the confusion matrix."""
     classes, counts = report["classes"], report["confusion_matrix"]
     columns = [Column("true", "true \\ predicted")]
     columns += [Column(str(k), name) for k, name in enumerate(classes)]
@@ -53,7 +53,7 @@ def confusion_table(report: Report) -> Table:
 
 
 def calibration_tables(report: Report) -> list[Table]:
-    """How far the probabilities can be taken at their word, before and after calibration."""
+    """Tabulate how far the probabilities can be taken at their word, before and after calibration."""
     if not (found := report.get("calibration")):
         return []
     before = found.get("uncalibrated") or {}
@@ -75,7 +75,7 @@ def calibration_tables(report: Report) -> list[Table]:
 
 
 def bins_table(report: Report) -> list[Table]:
-    """What the reliability diagram shows."""
+    """Tabulate what the reliability diagram shows."""
     if not (bins := (report.get("calibration") or {}).get("bins")):
         return []
     columns = [
@@ -89,7 +89,7 @@ def bins_table(report: Report) -> list[Table]:
 
 
 def conformal_tables(report: Report) -> list[Table]:
-    """Whether prediction sets hold their promise, on all images and on those of each class."""
+    """Tabulate whether prediction sets hold their promise, on all images and on those of each class."""
     if not (found := report.get("conformal")):
         return []
     measures = {name: found[name] for name in OF_CONFORMAL if found.get(name)}
@@ -107,7 +107,7 @@ def conformal_tables(report: Report) -> list[Table]:
 
 
 def points_tables(report: Report) -> list[Table]:
-    """What the thresholds chosen on validation images do on these."""
+    """Tabulate what the thresholds chosen on validation images do on these."""
     rows = [
         {
             "class": point["class"],
@@ -123,7 +123,7 @@ def points_tables(report: Report) -> list[Table]:
 
 
 def folds_tables(report: Report) -> list[Table]:
-    """The measures of each fold of a cross-validation, and how they spread."""
+    """Tabulate the measures of each fold of a cross-validation, and how they spread."""
     folds, spread = report.get("folds") or (), report.get("across_folds") or {}
     names = [name for name in HEADLINE if any(name in fold for fold in folds)]
     columns = [Column("fold", "fold"), Column("n", "n")]
@@ -135,7 +135,7 @@ def folds_tables(report: Report) -> list[Table]:
 
 
 def filled(columns: Iterable[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns in which some row has a value."""
+    """Return the columns in which some row has a value."""
     return [column for column in columns if any(row.get(column.key) is not None for row in rows)]
 
 

@@ -1,4 +1,4 @@
-"""An evaluation in words and tables, for people."""
+"""Prints an evaluation in words and tables, for people."""
 
 import shlex
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
 
 
 def provenance_lines(report: dict[str, Any]) -> list[str]:
-    """The split, how it was made, and what makes its numbers too good, in sentences."""
+    """Say the split, how it was made, and what makes its numbers too good, in sentences."""
     name, split, n = report["data"]["name"], report["split"], report["n"]
     these = counted(n, "image")
     lines = [f"{name}, split {split}: {these}; split method: {report['split_method'] or 'unknown'}"]
@@ -106,7 +106,7 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
 
 
 def one_class_lines(report: dict[str, Any]) -> list[str]:
-    """What a split of a single class can tell, and what not, in sentences; none of a split of several."""
+    """Say what a split of a single class can tell and what not; nothing for a split of several classes."""
     if len(report["averaged_over"]) > 1:
         return []
     (name,), others = report["averaged_over"], report["absent_classes"]
@@ -122,7 +122,7 @@ def one_class_lines(report: dict[str, Any]) -> list[str]:
 
 
 def trained_on_lines(report: dict[str, Any]) -> list[str]:
-    """Whether the run was trained on the images, what could not be checked, whether they have changed."""
+    """Say whether the run was trained on the images, what could not be checked, and what has changed."""
     these, number, seen = counted(report["n"], "image"), report["images_trained_on"], report.get("trained_on")
     lines = []
     if number:
@@ -149,7 +149,7 @@ def trained_on_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _which(seen: dict[str, Any]) -> str:
-    """How many of them are the very files and how many show the same picture, and the first of them."""
+    """Say how many are the same files and how many show the same picture, and name the first."""
     here, there = seen["examples"][0]
     return (
         f" {seen['same_files']} are the same files, {seen['same_pictures']} others show the same picture; "
@@ -158,7 +158,7 @@ def _which(seen: dict[str, Any]) -> str:
 
 
 def interval_lines(intervals: dict[str, Any]) -> list[str]:
-    """How the 95% intervals came about, and which of them rest on little, in sentences."""
+    """Say how the 95% intervals came about, and which of them rest on little, in sentences."""
     wilson = "Wilson's formula for accuracy, sensitivity, precision, coverage and other shares"
     if not intervals["resamples"]:
         return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
@@ -199,13 +199,13 @@ def _classes(per_class: dict[str, Any]) -> Table:
 
 
 def _compact(measure: dict[str, Any]) -> str | None:
-    """Value and interval in few characters: 0.899 [.86–.93]."""
+    """Write value and interval in few characters: 0.899 [.86–.93]."""
     value, interval = value_text(measure), interval_text(measure, "–", ".2f")
     return f"{value} [{interval.replace('0.', '.')}]" if value and interval else value
 
 
 def _folds(report: dict[str, Any]) -> Table:
-    """The headline measures of each fold, and their mean and standard deviation."""
+    """Return the headline measures of each fold, and their mean and standard deviation."""
     columns = [Column("fold", "fold"), Column("n", "n")]
     columns += [Column(*item, ".3f") for item in OF_FOLD.items()]
     rows = [one | {"fold": str(one["fold"])} for one in report["folds"]]
@@ -214,7 +214,7 @@ def _folds(report: dict[str, Any]) -> Table:
 
 
 def spread_text(spread: Mapping[str, Any] | None) -> str | None:
-    """Mean and standard deviation over folds; None where no fold has the measure."""
+    """Write the mean and standard deviation over folds; None where no fold has the measure."""
     if not spread or spread.get("mean") is None:
         return None
     deviation = spread.get("std")
@@ -263,7 +263,7 @@ def _refusal(found: dict[str, Any]) -> str:
 
 
 def _operating_points(points: list[dict[str, Any]]) -> Table:
-    """A row for each threshold."""
+    """Return a row for each threshold."""
     columns = [Column("class", "class"), Column("n", "n"), Column("threshold", "from", ".3g")]
     columns += [Column("aim", "aim"), *(Column(*rate) for rate in RATES.items())]
     rows = [

@@ -1,4 +1,4 @@
-"""The images that a model is most sure about and wrong, as it sees them and with what it looks at."""
+"""The images that a model is most sure about and gets wrong, as it sees them, under its heat maps."""
 
 import base64
 import io
@@ -39,7 +39,7 @@ class Mistake:
         probability: of the prediction.
         of_label: probability that the model gave to the image's class.
         image: what the model saw, as a data URI; None where that cannot be shown.
-        heat: the same under the heat map of the prediction; None where there is none.
+        heat: the same under the heat map of the prediction; None if there is none.
     """
 
     path: str
@@ -52,13 +52,13 @@ class Mistake:
 
 
 def worst(found: Predictions, most: int = MOST) -> np.ndarray:
-    """Indices of the wrongly classified images, from the most to the least confident, ``most`` of them."""
+    """Pick the wrongly classified images, from the most to the least confident, ``most`` of them."""
     wrong = np.flatnonzero(found.decisions != found.labels)
     return wrong[np.argsort(-found.probabilities[wrong].max(1), kind="stable")][:most]
 
 
 def heat_mapped(model: "nn.Module") -> Explain:
-    """Draws pictures under the model's heat maps."""
+    """Return a function that draws pictures under the model's heat maps."""
     from hemf.explanation.gradcam import heat_maps
     from hemf.explanation.overlay import overlay
 
@@ -78,7 +78,7 @@ def picture_mistakes(
     root: Path,
     explain: Explain | None = None,
 ) -> list[Mistake]:
-    """Mistakes among some images, with their pictures.
+    """Return mistakes among some images, with their pictures.
 
     Args:
         trained: the model that made them.
@@ -118,7 +118,7 @@ def _pictures(
 
 
 def _as_picture(seen: "Tensor", spec: "InputSpec") -> "Image.Image":
-    """The model's input (C x H x W) as an RGB image."""
+    """Return the model's input (C x H x W) as an RGB image."""
     import torch
     from torchvision.transforms.v2.functional import to_pil_image
 

@@ -28,21 +28,21 @@ class Task(Protocol):
     monitored: Mapping[str, Literal["min", "max"]]
 
     def outputs(self, classes: int) -> int:
-        """Number of outputs of a model of so many classes."""
+        """Return the number of outputs of a model of so many classes."""
         ...
 
     def encode(self, label: str, classes: Sequence[str]) -> Any:
-        """An image's label as the target of losses and metrics: a number, or an array."""
+        """Return an image's label as the target of losses and metrics: a number, or an array."""
         ...
 
     def decode(self, target: Any, classes: Sequence[str]) -> str:
-        """A target or a decision as a label."""
+        """Return a target or a decision as a label."""
         ...
 
     def probabilities(self, logits: "Tensor", temperature: float = 1.0) -> "Tensor":
-        """Probabilities (..., K) in float64 of logits (..., outputs) that are divided by a temperature."""
+        """Turn logits (..., outputs), divided by a temperature, into probabilities (..., K) in float64."""
         ...
 
     def decide(self, probabilities: "np.ndarray") -> "np.ndarray":
-        """Decisions of N images, encoded like their labels, from their N x K probabilities."""
+        """Return the decisions of N images, encoded like their labels, from their N x K probabilities."""
         ...

@@ -25,23 +25,23 @@ class Multiclass:
     }
 
     def outputs(self, classes: int) -> int:
-        """One a class."""
+        """Return one for each class."""
         return classes
 
     def encode(self, label: str, classes: Sequence[str]) -> int:
-        """The class's index."""
+        """Return the class's index."""
         return classes.index(label)
 
     def decode(self, target: int, classes: Sequence[str]) -> str:
-        """The class's name."""
+        """Return the class's name."""
         return classes[target]
 
     def probabilities(self, logits: "Tensor", temperature: float = 1.0) -> "Tensor":
-        """Their softmax."""
+        """Return their softmax."""
         return (logits.double() / temperature).softmax(-1)
 
     def decide(self, probabilities: "np.ndarray") -> "np.ndarray":
-        """The most probable class, the first of equals."""
+        """Return the most probable class, the first of equals."""
         return probabilities.argmax(1)
 
 

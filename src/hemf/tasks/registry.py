@@ -30,7 +30,7 @@ def check_task(config: RunConfig) -> Task:
 
 
 def direction(config: RunConfig) -> Literal["min", "max"]:
-    """Which end of the monitored metric is the good one.
+    """Return which end of the monitored metric is the good one.
 
     Raises:
         HemfError: as for ``check_task``.

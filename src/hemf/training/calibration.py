@@ -15,7 +15,7 @@ from hemf.tasks import TASKS
 def calibrate_on_validation(
     config: RunConfig, data: DataSet, model: nn.Module, precision: str, device: str
 ) -> Calibration | None:
-    """The calibration of a run's model on its validation images, with the default settings.
+    """Calibrate a run's model on its validation images, with the default settings.
 
     Args:
         config: the run's options.

@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch: the table of metrics, the checkpoints, the averaged weights."""
+"""Callbacks at the end of each epoch: the table of metrics, the checkpoints, the averaged weights."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Tensors and plain values of a checkpoint, on the CPU.
+    """Read the tensors and plain values of a checkpoint, on the CPU.
 
     Raises:
         HemfError: it is missing, damaged, or holds more than tensors and plain values.
@@ -49,7 +49,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 class EMA(WeightAveraging):
-    """Exponential moving average of weights and BatchNorm statistics, which is what is validated and kept.
+    """Exponential moving average of weights and BatchNorm statistics, which are what is validated and kept.
 
     The decay of step n is the smaller of ``decay`` and (1 + n) / (10 + n), so that short runs do not
     drag their random start along. Buffers of whole numbers, such as indices, are copied.
@@ -105,7 +105,7 @@ class MetricsTable(Callback):
 
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
-    """Training loss, validation metrics and learning rate of the epoch that has just ended."""
+    """Return the training loss, validation metrics and learning rate of the epoch that has just ended."""
     logged = trainer.callback_metrics
     names = ["train_loss", *(f"val_{name}" for name in trainer.lightning_module.task.monitored)]
     values = {name: logged[name].item() for name in names if name in logged}

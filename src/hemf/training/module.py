@@ -64,7 +64,7 @@ class ImageClassifier(LightningModule):
             self.model.compile()  # in place: the names of the weights stay
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, K)`` of images ``(B, C, H, W)``, as ``hemf evaluate`` computes them."""
+        """Compute logits ``(B, K)`` of images ``(B, C, H, W)``, as ``hemf evaluate`` computes them."""
         return float32_logits(self.model, images)
 
     def on_train_epoch_start(self) -> None:
@@ -90,7 +90,7 @@ class ImageClassifier(LightningModule):
         return self.current_epoch < self.config.freeze_epochs
 
     def _body(self) -> list[nn.Parameter]:
-        """Weights of everything but the head."""
+        """Return the weights of everything but the head."""
         head = head_names(self.model)
         return [weight for name, weight in self.model.named_parameters() if name not in head]
 
@@ -169,7 +169,7 @@ def seed_everything(*keys: int) -> None:
 
 
 def model_args(config: RunConfig) -> dict[str, Any]:
-    """Arguments of the model's constructor: the run's, and the image size for models that are built for one.
+    """Return the arguments of the model's constructor: the run's, and the image size if it is built for one.
 
     Raises:
         HemfError: no model of that name.
@@ -187,12 +187,12 @@ def model_args(config: RunConfig) -> dict[str, Any]:
 
 
 def architecture(config: RunConfig, model: nn.Module) -> str:
-    """timm's name of the run's model, also where the run names a folder or a repository."""
+    """Return timm's name of the run's model, also where the run names a folder or a repository."""
     return model.pretrained_cfg["architecture"] if ":" in config.model else config.model
 
 
 def build_model(config: RunConfig, num_classes: int) -> nn.Module:
-    """The run's model, seeded, tried once on an image of the run's size.
+    """Build the run's model, seeded and tried once on an image of the run's size.
 
     Raises:
         HemfError: no such model, arguments it does not take, or a size it does not work at.
@@ -232,7 +232,7 @@ def _check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) 
 
 
 def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
-    """The model by timm.
+    """Build the model by timm.
 
     Raises:
         HemfError: its pretrained weights are not here and cannot be fetched.
@@ -261,7 +261,7 @@ def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
 
 
 def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """timm's optimiser of that name, with weight decay on tensors of more than one dimension only.
+    """Build timm's optimiser of that name, with weight decay on tensors of more than one dimension only.
 
     Raises:
         HemfError: no optimiser of that name.

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a line an epoch, and on a terminal a bar over the whole run."""
+"""Shows a run to people: a line for each epoch, and on a terminal a bar over the whole run."""
 
 import time
 from datetime import timedelta

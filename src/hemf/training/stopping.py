@@ -21,7 +21,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def resumable(path: Path | None, console: Console) -> Iterator[None]:
-    """Inside the block the run at ``path`` is trained; whatever stops it, one line says how to go on.
+    """Train the run at ``path`` inside the block; whatever stops it, one line says how to go on.
 
     Ctrl-C raises ``KeyboardInterrupt`` and SIGTERM leaves with exit code 143, both at once. A signal to the
     whole process group ends the processes that read images too; their deaths are then its doing.
@@ -72,7 +72,7 @@ def _noticed(stopped: list[int]) -> Iterator[None]:
 
 
 def _expect_deaths() -> None:
-    """Let torch raise no error where a process that reads images ends now; its next loader watches again.
+    """Keep torch from raising an error when a reading process ends now; its next loader watches again.
 
     The handler is one of Python's that does nothing: of a death already noticed, Python complains on stderr
     where the default has taken its place by then.

@@ -182,7 +182,7 @@ def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str,
 
 
 def fingerprinted(data: DataSet, console: Console) -> DataSet:
-    """The data set with the fingerprints of its files as they are now; says where those of before differ."""
+    """Take the fingerprints of the data set's files as they are now, and say which have changed."""
     if changed := changed_files(data):
         console.print(
             f"warning: {len(changed)} of the {counted(len(data.samples), 'image')} of {data.name} are not "
@@ -221,7 +221,7 @@ def check_files(path: Path, data: DataSet) -> None:
 
 
 def set_aside(path: Path, epochs: int) -> None:
-    """Let nobody take the model and the evaluation of a run that goes on for those of its end."""
+    """Set the model and the evaluation of a run that goes on aside, as they are not those of its end."""
     (path / "model" / "config.json").unlink(missing_ok=True)  # now open_run says that it has not finished
     if (path / "evaluation").is_dir():
         old = path / f"evaluation-epoch-{epochs}"
@@ -230,7 +230,7 @@ def set_aside(path: Path, epochs: int) -> None:
 
 
 def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]:
-    """The batches and the model of a run.
+    """Build the batches and the model of a run.
 
     Raises:
         HemfError: the data cannot be trained on, or the options do not fit.
@@ -263,12 +263,12 @@ def _decode_once(config: RunConfig, images: ImageData, console: Console, build: 
 
 
 def picked_precision(config: RunConfig) -> str:
-    """The precision that a run asks for, or the one the hardware is fast at."""
+    """Return the precision that a run asks for, or the one the hardware is fast at."""
     return resolve_precision(config.precision, device_type(config.accelerator))
 
 
 def run_console() -> Console:
-    """Where the first process speaks; the others are silent."""
+    """Return where the first process speaks; the others are silent."""
     return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -365,7 +365,7 @@ def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console:
 def build_trainer(
     config: RunConfig, images: ImageData, precision: str, path: Path | None, console: Console
 ) -> Trainer:
-    """Lightning's trainer; it writes into ``path``, which the first process alone has to know.
+    """Return Lightning's trainer; it writes into ``path``, which the first process alone has to know.
 
     Raises:
         HemfError: Lightning refuses the hardware options, or there is nothing to stop early by.
@@ -498,7 +498,7 @@ def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, m
 def _calibrated(
     console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
 ) -> dict[str, Any]:
-    """The calibration on the validation images, as an entry of the model's configuration.
+    """Return the calibration on the validation images, as an entry of the model's configuration.
 
     It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
     goes wrong with it, the model is written.
@@ -523,7 +523,7 @@ def _calibrated(
 
 
 def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
-    """Where a model comes from and how it sees DICOM, for those who find it without its run."""
+    """Return where a model comes from and how it sees DICOM, for those who find it without its run."""
     return {
         "task": config.task,
         "window": config.window,

@@ -1,4 +1,4 @@
-"""What validation measures after each epoch, by torchmetrics."""
+"""Measures of validation after each epoch, by torchmetrics."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ class ValidationMetrics(Metric):
         self.labels.append(labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Each metric as a scalar."""
+        """Return each metric as a scalar."""
         logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
         present = labels.bincount(minlength=self.num_classes) > 0
         each = {"num_classes": self.num_classes, "average": None}

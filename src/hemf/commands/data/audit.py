@@ -92,6 +92,6 @@ def audit(
 
 
 def _default_folder(data: Path, name: str) -> Path:
-    """Never among the user's own images."""
+    """Choose a folder that is never among the user's own images."""
     prepared = (data / "dataset.json").is_file() and os.access(data, os.W_OK)
     return inside(data, "audit") if prepared else Path("audits") / plain_name(name)

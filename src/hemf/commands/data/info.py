@@ -114,7 +114,7 @@ def _look(path: Path) -> tuple[tuple[int, int], str] | str:
 
 
 def _sheet_path(data: Path, out: str | None) -> Path | None:
-    """Where the contact sheet goes: never unasked among a user's own files, of which it would become one."""
+    """Choose where the contact sheet goes: not among a user's own files unless asked to."""
     if out is None:
         prepared = (data / "dataset.json").is_file() and os.access(data, os.W_OK)
         return data / SHEET if prepared else None

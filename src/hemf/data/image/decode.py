@@ -133,7 +133,7 @@ def _as_stored(
 
 @contextmanager
 def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
-    """The opened file; whatever is raised inside the block becomes ``UnreadableImage``."""
+    """Open the file, and turn whatever is raised inside the block into ``UnreadableImage``."""
     try:
         _check_file(path, alone)
         # by handle: given a name, Pillow 13 maps TIFFs that lie on their side with width for height

@@ -51,7 +51,7 @@ def seeded(seed: int, *key: int) -> Iterator[None]:
 
 
 def class_index(label: str, classes: Sequence[str]) -> int:
-    """The target of a classifier."""
+    """Return the target of a classifier."""
     return classes.index(label)
 
 
@@ -172,7 +172,7 @@ def _readable(batch: Any) -> dict[str, Tensor]:
 
 
 def _collate(items: list[Item]) -> Any:
-    """A batch with the images B x C x H x W in channels-last memory, or the first unreadable item."""
+    """Return a batch with the images B x C x H x W in channels-last memory, or the first unreadable item."""
     for item in items:
         if isinstance(item, UnreadableImage):
             return item
@@ -213,11 +213,11 @@ class ImageData(LightningDataModule):
         self.val_split = None if config.val_split == "none" else config.val_split
 
     def samples(self, split: str) -> list[Sample]:
-        """Samples of a split, in the order that a batch's ``index`` counts."""
+        """Return the samples of a split, in the order that a batch's ``index`` counts."""
         return self.data.subset(split)
 
     def class_counts(self, split: str) -> list[int]:
-        """Number of images of each class in a split, in the order of the classes."""
+        """Return the number of images of each class in a split, in the order of the classes."""
         counts = Counter(sample.label for sample in self.samples(split))
         return [counts[name] for name in self.data.classes]
 
@@ -250,19 +250,19 @@ class ImageData(LightningDataModule):
             )
 
     def train_dataloader(self) -> ImageLoader:
-        """Shuffled, augmented batches."""
+        """Return the shuffled, augmented batches."""
         return self._loader("train", train_transform(self.config), training=True)
 
     def val_dataloader(self) -> ImageLoader | list:
-        """Batches of the split that chooses the checkpoint; none where there is no such split."""
+        """Return the batches of the split that chooses the checkpoint; none where there is no such split."""
         return self.eval_dataloader(self.val_split) if self.val_split else []
 
     def test_dataloader(self) -> ImageLoader:
-        """Batches of the test split."""
+        """Return the batches of the test split."""
         return self.eval_dataloader("test")
 
     def eval_dataloader(self, split: str) -> ImageLoader:
-        """Batches of any split as validation sees them: in order, complete, without augmentation."""
+        """Return batches of any split as validation sees them: in order, complete, without augmentation."""
         return self._loader(split, v2.Compose([v2.ToPILImage(), eval_pixels(self.spec)]), training=False)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
@@ -270,7 +270,7 @@ class ImageData(LightningDataModule):
         return batch | {"image": self.normalise(batch["image"])}
 
     def _weights(self) -> np.ndarray | None:
-        """How likely each training image is to be drawn, by ``--sampling``."""
+        """Return how likely each training image is to be drawn, by ``--sampling``."""
         power = {"natural": None, "square-root": 0.5, "balanced": 1.0}[self.config.sampling]
         if power is None:
             return None

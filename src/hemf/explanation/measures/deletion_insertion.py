@@ -24,7 +24,7 @@ def deletion_insertion(
     rng: np.random.Generator,
     task: Task = MULTICLASS,
 ) -> dict[str, dict[str, float]]:
-    """Areas under the deletion and the insertion curve (Petsiuk et al. 2018, arXiv:1806.07421).
+    """Compute the areas under the deletion and the insertion curve (Petsiuk et al. 2018, arXiv:1806.07421).
 
     Deletion replaces pixels by the mean colour (0 of the normalised image), the hottest first; insertion
     brings them into a blurred image in the same order. A curve is the target's probability over the share of
@@ -55,7 +55,7 @@ def deletion_insertion(
 def curve_of(
     model: nn.Module, before: Tensor, after: Tensor, order: Tensor, target: int, task: Task
 ) -> np.ndarray:
-    """The target's probability while pixels go from ``before`` to ``after`` (C x H x W) by ``order`` (H x W).
+    """Follow the target's probability as pixels go from ``before`` to ``after`` (C x H x W) by ``order``.
 
     Returns:
         STEPS + 1 probabilities, the first of ``before`` and the last of ``after``.
@@ -69,7 +69,7 @@ def curve_of(
 
 
 def pixel_order(heat: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """Each pixel's place in the order from hottest to coldest, H x W from 0; equal ones in random order."""
+    """Rank the pixels from hottest to coldest, H x W from 0, with equal ones in random order."""
     shuffled = rng.permutation(heat.size)
     hottest_first = shuffled[np.argsort(-heat.ravel()[shuffled], kind="stable")]
     places = np.empty(heat.size, np.int64)
@@ -78,14 +78,14 @@ def pixel_order(heat: np.ndarray, rng: np.random.Generator) -> Tensor:
 
 
 def enlarged(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h x w) or several (B x h x w) interpolated linearly to height and width ``size``."""
+    """Interpolate a map (h x w) or several (B x h x w) linearly to height and width ``size``."""
     maps = torch.from_numpy(np.ascontiguousarray(heat, np.float32)).reshape(-1, 1, *heat.shape[-2:])
     found = nn.functional.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
     return found.reshape(*heat.shape[:-2], *size).numpy()
 
 
 def blur(image: Tensor) -> Tensor:
-    """The image (C x H x W) with only its large shapes left."""
+    """Blur the image (C x H x W) until only its large shapes are left."""
     sigma = BLUR * min(image.shape[1:])
     side = min(2 * round(3 * sigma) + 1, 2 * (min(image.shape[1:]) // 2) - 1)
     return gaussian_blur(image, [side, side], [sigma, sigma])

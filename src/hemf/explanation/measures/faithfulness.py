@@ -25,7 +25,7 @@ def faithfulness(
     rng: np.random.Generator,
     task: Task = MULTICLASS,
 ) -> dict[str, Any]:
-    """Whether the class goes and comes with the hot pixels, and whether the maps go with the weights.
+    """Measure whether the class goes and comes with the hot pixels, and the maps with the weights.
 
     The random order is that of random maps of the layer's own resolution: single random pixels would destroy
     every texture and so make any map of patches look bad at deletion.

@@ -11,7 +11,7 @@ DRAWS = Draws()
 
 
 def mean_measure(values: Sequence[float] | np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
-    """The mean over images, with the percentiles of a bootstrap that draws whole groups.
+    """Average over images, with the percentiles of a bootstrap that draws whole groups.
 
     Args:
         values: of each image; NaN where undefined, which is left out.
@@ -36,7 +36,7 @@ def mean_measure(values: Sequence[float] | np.ndarray, groups: Sequence[str]) ->
 
 
 def about_intervals(groups: Sequence[str]) -> dict[str, Any]:
-    """How the intervals of ``mean_measure`` come about, for images of these groups."""
+    """Return how the intervals of ``mean_measure`` come about, for images of these groups."""
     known = {group for group in groups if group}
     return {
         "method": "bootstrap",

@@ -53,7 +53,7 @@ def cascade(model: nn.Module, fresh: nn.Module) -> Iterator[tuple[str, nn.Module
 
 
 def part_name(names: Sequence[str]) -> str:
-    """Short name of a part, from its tensors' names: ``head``, ``stages.3``, ``global_stem, local_stem``."""
+    """Name a part after its tensors: ``head``, ``stages.3``, ``global_stem, local_stem``."""
     numbered = {match[0] for match in (re.match(r"\w+\.\d+(?=\.)", name) for name in names) if match}
     if len(numbered) == 1 and all(name.startswith(tuple(numbered)) for name in names):
         return numbered.pop()

@@ -1,4 +1,4 @@
-"""What ``hemf localise`` found, in tables."""
+"""Prints what ``hemf localise`` found, in tables."""
 
 from pathlib import Path
 from typing import Any

@@ -30,7 +30,7 @@ FORMATS: Registry[OutputFormat] = Registry("output format")
 
 
 def format_of(path: Path, inputs: Iterable[Path] = ()) -> OutputFormat:
-    """The format of a file that is to be written.
+    """Return the format of a file that is to be written.
 
     Args:
         path: the file.
