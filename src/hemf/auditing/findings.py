@@ -26,7 +26,7 @@ def findings(data: DataSet, looks: Sequence[Look | str], pairs: Sequence[Pair]) 
 
     Args:
         data: the data set.
-        looks: of each sample, in the manifest's order.
+        looks: looks of each sample, in the manifest's order.
         pairs: the duplicates found among them.
     """
     read = [(s, look) for s, look in zip(data.samples, looks, strict=True) if isinstance(look, Look)]

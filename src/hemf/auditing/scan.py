@@ -32,10 +32,10 @@ class Look:
         bytes_hash: SHA-256 of the file.
         pixels_hash: SHA-256 of size and pixels as the network would get them (upright, RGB).
         file_bytes: size of the file.
-        width: in pixels, as stored.
-        height: in pixels, as stored.
+        width: width in pixels, as stored.
+        height: height in pixels, as stored.
         mode: Pillow's name for the kind of pixels.
-        format: of the content, whatever the suffix.
+        format: format of the content, whatever the suffix.
         brightness: mean grey value, 0 to 255.
         contrast: standard deviation of the grey values.
         colour: mean distance between the largest and smallest of red, green and blue.
@@ -124,7 +124,7 @@ class Workers:
     """Processes that share the audit's work, each started afresh; none for 0, when it is done here.
 
     Args:
-        number: of processes.
+        number: number of processes.
     """
 
     def __init__(self, number: int):

@@ -47,7 +47,7 @@ def strength(
         codes: N whole numbers from 0, the property.
         targets: N whole numbers from 0, the class or side.
         groups: N names of patients or lesions, empty where unknown: images of one get one permuted target.
-        seed: of the permutations.
+        seed: seed of the permutations.
     """
     rng = np.random.default_rng(seed)
     names = [name or f"\0{i}" for i, name in enumerate(groups)] if groups is not None else range(len(codes))

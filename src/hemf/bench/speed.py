@@ -44,7 +44,7 @@ def measure_speed(
     no model more than another. A first round warms up and does not count.
 
     Args:
-        models: on the CPU; each goes to ``device`` for its turn.
+        models: models on the CPU; each goes to ``device`` for its turn.
         size: height and width of the images.
         settings: batch sizes and precisions.
         device: where to run.

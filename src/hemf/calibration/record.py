@@ -61,7 +61,7 @@ class Calibration:
     Args:
         temperature: logits are divided by it; None leaves them as they are.
         sets: how prediction sets are made; None where there are none.
-        operating_points: in the order of the classes.
+        operating_points: operating points in the order of the classes.
         fitted_on: data, split, number of images and groups.
         left_out: a sentence for each part that these images could not settle.
         temperature_ci95: ends of the temperature's 95% interval; None without a temperature.

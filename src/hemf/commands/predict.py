@@ -114,8 +114,8 @@ def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: b
     """Print a line for each prediction as it comes; returns their number.
 
     Args:
-        predictions: of a model of these ``classes``.
-        classes: of the model.
+        predictions: predictions of a model of these ``classes``.
+        classes: classes of the model.
         sets: whether the predictions have sets.
     """
     width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0

@@ -24,7 +24,7 @@ class Grid:
     """Headings and cells, each a text on one line.
 
     Attributes:
-        heads: of the columns; the first column holds the rows' names.
+        heads: headings of the columns; the first column holds the rows' names.
         numeric: which columns hold numbers, and are aligned to the right.
         rows: the cells.
         bold: which rows stand out.
@@ -41,7 +41,7 @@ class Grid:
         """Lay the table out in lines of at most ``width`` character cells.
 
         Args:
-            width: of the terminal, in character cells.
+            width: width of the terminal, in character cells.
             rule: the character that lines are drawn with.
         """
         for grid, gap in ((self, GAP), (self, 1), (self._exchanged(), GAP)):

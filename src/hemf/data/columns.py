@@ -145,8 +145,8 @@ def looks_like_groups(name: str, values: Sequence[str], classes: int) -> bool:
     """Judge by its values whether a column may name patients: identifiers, most of which rows share.
 
     Args:
-        name: of the column; ``id``, ``code`` or ``name`` in it make up for plain words or numbers.
-        values: of the column, one a row.
+        name: name of the column; ``id``, ``code`` or ``name`` in it make up for plain words or numbers.
+        values: values of the column, one a row.
         classes: number of classes; a column of no more values is another one of the kind.
     """
     words = set(re.split(r"[\W_\d]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()))

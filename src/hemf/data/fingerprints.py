@@ -44,7 +44,7 @@ class Fingerprint:
 
     Args:
         bytes: size of the file.
-        sha256: of its content, in hexadecimal.
+        sha256: SHA-256 of its content, in hexadecimal.
         picture: ``upright_hashes`` in base64; empty for an image that could not be read, or was not
             looked at for want of time.
     """
@@ -104,7 +104,7 @@ def changed_files(data: "DataSet", samples: Sequence["Sample"] | None = None) ->
 
     Args:
         data: the data set, with the fingerprints of then.
-        samples: of it; by default all.
+        samples: samples of it; by default all.
 
     Returns:
         None if one of the samples has no fingerprint, so that this is unknown.

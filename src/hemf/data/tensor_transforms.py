@@ -56,7 +56,7 @@ class RandomFlip:
     """Turn an image over with a probability.
 
     Args:
-        probability: of turning it.
+        probability: probability of turning it.
         axis: -1 turns left to right, -2 upside down.
     """
 
@@ -74,8 +74,8 @@ class Normalise:
     by image, because one image fits into a core's cache and a batch does not.
 
     Args:
-        mean: of each channel, on a scale of 0 to 1.
-        std: of each channel, on a scale of 0 to 1.
+        mean: mean of each channel, on a scale of 0 to 1.
+        std: standard deviation of each channel, on a scale of 0 to 1.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:

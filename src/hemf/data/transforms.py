@@ -66,9 +66,9 @@ class InputSpec:
         crop_mode: ``center`` resizes the short side and crops, ``border`` resizes the long side and pads with
             the mean, ``squash`` resizes both sides.
         interpolation: how pixels are resampled.
-        mean: of each channel, on a scale of 0 to 1.
-        std: of each channel, on a scale of 0 to 1.
-        window: of DICOM images, as ``read_image`` takes it.
+        mean: mean of each channel, on a scale of 0 to 1.
+        std: standard deviation of each channel, on a scale of 0 to 1.
+        window: window of DICOM images, as ``read_image`` takes it.
 
     Raises:
         HemfError: a value that makes no sense.

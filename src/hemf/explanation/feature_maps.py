@@ -22,7 +22,7 @@ def as_maps(output: Any, batch: int, size: Size, prefix: int | None = None) -> t
     stride, or, of tokens, in the image's proportion. Of several tensors the first that is a map is taken.
 
     Args:
-        output: of the layer.
+        output: output of the layer.
         batch: B.
         size: height and width of the images.
         prefix: number of tokens that stand for no place; None: unknown.

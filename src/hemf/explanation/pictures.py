@@ -27,7 +27,7 @@ class Explained:
 
     Args:
         path: the image's file.
-        name: of the files that are written of it, without suffix.
+        name: name of the files that are written of it, without suffix.
         image: the image, RGB or grey.
         prediction: the model's.
         target: the class that the heat speaks for.

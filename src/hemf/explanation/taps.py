@@ -41,7 +41,7 @@ def tapped(
 
     Args:
         model: whose layers these are.
-        layers: of which the maps are taken; one may stand here several times.
+        layers: layers of which the maps are taken; one may stand here several times.
         images: what the model will be given.
         through: takes the number of the layer and its maps (B, C, h, w), whatever the layer's own layout,
             and returns what the model goes on with.

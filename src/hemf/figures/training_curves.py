@@ -36,7 +36,7 @@ def training_figure(epochs: Epochs, kept: int | None) -> Figure:
     """Return the losses of training and validation, and the measures of validation, over the epochs.
 
     Args:
-        epochs: of the run.
+        epochs: epochs of the run.
         kept: the epoch whose weights became the model, which is marked.
     """
     scores = [name for name in epochs[0] if name.startswith("val_") and name not in LOSSES]

@@ -22,7 +22,7 @@ class TrainedModel:
         model: the network, in evaluation mode.
         classes: names of its classes, in the order of its outputs.
         spec: its input.
-        name: of its architecture.
+        name: name of its architecture.
         calibration: its temperature, prediction sets and operating points; empty where it has none.
         task: what it is asked about an image.
     """

@@ -14,7 +14,7 @@ class FocalLoss(nn.Module):
 
     Args:
         gamma: how fast the weight of an image falls with its probability; 0 is cross-entropy.
-        weights: of the K classes; None weighs all alike. The mean is then over these weights, as in
+        weights: weights of the K classes; None weighs all alike. The mean is then over these weights, as in
             cross-entropy.
         smoothing: label smoothing.
     """

@@ -19,7 +19,7 @@ class LDAMLoss(nn.Module):
     Args:
         counts: training images of each class; a class without any is taken to have one.
         max_margin: margin of the rarest class, in units of the logits.
-        weights: of the K classes, used from ``defer`` on.
+        weights: weights of the K classes, used from ``defer`` on.
         defer: share of the epochs after which classes are weighted.
         smoothing: label smoothing.
     """

@@ -23,7 +23,7 @@ class Draws:
 
     Args:
         resamples: how many there are; 0 for no bootstrap.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Raises:
         HemfError: one of them is negative.

@@ -35,8 +35,8 @@ def compare_predictions(
     measure by itself.
 
     Args:
-        names: of the models.
-        predictions: of each model; their paths, labels, groups and classes are the same.
+        names: names of the models.
+        predictions: predictions of each model; their paths, labels, groups and classes are the same.
         metrics: measures of the split to compare.
         draws: the bootstrap's.
 

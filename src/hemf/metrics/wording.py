@@ -34,7 +34,7 @@ def reason_lines(per_class: Mapping[str, Any], words: Mapping[str, str]) -> list
     """Return why measures of classes have no value or no interval: a sentence for each reason.
 
     Args:
-        per_class: of a report.
+        per_class: measures per class of a report.
         words: name of each measure to speak of, by its key.
     """
     missing: dict[tuple[str, str], list[str]] = {}

@@ -96,7 +96,7 @@ def shapes_of(architecture: str, arguments: Mapping[str, Any], tensors: int, ele
 
     Args:
         architecture: a registered name.
-        arguments: of the network, ``num_classes`` among them.
+        arguments: arguments of the network, ``num_classes`` among them.
         tensors: how many it may have.
         elements: how many numbers they may hold in all.
 

@@ -29,7 +29,7 @@ def write_report(
     Every section stands on keys of the report or on files, and is left out where they are missing.
 
     Args:
-        folder: of the evaluation; its figures are read, and the files are written into it.
+        folder: folder of the evaluation; its figures are read, and the files are written into it.
         report: what ``metrics.json`` holds.
         run: folder of the run, for its curves, options and environment; None where it is not at hand.
         mistakes: the worst mistakes; None if they were not looked for.
@@ -56,7 +56,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
     """Return the page as HTML; every text in it is escaped.
 
     Args:
-        title: of the page.
+        title: title of the page.
         sections: from top to bottom.
     """
     return _template().render(title=title, sections=sections)

@@ -17,7 +17,7 @@ class Material:
 
     Args:
         report: what ``metrics.json`` holds.
-        folder: of the evaluation, with its figures.
+        folder: folder of the evaluation, with its figures.
         run: folder of the run; None where it is not at hand.
         mistakes: the worst of them; None if they were not looked for.
     """

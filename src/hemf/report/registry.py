@@ -21,7 +21,7 @@ class TaskReport:
     """How an evaluation of a task is shown.
 
     Args:
-        sections: of the page from top to bottom; one that has no parts is left out.
+        sections: sections of the page from top to bottom; one that has no parts is left out.
         figures: the drawings, by the name of their file.
         mistakes: indices of the images to show as the worst mistakes.
         show: prints a report, and where its files are.

@@ -226,7 +226,7 @@ def show_calibration(console: Console, report: dict[str, Any]) -> None:
 
     Args:
         console: where to print.
-        report: with ``calibration``, and maybe ``conformal`` and ``operating_points``.
+        report: report with ``calibration``, and maybe ``conformal`` and ``operating_points``.
     """
     console.print(_confidence(report["calibration"]))
     if "conformal" in report:

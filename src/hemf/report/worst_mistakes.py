@@ -36,7 +36,7 @@ class Mistake:
         path: the image's, as in the manifest.
         label: its class.
         prediction: the class that the model gave it.
-        probability: of the prediction.
+        probability: probability of the prediction.
         of_label: probability that the model gave to the image's class.
         image: what the model saw, as a data URI; None where that cannot be shown.
         heat: the same under the heat map of the prediction; None if there is none.

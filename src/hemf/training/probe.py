@@ -107,7 +107,7 @@ def fit_probe(
         features: M x N x D: M views of each of N images.
         labels: N class indices; every class occurs.
         groups: patient or lesion of each image; empty where unknown.
-        seed: of the folds.
+        seed: seed of the folds.
         balanced: whether the classes weigh the same.
         strengths: what is tried.
         on_try: called with a line for each strength.

@@ -69,8 +69,8 @@ class Survey:
     """What the image files of a data set are like.
 
     Args:
-        widths: in pixels, of the images that can be read.
-        heights: in pixels.
+        widths: widths in pixels, of the images that can be read.
+        heights: heights in pixels.
         modes: number of images of each of Pillow's modes.
         unreadable: for each other file a line that names it and says why.
     """

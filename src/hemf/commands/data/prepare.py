@@ -166,7 +166,7 @@ def check_target(target: Path, place: Path, overwrite: bool, inside: bool, flag:
 
     Args:
         target: the folder.
-        place: of the images.
+        place: place of the images.
         overwrite: whether a prepared data set in ``target`` may be replaced.
         inside: refuse it also inside ``place``, where it would become a class.
         flag: that gives the folder.

@@ -13,7 +13,7 @@ def same_files(root: Path, paths: Iterable[str]) -> list[tuple[str, str]]:
 
     Args:
         root: folder that the paths start from.
-        paths: with forward slashes.
+        paths: paths with forward slashes.
     """
     by_folder: dict[str, list[str]] = {}
     for path in paths:

@@ -28,7 +28,7 @@ class Lesion:
     Args:
         outline: one of ``OUTLINES``.
         texture: one of ``TEXTURES``.
-        radius: of the disc of the same area, as a share of the image's side.
+        radius: radius of the disc of the same area, as a share of the image's side.
         aspect: length over width.
         lobes: number of lobes that a lobed outline has.
         depth: how far they stand out, as a share of the radius.

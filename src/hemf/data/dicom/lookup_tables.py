@@ -16,9 +16,9 @@ class Table:
     """One look-up table.
 
     Args:
-        entries: of values that follow each other.
+        entries: entries of values that follow each other.
         first: the value of the first entry; those before it get that too, those behind the last the last.
-        bits: of an entry, as the table's descriptor says.
+        bits: bits of an entry, as the table's descriptor says.
     """
 
     def __init__(self, entries: np.ndarray, first: int, bits: int) -> None:

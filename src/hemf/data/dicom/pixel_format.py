@@ -19,7 +19,7 @@ class PixelFormat:
     """How pixels are stored.
 
     Args:
-        keyword: of the element that holds them.
+        keyword: keyword of the element that holds them.
         rows: height in pixels.
         columns: width in pixels.
         kind: photometric interpretation, such as ``MONOCHROME2``.
@@ -57,8 +57,8 @@ def pixel_format(header: Dataset, keyword: str, pixel_bytes: int | None) -> Pixe
     """Read how pixels are stored.
 
     Args:
-        header: of one frame.
-        keyword: of the element that holds the pixels.
+        header: header of one frame.
+        keyword: keyword of the element that holds the pixels.
         pixel_bytes: its length, where nothing in it is compressed.
 
     Raises:

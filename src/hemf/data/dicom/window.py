@@ -129,9 +129,9 @@ def windowed(values: np.ndarray, center: float, width: float, function: str = "L
     both clipped to 0 and 1; SIGMOID is 1 / (1 + exp(-4 (x - c) / w)).
 
     Args:
-        values: of any shape.
-        center: in the values' unit.
-        width: in the values' unit; at least 1 for LINEAR, else above 0.
+        values: values of any shape.
+        center: centre in the values' unit.
+        width: width in the values' unit; at least 1 for LINEAR, else above 0.
         function: ``LINEAR``, ``LINEAR_EXACT`` or ``SIGMOID``.
 
     Raises:

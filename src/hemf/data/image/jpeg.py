@@ -30,7 +30,7 @@ def read_pixels(path: str | os.PathLike, mode: Literal["RGB", "L"] = "RGB", wind
     Args:
         path: the file.
         mode: ``RGB``, or ``L`` for grey.
-        window: of DICOM files, as ``read_image`` takes it.
+        window: window of DICOM files, as ``read_image`` takes it.
 
     Returns:
         uint8 C x H x W in channels-last memory, C being 3 or 1.

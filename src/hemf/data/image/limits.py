@@ -49,8 +49,8 @@ def check_pixels(path: str | os.PathLike, width: int, height: int, pixel_bytes: 
 
     Args:
         path: its file, for the message.
-        width: in pixels, as its header says.
-        height: in pixels, as its header says.
+        width: width in pixels, as its header says.
+        height: height in pixels, as its header says.
         pixel_bytes: what a pixel of the file takes in memory once it is decoded, all channels together.
 
     Raises:
@@ -71,7 +71,7 @@ def check_bytes(path: str | os.PathLike, size: int, what: str = "is a file of") 
 
     Args:
         path: the file, for the message.
-        size: in bytes.
+        size: size in bytes.
         what: the words between path and size.
 
     Raises:

@@ -76,8 +76,8 @@ def colour_levels(values: np.ndarray, bits: int) -> np.ndarray:
     all but black.
 
     Args:
-        values: of any shape, whole and at least 0.
-        bits: of a sample.
+        values: values of any shape, whole and at least 0.
+        bits: bits of a sample.
     """
     if bits <= 8:
         return values if bits == 8 else np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)

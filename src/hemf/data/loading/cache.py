@@ -43,8 +43,8 @@ class DecodedImages:
     """The images of a cache, by their path in the data set; shared by all processes that map the file.
 
     Args:
-        file: with the pixels.
-        paths: of the images, in the order of the file.
+        file: file with the pixels.
+        paths: paths of the images, in the order of the file.
         sizes: their heights and widths in pixels; 0 and 0 for an unreadable one, which takes no space.
         channels: 3 or 1.
     """
@@ -120,7 +120,7 @@ def decoded_images(
         mode: ``RGB`` or ``L``.
         folder: where caches lie.
         console: told what is built, and how large it is.
-        window: of DICOM files, as ``read_image`` takes it.
+        window: window of DICOM files, as ``read_image`` takes it.
 
     Raises:
         HemfError: the disk is too small, or the folder cannot be written.

@@ -67,9 +67,9 @@ class ImageDataset(Dataset):
         root: folder that the samples' paths start from.
         classes: names of the classes, in the order of the model's outputs.
         transform: from pixels to pixels of one size; it may draw from torch's global generator.
-        seed: of the run.
+        seed: seed of the run.
         image_mode: ``RGB`` or ``L``, what ``transform`` expects.
-        window: of DICOM images, as ``read_image`` takes it.
+        window: window of DICOM images, as ``read_image`` takes it.
         cache: the decoded images, where there is a cache.
         encode: from a label and the classes to the target, a number or an array.
     """
@@ -111,11 +111,11 @@ class EpochSampler(Sampler[Key]):
 
     Args:
         size: number of samples.
-        seed: of the run; the order depends on it and the epoch.
+        seed: seed of the run; the order depends on it and the epoch.
         shuffle: a new order every epoch, else the samples' own.
         batch_size: the last image is left out of an epoch in which it would be a batch by itself, which batch
             normalisation cannot train on; shuffling makes it another one every epoch.
-        rank: of this process.
+        rank: rank of this process.
         num_replicas: number of processes.
         pad: repeat a few samples so that all processes have the same number, as training needs; otherwise
             every sample occurs once, as evaluation needs.

@@ -37,7 +37,7 @@ def worker_count(asked: int | None, images: int, devices: int = 1, *, on_cpu: bo
         asked: what the user wants; None for one a core shared among the machine's devices, at most
             eight, and none for few images.
         images: to read.
-        devices: of this machine that are read for.
+        devices: devices of this machine that are read for.
         on_cpu: whether a model computes on the same cores; then a quarter of them reads.
     """
     if asked is not None:

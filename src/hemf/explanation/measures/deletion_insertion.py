@@ -31,12 +31,12 @@ def deletion_insertion(
     pixels changed, its area by the trapezium rule: low is good for deletion, high for insertion.
 
     Args:
-        model: in evaluation mode.
+        model: model in evaluation mode.
         image: C x H x W, normalised.
         target: the class whose probability is followed.
         heats: by name, maps of any resolution; each is interpolated to H x W, equal pixels are put in random
             order.
-        rng: for that order.
+        rng: random numbers for that order.
         task: what the model is asked about an image.
 
     Returns:

@@ -36,7 +36,7 @@ def faithfulness(
         found: the images.
         layer: where the maps are taken.
         method: how.
-        rng: for random orders.
+        rng: random numbers for random orders.
         task: what the model is asked about an image.
 
     Returns:

@@ -14,7 +14,7 @@ def mean_measure(values: Sequence[float] | np.ndarray, groups: Sequence[str]) ->
     """Average over images, with the percentiles of a bootstrap that draws whole groups.
 
     Args:
-        values: of each image; NaN where undefined, which is left out.
+        values: values of each image; NaN where undefined, which is left out.
         groups: patient or lesion of each image; one without is a group by itself.
 
     Returns:

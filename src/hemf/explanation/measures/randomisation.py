@@ -22,8 +22,8 @@ def untrained(folder: str | os.PathLike, seed: int) -> nn.Module:
     """Return the architecture of the model in ``folder`` with newly drawn weights.
 
     Args:
-        folder: with the model's ``config.json``.
-        seed: of the weights.
+        folder: folder with the model's ``config.json``.
+        seed: seed of the weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

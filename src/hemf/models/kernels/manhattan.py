@@ -35,8 +35,8 @@ def manhattan_attention(
         row_bias: ``PositionTerms.row_bias`` (heads, W, W). Of this, and of the two others, no gradient is
             given, and what repeats is read once: the first head's rotation, the first row of a bias.
         column_bias: ``PositionTerms.column_bias`` (heads, H, H).
-        weight: of LePE's 5x5 depthwise convolution (C, 1, 5, 5).
-        bias: of the same (C,).
+        weight: weight of LePE's 5x5 depthwise convolution (C, 1, 5, 5).
+        bias: bias of the same (C,).
 
     Raises:
         ValueError: shapes or types do not fit together.
