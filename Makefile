@@ -37,10 +37,11 @@ kill: install  ## 200 random SIGKILLs over all verbs that write, each followed b
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill.py --kills 200 --out kill.json
 
 .PHONY: lint
-lint: install  ## style, format, and which way imports go
+lint: install  ## style, format, types, and which way imports go
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # Not --quiet, with which mkdocs does not count the warnings that --strict stops at.
 .PHONY: docs

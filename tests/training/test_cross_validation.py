@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from pytorch_lightning.utilities import rank_zero_only
 
 import hemf
 from hemf import HemfError, RunConfig
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.manifest import read_data_set, write_data_set
-from hemf.runs.folder import fold_paths, open_run
+from hemf.runs.folder import Run, fold_paths, open_run
 from hemf.training import cross_validation
 from hemf.training.module import ImageClassifier
 
@@ -44,6 +45,15 @@ def test_every_image_is_tested_once_and_no_patient_is_on_two_sides(train, patien
     whole = read_data_set(run.path)
     assert sorted(tested) == sorted(s.path for s in whole.samples)
     assert whole.info["split"] == {"method": "grouped-kfold", "seed": 0, "folds": 3, "val": 0.1}
+
+
+def test_further_processes_know_where_the_cross_validation_is(train, patients, tmp_path, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as under torchrun; Lightning tells it each fold's folder
+    monkeypatch.setattr(
+        cross_validation, "begin", lambda config, *_: Run(tmp_path / f"fold{config.fold}", {})
+    )
+    run = train(data=str(patients), folds=3, epochs=1)
+    assert (run.path, len(run.folds)) == (tmp_path, 3)
 
 
 def test_a_fold_is_what_the_fold_alone_would_be(train, patients, tmp_path):

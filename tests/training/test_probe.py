@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from sklearn.linear_model import LogisticRegression
 
 import hemf
@@ -80,6 +81,10 @@ def test_the_last_layer_reads_the_features(name):
 def test_a_network_without_a_linear_head_is_refused():
     with pytest.raises(HemfError, match="does not end in one linear layer"):
         last_layer(timm.create_model("conformer_base_patch16", num_classes=2), SPEC)
+    model = timm.create_model("test_vit", img_size=32, num_classes=2)
+    model.head = torch.nn.Linear(model.num_features, 2, bias=False)
+    with pytest.raises(HemfError, match="one linear layer with a bias"):
+        last_layer(model, SPEC)
 
 
 def test_a_probed_run_is_a_run_like_any_other(train, capsys):
@@ -89,6 +94,12 @@ def test_a_probed_run_is_a_run_like_any_other(train, capsys):
     assert "in cross-validation" in capsys.readouterr().out
     assert hemf.evaluate(str(run.path), device="cpu", resamples=0).metrics["accuracy"]["value"] > 0.8
     assert "probe has no epochs to add" in (hemf.train(resume=str(run.path)), capsys.readouterr().out)[1]
+
+
+def test_a_probe_is_refused_to_further_processes(train, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as under torchrun
+    with pytest.raises(HemfError, match="--probe is fitted by one process; start it without torchrun"):
+        train(probe=True)
 
 
 def test_a_probe_that_was_stopped_is_made_anew(train, tmp_path, monkeypatch):

@@ -148,4 +148,5 @@ def _nearest(close: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.nd
         if np.count_nonzero(row) > NEAREST:
             near = np.flatnonzero(row)
             row[near[np.argsort(distance[place, near], kind="stable")[NEAREST:]]] = False
-    return np.nonzero(close)
+    rows, columns = np.nonzero(close)
+    return rows, columns

@@ -70,16 +70,13 @@ class Pair:
 
 def find_pairs(samples: Sequence[Sample], looks: Sequence[Look | str], workers: Workers) -> list[Pair]:
     """Return all duplicates found, those across sides first, then different classes, then the most alike."""
-    readable = [i for i, look in enumerate(looks) if isinstance(look, Look)]
-    samples, seen = [samples[i] for i in readable], [looks[i] for i in readable]
+    readable = [(s, look) for s, look in zip(samples, looks, strict=True) if isinstance(look, Look)]
+    samples, seen = [s for s, _ in readable], [look for _, look in readable]
     parts = [(s.side, s.label) for s in samples]
     same_bytes = set(exact_pairs([look.bytes_hash for look in seen], parts))
     same_pixels = set(exact_pairs([look.pixels_hash for look in seen], parts)) - same_bytes
-    pairs = [
-        Pair(samples[i], samples[j], kind)
-        for kind, found in (("bytes", same_bytes), ("pixels", same_pixels))
-        for i, j in found
-    ]
+    pairs = [Pair(samples[i], samples[j], "bytes") for i, j in same_bytes]
+    pairs += [Pair(samples[i], samples[j], "pixels") for i, j in same_pixels]
     pairs += _near_pairs(samples, seen, workers)
     return sorted(
         pairs, key=lambda p: (not p.across, not p.conflict, -p.similarity, p.distance, p.first.path)

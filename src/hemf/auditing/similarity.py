@@ -5,7 +5,9 @@ skin markings and vessels differ, so the middle of one image's detail is sought 
 scales, by normalised cross-correlation.
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import cast
 
 import numpy as np
 import scipy.fft
@@ -20,6 +22,10 @@ TEMPLATE = 0.7  # of each side: the middle, which a crop or a text in a corner l
 SPECTRUM = 96  # a side that no enlarged thumbnail exceeds
 SURE = 0.9  # other scales are left out beyond this
 
+# To a type checker they give what SciPy dispatches on, not what they compute.
+irfft2 = cast("Callable[..., np.ndarray]", scipy.fft.irfft2)
+rfft2 = cast("Callable[..., np.ndarray]", scipy.fft.rfft2)
+
 
 def similarity(pair: tuple[np.ndarray, np.ndarray, int]) -> float:
     """Return the greatest normalised cross-correlation, over scales and places, of the detail of two images.
@@ -31,8 +37,8 @@ def similarity(pair: tuple[np.ndarray, np.ndarray, int]) -> float:
         1 for equal images, about 0.3 for unrelated ones, 0 where there is no detail.
     """
     whole, other, turn = pair
-    if TURNS[turn] is not None:
-        other = np.asarray(Image.fromarray(other).transpose(TURNS[turn]))
+    if (turned := TURNS[turn]) is not None:
+        other = np.asarray(Image.fromarray(other).transpose(turned))
     template, best = _detail(other), 0.0
     for scale in SCALES:
         best = max(best, _correlation(_detail(_scaled(whole, scale)), template, min(1.0, scale)))
@@ -62,13 +68,13 @@ def _correlation(whole: np.ndarray, template: np.ndarray, share: float) -> float
     start, places = (len(template) - side) // 2, len(whole) - side + 1
     middle = template[start : start + side, start : start + side]
     size = (SPECTRUM, SPECTRUM)
-    product = scipy.fft.rfft2(whole, size) * np.conj(scipy.fft.rfft2(middle, size))
-    square = scipy.fft.rfft2(whole * whole, size) * _box_spectrum(side)
-    sums = scipy.fft.irfft2(product, size)[:places, :places]
-    energy = scipy.fft.irfft2(square, size)[:places, :places] * float((middle * middle).sum())
+    product = rfft2(whole, size) * np.conj(rfft2(middle, size))
+    square = rfft2(whole * whole, size) * _box_spectrum(side)
+    sums = irfft2(product, size)[:places, :places]
+    energy = irfft2(square, size)[:places, :places] * float((middle * middle).sum())
     return float((sums / np.sqrt(np.maximum(energy, 1))).max())
 
 
 @cache
 def _box_spectrum(side: int) -> np.ndarray:
-    return np.conj(scipy.fft.rfft2(np.ones((side, side), np.float32), (SPECTRUM, SPECTRUM)))
+    return np.conj(rfft2(np.ones((side, side), np.float32), (SPECTRUM, SPECTRUM)))

@@ -32,10 +32,11 @@ from hemf.bench.speed import Setting, cuda_peak_bytes, machine, machine_line, me
 from hemf.config.run_config import RunConfig
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
-from hemf.core.precision import resolve_precision
+from hemf.core.precision import Precision, resolve_precision
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
+from hemf.models.pervit import PerViT
 from hemf.training.module import model_args
 
 MILLION, GIGA, MEBIBYTE = 1e6, 1e9, 2**20
@@ -49,7 +50,7 @@ class Task:
     num_classes: int = 7
     size: tuple[int, int] = (224, 224)
     batch_sizes: tuple[int, ...] = (32,)
-    precisions: tuple[str, ...] = ("fp32",)
+    precisions: tuple[Precision, ...] = ("fp32",)
     device: str = "cpu"
     speed: bool = False
     rounds: int = 5
@@ -115,6 +116,7 @@ def count(name: str, task: Task, variant: Variant | None = None) -> Counts:
     try:
         with on_paper(lambda: build(name, task, variant)) as model:
             if variant is not None and variant.cached:
+                assert isinstance(model, PerViT), "no other model has position weights"
                 model.eval().cache_position_weights(task.size)
             operations = count_operations(model, torch.zeros(1, 3, *task.size))
             steps = {}

@@ -7,6 +7,7 @@ counting takes a second or two and no memory.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -85,7 +86,7 @@ class LayerCount:
         return sum(parameter.numel() for layer in self.layers for parameter in layer.parameters())
 
 
-def _convolution(layer: nn.Module, x: Tensor, y: Tensor) -> int:
+def _convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor, y: Tensor) -> int:
     return y.numel() * (x.shape[1] // layer.groups) * math.prod(layer.weight.shape[2:])
 
 
@@ -99,6 +100,7 @@ def _norm(layer: nn.Module, x: Tensor, y: Tensor) -> int:
 
 
 def _softmax(layer: nn.Softmax, x: Tensor, y: Tensor) -> int:
+    assert layer.dim is not None, "without a dimension PyTorch only warns that it guesses"
     return 3 * x.numel() - x.numel() // x.shape[layer.dim]
 
 
@@ -200,7 +202,8 @@ def classification_loss(model: nn.Module, images: Tensor, precision: str) -> Ten
     with autocast(images.device, precision):
         output = model(images)
     heads = output if isinstance(output, tuple) else (output,)
-    return sum(F.cross_entropy(logits.float(), labels) for logits in heads) / len(heads)
+    losses = (F.cross_entropy(logits.float(), labels) for logits in heads)
+    return reduce(torch.add, losses) / len(heads)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,7 +1,7 @@
 """What a suite has found so far: read from its runs' folders, averaged, and laid out as one table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -101,15 +101,22 @@ def _measures(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     measures = {}
     for name in next(iter(whole.values()))[0]["metrics"]:
         values = {seed: _mean([run["metrics"][name] for run in of]) for seed, of in whole.items()}
-        known = list(values.values())
-        spread = stdev(known) if len(known) > 1 and None not in known else None
-        measures[name] = {"mean": _mean(known), "std": spread, "seeds": values}
+        known = _all_known(values.values())
+        spread = stdev(known) if len(known) > 1 else None
+        measures[name] = {"mean": fmean(known) if known else None, "std": spread, "seeds": values}
     measures["accuracy"] |= _pooled(list(whole.values()))
     return measures
 
 
-def _mean(values: list[float | None]) -> float | None:
-    return None if None in values else fmean(values)
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = _all_known(values)
+    return fmean(known) if known else None
+
+
+def _all_known(values: Iterable[float | None]) -> list[float]:
+    """The values, or none of them where one is unknown."""
+    known = list(values)
+    return [] if None in known else [value for value in known if value is not None]
 
 
 def _pooled(seeds: list[list[dict[str, Any]]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from hemf.bench.counting import autocast, classification_loss
 from hemf.core.machine import cpu_name
+from hemf.core.precision import Precision
 from hemf.core.text import counted
 from hemf.models.kernels import INSTRUCTION_SET
 
@@ -28,7 +29,7 @@ class Setting(NamedTuple):
     """One way of running a model."""
 
     batch_size: int
-    precision: str
+    precision: Precision
 
 
 def measure_speed(
@@ -56,7 +57,7 @@ def measure_speed(
     seconds: dict[tuple[int, Setting], list[tuple[float, float]]] = {}
     for number in range(rounds + 1):
         for index, model in enumerate(models):
-            model.to(device, memory_format=torch.channels_last)
+            model.to(device).to(memory_format=torch.channels_last)
             for setting in settings:
                 timed = _time_once(model, size, setting, device)
                 if number:
@@ -107,7 +108,7 @@ def _wait(device: torch.device) -> None:
 
 def cuda_peak_bytes(model: nn.Module, size: tuple[int, int], setting: Setting, device: torch.device) -> int:
     """Measure the most memory of CUDA tensors in a training step: weights and gradients, no optimiser."""
-    model.to(device, memory_format=torch.channels_last).train().zero_grad(set_to_none=True)
+    model.to(device).to(memory_format=torch.channels_last).train().zero_grad(set_to_none=True)
     images = torch.rand(setting.batch_size, 3, *size, device=device)
     torch.cuda.reset_peak_memory_stats(device)
     classification_loss(model, images, setting.precision).backward()

@@ -130,7 +130,7 @@ class Suite:
                 raise HemfError(
                     f"row {row.name}: option {name!r} cannot be set here; {FIXED.get(name, 'leave it out')}"
                 )
-        values = self.options | row.options | {"devices": 1} | options
+        values: dict[str, Any] = self.options | row.options | {"devices": 1} | options
         try:
             return RunConfig.of(
                 row.recipe or self.recipe, model=row.model, model_args=row.model_args, **values

@@ -4,7 +4,7 @@ A script, because a shell that asked Python at every press of the key would wait
 """
 
 import argparse
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import shtab
 
@@ -70,12 +70,12 @@ def _add(target: argparse.ArgumentParser, action: argparse.Action, choices: dict
         return
     literal = [word for kind in alternatives(option_type(action)) for word in _words(kind)]
     names = [flag(action.option_strings[0])] if action.option_strings else [action.dest]
-    nargs = {} if action.option_strings else {"nargs": action.nargs}
+    nargs: dict[str, Any] = {} if action.option_strings else {"nargs": action.nargs}
     added = target.add_argument(
         *names, help=action.help, choices=literal or choices.get(action.dest), **nargs
     )
     if action.dest in FILES:
-        added.complete = shtab.FILE
+        added.complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]  # shtab's way to say it
 
 
 def _words(kind: object) -> list[str]:

@@ -30,7 +30,7 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
         "parser_mode": use_text_keys(),
     }
     lists = [p for p in parameters.values() if _is_word_list(p)]
-    skip = {p.name for p in lists}
+    skip: set[str | int] = {p.name for p in lists}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         parser = run_parser(**settings)
         parser.add_argument("--config", action="config", help="YAML file of options, which flags override.")
@@ -47,7 +47,9 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     for words in lists:  # several words, not one word that holds a list; after the positional ones before
         required = words.default is words.empty
         nargs = "+" if required else "*"
-        parser.add_argument(words.name, nargs=nargs, type=str, help=helps.get(words.name)).required = required
+        added = parser.add_argument(words.name, nargs=nargs, type=str, help=helps.get(words.name))
+        assert added is not None, "only actions that add a group of arguments give none"
+        added.required = required
     return parser
 
 
@@ -99,5 +101,5 @@ def _is_word_list(parameter: inspect.Parameter) -> bool:
 
 
 def _usage_word(action: Action) -> str:
-    word = (action.metavar or action.dest.upper()) + ("..." if action.nargs in ("+", "*") else "")
+    word = str(action.metavar or action.dest.upper()) + ("..." if action.nargs in ("+", "*") else "")
     return word if action.required else f"[{word}]"

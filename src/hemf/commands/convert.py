@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
@@ -10,7 +10,7 @@ from hemf.core.text import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from hemf.core.precision import TimmModel
 
 
 def convert_checkpoint(
@@ -67,24 +67,27 @@ def _read_checkpoint(path: Path) -> "Mapping[str, Any]":
     return theirs
 
 
-def _built(model: str, state_dict: "Mapping[str, Any]") -> "nn.Module":
+def _built(model: str, state_dict: "Mapping[str, Any]") -> "TimmModel":
     import timm
 
-    classifier = timm.get_pretrained_cfg(model).classifier
+    configuration = timm.get_pretrained_cfg(model)
+    assert configuration is not None, "its names have been checked"
+    classifier = configuration.classifier
+    assert classifier is not None, "each of our models names it"
     classifier = classifier if isinstance(classifier, str) else classifier[0]
     network = timm.create_model(model, num_classes=len(state_dict[f"{classifier}.weight"]))
     network.load_state_dict(state_dict)
-    return network
+    return cast("TimmModel", network)
 
 
-def _save(network: "nn.Module", model: str, out: str, classes: list[str] | None) -> None:
+def _save(network: "TimmModel", model: str, out: str, classes: list[str] | None) -> None:
     from hemf.models.hub import save_model
 
     names = classes or [str(number) for number in range(network.num_classes)]
     save_model(network, out, architecture=model, model_args={}, classes=names, pretrained_cfg={})
 
 
-def _report(checkpoint: str, out: str, network: "nn.Module", dropped: list[str]) -> None:
+def _report(checkpoint: str, out: str, network: "TimmModel", dropped: list[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
 

@@ -94,6 +94,7 @@ def localise(
         "seed": seed,
         "environment": environment("fp32"),
     }
+    assert opened.path is not None, "without a run there are no images"
     file = (
         opened.path
         / "evaluation"

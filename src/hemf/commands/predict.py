@@ -124,8 +124,10 @@ def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: b
     for found in predictions:
         if not rows:
             print(f"{'prediction':{width}}  probability  {head}path")
-        own = f"{_set_text(found.set):{of_set}}  " if sets else ""
-        print(f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path)}")
+        own = f"{_set_text(found.set or ()):{of_set}}  " if sets else ""
+        print(
+            f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path or '')}"
+        )
         rows += 1
     return rows
 

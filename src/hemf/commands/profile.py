@@ -49,7 +49,7 @@ def profile(
         check_model(name)
     from hemf.bench.costs import Task, profile_blocks, profile_models
 
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if blocks:
         report, tables = profile_blocks(size)
     else:

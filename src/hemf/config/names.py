@@ -105,7 +105,10 @@ def _registered(decorator: str, files: Iterable[Path]) -> frozenset[str]:
 
 def _folder(package: str) -> Path:
     """Find a package's folder without importing it."""
-    return Path(find_spec(package).origin).parent
+    spec = find_spec(package)
+    assert spec is not None, f"{package} is a part of hemf, or installed with it"
+    assert spec.origin is not None, f"{package} is no namespace"
+    return Path(spec.origin).parent
 
 
 def _check(kind: str, name: str, names: Iterable[str]) -> None:

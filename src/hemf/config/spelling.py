@@ -106,7 +106,7 @@ def listed(value: str, hint: Any) -> str:
     kinds = alternatives(hint)
     element = next(get_args(kind)[0] for kind in kinds if get_origin(kind) in (list, tuple))
     inside = re.fullmatch(r"\s*[\[(](.*)[\])]\s*", value)
-    if inside is None and dict in map(get_origin, kinds) and value.lstrip().startswith("{"):
+    if inside is None and dict in [get_origin(kind) for kind in kinds] and value.lstrip().startswith("{"):
         return value
     text = inside[1] if inside else value
     if element is int:

@@ -33,7 +33,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         HemfError: the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = handle = None
+    temporary: Path | None = None
+    handle: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, handle = _temporary(path)
@@ -52,7 +53,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             "free the disk or choose another place"
         ) from error
     finally:
-        if temporary is not None:
+        if temporary is not None and handle is not None:
             temporary.unlink(missing_ok=True)
             os.close(handle)
 

@@ -1,6 +1,6 @@
 """Pick the number format that the hardware is fast at."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,27 @@ from torch import Tensor, nn
 from hemf.core.errors import HemfError
 
 Precision = Literal["fp32", "bf16", "fp16"]
-LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+PrecisionOption = Literal["auto", "fp32", "bf16", "fp16"]
+LIGHTNING: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CPU_BF16 = ("amx_bf16", "avx512_bf16")
+
+if TYPE_CHECKING:
+
+    class TimmModel(nn.Module):
+        """What timm's classifiers, ours among them, have beside ``nn.Module``; timm has no such type."""
+
+        num_classes: int
+        pretrained_cfg: dict[str, Any]
+
+        def forward_features(self, x: Tensor) -> Any: ...
+        def forward_head(self, x: Any, pre_logits: bool = False) -> Tensor: ...
+        def get_classifier(self) -> nn.Module | tuple[nn.Module, ...]: ...
+        def group_matcher(self, coarse: bool = False) -> dict[str, Any]: ...
 
 
 def pick_precision(accelerator: str) -> Precision:
@@ -42,7 +60,7 @@ def cpu_flags() -> set[str]:
     return flags | set(line.split()).intersection(CPU_BF16)
 
 
-def resolve_precision(asked: str, accelerator: str) -> Precision:
+def resolve_precision(asked: PrecisionOption, accelerator: str) -> Precision:
     """Return the format a run uses: what was asked for, or for ``auto`` what the hardware is fast at.
 
     Raises:
@@ -67,8 +85,9 @@ def float32_logits(model: nn.Module, images: Tensor) -> Tensor:
     Returns:
         float32, B x K.
     """
-    features = model.forward_features(images)
+    network = cast("TimmModel", model)
+    features = network.forward_features(images)
     if not isinstance(features, Tensor):
-        return model.forward_head(features).float()
+        return network.forward_head(features).float()
     with torch.autocast(images.device.type, enabled=False):
-        return model.forward_head(features.float()).float()
+        return network.forward_head(features.float()).float()

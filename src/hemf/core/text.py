@@ -12,11 +12,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def counted(n: int, noun: str, plural: str | None = None, form: str = "") -> str:
+def counted(n: int | str, noun: str, plural: str | None = None, form: str = "") -> str:
     """Write a number with its noun: ``1 image``, ``2 images``.
 
     Args:
-        n: how many.
+        n: how many, or a range in words.
         noun: the noun in the singular.
         plural: the noun in the plural; by default with an s.
         form: how the number is written, such as ``,`` for 10,015.

@@ -114,13 +114,13 @@ class DataSet:
             have = f"it has {', '.join(map(str, self.folds))}" if self.folds else "it is not in folds"
             raise HemfError(f"no fold {fold} in {self.name}; {have}")
         about = self.info.get("split", {})
-        val = about.get("val", splits.VAL) if val is None else val
-        seed = about.get("seed", 0) if seed is None else seed
+        share: float = about.get("val", splits.VAL) if val is None else val
+        drawn: int = about.get("seed", 0) if seed is None else seed
         rest = [s for s in self.samples if s.fold != fold]
-        chosen = {s.path for s in splits.validation_part(rest, val * len(self.samples), seed)}
+        chosen = {s.path for s in splits.validation_part(rest, share * len(self.samples), drawn)}
         side = {s.path: "val" if s.path in chosen else "train" for s in rest}
         samples = [replace(s, split=side.get(s.path, "test")) for s in self.samples]
-        info = self.info | {"split": {**about, "val": val, "seed": seed, "fold": fold}}
+        info = self.info | {"split": {**about, "val": share, "seed": drawn, "fold": fold}}
         return replace(self, samples=samples, info=info)
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -37,8 +37,8 @@ class RandomCrop:
     def __init__(
         self,
         size: Sequence[int],
-        scale: Sequence[float],
-        ratio: Sequence[float],
+        scale: tuple[float, float],
+        ratio: tuple[float, float],
         interpolation: InterpolationMode,
     ) -> None:
         self.size, self.interpolation = list(size), interpolation

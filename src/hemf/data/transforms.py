@@ -8,7 +8,7 @@ PIL's (``benchmarks/data_path.py``): they are random anyway. Both leave uint8; `
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from PIL import Image
 from timm.data import resolve_data_config
@@ -150,7 +150,7 @@ class InputSpec:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields if name != "window"}
 
     @property
-    def image_mode(self) -> str:
+    def image_mode(self) -> Literal["RGB", "L"]:
         """Mode in which ``read_image`` must read: ``RGB``, or ``L`` for one channel."""
         return "RGB" if self.input_size[0] == 3 else "L"
 
@@ -218,7 +218,11 @@ def train_transform(config: RunConfig) -> PixelTransform:
     if changes := _changes(config, spec):
         steps += [v2.ToPILImage(), *changes, as_pixels]
     if config.random_erasing:
-        steps.append(v2.RandomErasing(config.random_erasing, value=spec.fill))
+        erasing = v2.RandomErasing(
+            config.random_erasing,
+            value=spec.fill,  # pyright: ignore[reportArgumentType]  # its text allows one for each channel
+        )
+        steps.append(erasing)
     return v2.Compose(steps)
 
 
@@ -307,7 +311,8 @@ def _centred(spec: InputSpec) -> list[Any]:
         return [v2.Resize(resized, interpolation), v2.CenterCrop([height, width])]
     if spec.crop_mode == "border":
         resize = ResizeKeepRatio(resized, interpolation=spec.interpolation, longest=1.0)
-        return [resize, CenterCropOrPad((height, width), fill=spec.fill)]
+        pad = CenterCropOrPad((height, width), fill=spec.fill)  # pyright: ignore[reportArgumentType]  # any sequences
+        return [resize, pad]
     if height == width:
         return [v2.Resize(resized[:1], interpolation), v2.CenterCrop([height, width])]
     return [ResizeKeepRatio(resized, interpolation=spec.interpolation), v2.CenterCrop([height, width])]

@@ -150,7 +150,9 @@ class _EquationNineteen(GradCAMpp):
     squared gradient, and the denominator sums A g^3 over all places instead of A alone.
     """
 
-    def _get_weights(self, class_idx: list[int], scores: Tensor, **kwargs: Any) -> list[Tensor]:
+    def _get_weights(
+        self, class_idx: int | list[int], scores: Tensor, eps: float = 1e-8, **kwargs: Any
+    ) -> list[Tensor]:
         self._backprop(scores, class_idx, **kwargs)
         weights = []
         for activation, gradient in zip(self.hook_a, self.hook_g, strict=True):

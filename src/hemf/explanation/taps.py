@@ -47,11 +47,11 @@ def tapped(
             and returns what the model goes on with.
         otherwise: takes the number of a layer that gives no map, and what it gives.
     """
+    map_of: Callable[..., Tensor] | None = getattr(model, "map_of", None)
     size, prefix = (images.shape[-2], images.shape[-1]), prefix_tokens(model)
 
     def tap(index: int, output: Any) -> Any:
-        joint = isinstance(output, tuple) and hasattr(model, "map_of")
-        whole = model.map_of(output, norm=False) if joint else output
+        whole = map_of(output, norm=False) if map_of and isinstance(output, tuple) else output
         found = as_maps(whole, len(images), size, prefix)
         if found is None:
             return otherwise(index, output)

@@ -70,7 +70,7 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str], title: str =
         axes.set_ylabel("true")
         if k <= MOST_WRITTEN_CLASSES:
             _write_cells(axes, confusion, rates, totals, cell)
-        scale = figure.colorbar(image, cax=axes.inset_axes([1 + 0.2 / (cell * k), 0, 0.14 / (cell * k), 1]))
+        scale = figure.colorbar(image, cax=axes.inset_axes((1 + 0.2 / (cell * k), 0, 0.14 / (cell * k), 1)))
         scale.set_label("share of the true class")
         scale.outline.set_visible(False)
         _title(axes, title)
@@ -142,7 +142,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         for file in files:
             with whole_file(file) as temporary:
-                date = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
+                date: dict[str, Any] = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
                 figure.savefig(temporary, dpi=160, bbox_inches="tight", pad_inches=0.15, **date)
     return files
 

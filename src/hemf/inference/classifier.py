@@ -2,10 +2,10 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
@@ -13,14 +13,15 @@ from torch import Tensor
 
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError, UnreadableImage
-from hemf.core.precision import resolve_precision
-from hemf.data.image.decode import plain_image
+from hemf.core.precision import PrecisionOption, resolve_precision
+from hemf.data.image.decode import ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
 from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel, load_trained
 from hemf.inference.stream import stream_logits, watched
 from hemf.runs.folder import open_run
 
+Paths = str | os.PathLike | Iterable[str | os.PathLike]
 Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]
 OnError = Callable[[str], None]
 
@@ -69,7 +70,9 @@ class Classifier:
         device: torch's name of a device, or ``auto``.
     """
 
-    def __init__(self, trained: TrainedModel, precision: str = "auto", device: str = "auto") -> None:
+    def __init__(
+        self, trained: TrainedModel, precision: PrecisionOption = "auto", device: str = "auto"
+    ) -> None:
         self.trained = trained
         self.device = pick_device(device)
         self.precision = resolve_precision(precision, self.device.type)
@@ -151,7 +154,7 @@ class Classifier:
         return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
 
 
-def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") -> Classifier:
+def load(run: str | os.PathLike, precision: PrecisionOption = "auto", device: str = "auto") -> Classifier:
     """Load a run's model, ready to classify images exactly as its validation did.
 
     Args:
@@ -165,7 +168,11 @@ def load(run: str | os.PathLike, precision: str = "auto", device: str = "auto") 
     return Classifier(load_trained(open_run(run).model), precision, device)
 
 
-def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
+@overload
+def collect(images: Paths) -> tuple[Sequence[Path], list[str]]: ...
+@overload
+def collect(images: Images) -> tuple[Sequence[Path | Pixels], list[str]]: ...
+def collect(images: Images) -> tuple[Sequence[Path | Pixels], list[str]]:
     """Return all images that ``images`` names, in order, and a message for each name that leads to none.
 
     Raises:
@@ -188,7 +195,7 @@ def collect(images: Images) -> tuple[list[Path | Pixels], list[str]]:
     return items, missing
 
 
-def read(item: Path | Pixels, mode: str, window: str = "auto") -> Image.Image:
+def read(item: Path | Pixels, mode: ImageMode, window: str = "auto") -> Image.Image:
     """Return a file's or an array's image in ``mode``, both by the same rules.
 
     Raises:

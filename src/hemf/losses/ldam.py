@@ -24,6 +24,9 @@ class LDAMLoss(nn.Module):
         smoothing: label smoothing.
     """
 
+    margins: Tensor
+    weights: Tensor | None
+
     def __init__(
         self,
         counts: Sequence[int],

@@ -25,6 +25,8 @@ class LogitAdjustedLoss(nn.Module):
         smoothing: label smoothing.
     """
 
+    adjustment: Tensor
+
     def __init__(self, counts: Sequence[int], tau: float = 1.0, smoothing: float = 0.0) -> None:
         super().__init__()
         images = torch.tensor(counts, dtype=torch.float64).clamp(min=1)

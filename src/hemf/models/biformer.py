@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import LayerNorm2d, calculate_drop_path_rates
-from timm.models import generate_default_cfgs, register_model, register_notrace_module
+from timm.layers import LayerNorm2d
+from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
-from .blocks.layers import head_width, maps, tokens
+from .blocks.layers import drop_path_by_stage, head_width, maps, register_notrace_module, tokens
 from .blocks.pyramid import Pyramid, ResidualBlock, Stage, TokenMlp
 from .convert import Layout, layout, renamed
 
@@ -186,7 +186,7 @@ class BiFormer(Pyramid):
 
         stem = [*_patch_layer(in_chans, dims[0] // 2), nn.GELU(), *_patch_layer(dims[0] // 2, dims[0])]
         patch_layers = [stem, *(_patch_layer(*pair) for pair in pairwise(dims))]
-        rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
+        rates = drop_path_by_stage(drop_path_rate, depths)
         stages = [
             Stage(nn.Sequential(*patch_layer), [block(dim, topk, rate) for rate in stage_rates])
             for patch_layer, dim, topk, stage_rates in zip(patch_layers, dims, topks, rates, strict=True)

@@ -18,14 +18,22 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD
-from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
-from timm.models import checkpoint_seq, generate_default_cfgs, register_model, register_notrace_module
+from timm.layers import DropPath, LayerNorm2d
+from timm.models import checkpoint_seq, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from .blocks.attention import ChannelAttention, MultiHeadExternalAttention, SpatialAttention
 from .blocks.classifier import configuration
 from .blocks.fusion import PreviousFusion
-from .blocks.layers import ConvBN1x1, downsample, maps, patch_stem, tokens
+from .blocks.layers import (
+    ConvBN1x1,
+    downsample,
+    drop_path_by_stage,
+    maps,
+    patch_stem,
+    register_notrace_module,
+    tokens,
+)
 from .blocks.mlp import IRMLP
 from .blocks.staged import StagedClassifier
 from .blocks.window import PatchMerging, WindowAttention
@@ -273,8 +281,8 @@ class CAME(StagedClassifier):
         drop_path_rate: float = 0.0,
     ):
         super().__init__(in_chans, num_classes, dims, drop_rate)
-        local_rates = calculate_drop_path_rates(drop_path_rate, list(local_depths), stagewise=True)
-        global_rates = calculate_drop_path_rates(drop_path_rate, list(global_depths), stagewise=True)
+        local_rates = drop_path_by_stage(drop_path_rate, local_depths)
+        global_rates = drop_path_by_stage(drop_path_rate, global_depths)
         self.local_stem = patch_stem(in_chans, dims[0])
         self.global_stem = patch_stem(in_chans, dims[0], eps=1e-5)
         self.external_stem = nn.Conv2d(in_chans, dims[0], 4, stride=4)

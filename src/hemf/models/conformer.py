@@ -18,17 +18,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import calculate_drop_path_rates, trunc_normal_
+from timm.layers import trunc_normal_
 from timm.models import (
     checkpoint,
     generate_default_cfgs,
     register_model,
-    register_notrace_module,
 )
 from timm.models.vision_transformer import Block as TransformerBlock
 from torch import Tensor, nn
 
 from .blocks.classifier import Classifier, configuration, init_linear
+from .blocks.layers import drop_path_by_stage, register_notrace_module
 from .convert import Layout, layout, renamed
 
 __all__ = ["Conformer"]
@@ -227,7 +227,7 @@ class Conformer(Classifier):
         self.global_pool = _checked_pool(global_pool, num_classes)
         self.separate_heads = True
 
-        rates = calculate_drop_path_rates(drop_path_rate, sum(depths))
+        rates = drop_path_by_stage(drop_path_rate, [sum(depths)])[0]
         self.stem = nn.Sequential(
             nn.Conv2d(in_chans, STEM_DIM, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(STEM_DIM),
@@ -332,7 +332,10 @@ class Conformer(Classifier):
         class_token = self.norm(tokens)[:, 0, :, None, None]
         return torch.cat([x, class_token.expand(-1, -1, x.shape[2], x.shape[3])], dim=1)
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False):  # without a type, which differs by mode
+    # The result has no type, for TorchScript knows one type a method and this depends on the mode.
+    def forward_head(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x: Tensor, pre_logits: bool = False
+    ):
         """Pool and classify what ``forward_features`` gave; ``pre_logits`` stops before the classifiers.
 
         Gives the sum of the heads' logits; in training mode the heads' logits apart, unless told otherwise.
@@ -350,9 +353,8 @@ class Conformer(Classifier):
 
 
 def _transformer_block(dim: int, num_heads: int, mlp_ratio: float, drop_path: float) -> TransformerBlock:
-    return TransformerBlock(
-        dim, num_heads, mlp_ratio, qkv_bias=True, drop_path=drop_path, norm_layer=LayerNorm
-    )
+    norm: Any = LayerNorm  # timm's type allows classes alone, its own models give partials
+    return TransformerBlock(dim, num_heads, mlp_ratio, qkv_bias=True, drop_path=drop_path, norm_layer=norm)
 
 
 def _head(dim: int, num_classes: int) -> nn.Module:

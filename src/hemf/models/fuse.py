@@ -14,6 +14,8 @@ from .pervit import PerViT
 
 TOLERANCE = 1e-5
 
+Layer = nn.Conv2d | nn.Linear
+
 
 def fuse(model: nn.Module) -> nn.Module:
     """Copy ``model`` for inference alone, in fewer steps, with outputs equal to 1e-5 of the largest.
@@ -54,7 +56,7 @@ def fuse(model: nn.Module) -> nn.Module:
             fused.joint_stem = JointStem(fused.local_stem, fused.global_stem)
             fused.local_stem = fused.global_stem = None
         if isinstance(fused, PerViT):
-            fused.cache_position_weights(tuple(image.shape[-2:]))
+            fused.cache_position_weights((image.shape[-2], image.shape[-1]))
         error = (fused(image) - expected).abs().max()
     if not error <= TOLERANCE * max(1.0, expected.abs().max().item()):
         raise ValueError(
@@ -75,10 +77,15 @@ class JointStem(nn.Module):
 
     def __init__(self, first: nn.Sequential, second: nn.Sequential):
         super().__init__()
-        self.conv = copy.deepcopy(first[0])
+        self.conv, other = copy.deepcopy(first[0]), second[0]
+        assert isinstance(self.conv, nn.Conv2d), "so begins every stem"
+        assert isinstance(other, nn.Conv2d), "so begins every stem"
         self.conv.out_channels *= 2
-        self.conv.weight = nn.Parameter(torch.cat([first[0].weight, second[0].weight]), requires_grad=False)
-        self.conv.bias = nn.Parameter(torch.cat([first[0].bias, second[0].bias]), requires_grad=False)
+        weight, bias = (
+            torch.cat([getattr(c, name) for c in (self.conv, other)]) for name in ("weight", "bias")
+        )
+        self.conv.weight = nn.Parameter(weight, requires_grad=False)
+        self.conv.bias = nn.Parameter(bias, requires_grad=False)
         self.norms = nn.ModuleList([first[1], second[1]])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,20 +102,24 @@ def _example(model: nn.Module) -> Tensor:
     return noise.to(weight.device, weight.dtype)
 
 
-def _layers_before_norms(model: nn.Module, image: Tensor) -> list[tuple[nn.Module, nn.Module, str]]:
+def _layers_before_norms(model: nn.Module, image: Tensor) -> list[tuple[Layer, nn.Module, str]]:
     """(layer, owner of the norm, its name) of each BatchNorm that reads what a sibling has just written.
 
     Siblings alone, for what leaves a module may be read by others too.
     """
-    found, latest, hooks = [], {}, []
+    found: list[tuple[Layer, nn.Module, str]] = []
+    latest: dict[nn.Module, tuple[Layer, Tensor]] = {}
+    hooks = []
 
-    def written(owner: nn.Module, layer: nn.Module, _: Any, out: Tensor) -> None:
+    def written(owner: nn.Module, layer: Layer, _: Any, out: Tensor) -> None:
         latest[owner] = (layer, out)  # kept, so that its memory is not given to another
 
     def read(owner: nn.Module, name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
         (x,) = inputs
-        layer, out = latest.get(owner, (None, None))
-        if out is not None and out.data_ptr() == x.data_ptr() and out.numel() == x.numel():
+        if owner not in latest:
+            return
+        layer, out = latest[owner]
+        if out.data_ptr() == x.data_ptr() and out.numel() == x.numel():
             found.append((layer, owner, name))
 
     for owner in model.modules():
@@ -125,11 +136,13 @@ def _layers_before_norms(model: nn.Module, image: Tensor) -> list[tuple[nn.Modul
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return scale and shift of each channel, to which a BatchNorm in eval mode amounts, in float64."""
+    assert norm.running_mean is not None, "only what tracks its statistics is folded"
+    assert norm.running_var is not None, "only what tracks its statistics is folded"
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-def _fold_into_layer_before(layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d) -> None:
+def _fold_into_layer_before(layer: Layer, norm: nn.BatchNorm2d) -> None:
     scale, shift = _scale_and_shift(norm)
     bias = shift if layer.bias is None else layer.bias.double() * scale + shift
     _set(layer, layer.weight.double() * scale.view(-1, *[1] * (layer.weight.ndim - 1)), bias)
@@ -139,7 +152,7 @@ def _fold_into_expansion(module: IRMLP) -> None:
     scale, shift = _scale_and_shift(module.norm)
     weight = module.expand.weight.double()
     _set(module.expand, weight * scale, weight @ shift)
-    module.norm = nn.Identity()
+    module.register_module("norm", nn.Identity())
 
 
 def _join_projections(attention: ManhattanSelfAttention) -> None:
@@ -147,10 +160,11 @@ def _join_projections(attention: ManhattanSelfAttention) -> None:
     width = attention.q_proj.in_features
     attention.qkv = nn.Linear(width, 3 * width, dtype=attention.q_proj.weight.dtype)
     _set(attention.qkv, *(torch.cat([getattr(p, name) for p in projections]) for name in ("weight", "bias")))
-    attention.q_proj = attention.k_proj = attention.v_proj = None
+    for name in ("q_proj", "k_proj", "v_proj"):
+        attention.register_module(name, None)
 
 
-def _set(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+def _set(layer: Layer, weight: Tensor, bias: Tensor) -> None:
     like = layer.weight
     layer.weight = nn.Parameter(weight.to(like), requires_grad=False)
     layer.bias = nn.Parameter(bias.to(like), requires_grad=False)

@@ -11,19 +11,26 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD
-from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
+from timm.layers import DropPath, LayerNorm2d
 from timm.models import (
     checkpoint,
     checkpoint_seq,
     generate_default_cfgs,
     register_model,
-    register_notrace_module,
 )
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
 from .blocks.fusion import HEFFusion
-from .blocks.layers import convolve, downsample, maps, patch_stem, tokens
+from .blocks.layers import (
+    convolve,
+    downsample,
+    drop_path_by_stage,
+    maps,
+    patch_stem,
+    register_notrace_module,
+    tokens,
+)
 from .blocks.manhattan import ManhattanSelfAttention, PositionTerms
 from .blocks.staged import StagedClassifier
 
@@ -89,7 +96,8 @@ class EGFStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        position = self.attentions[0].position(height, width, x.dtype)
+        first = self.attentions[0]  # as ``nn.Module``, for a ``ModuleList`` forgets what its layers are
+        position = first.position(height, width, x.dtype)  # pyright: ignore[reportCallIssue]
         if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
             for block in range(len(self.attentions)):
                 x = checkpoint(self._run, x, position, block)
@@ -151,13 +159,13 @@ class HEMFStage(nn.Module):
 
         A branch that does not exist is None; "fused" is then the other branch's map.
         """
-        if self.local_blocks is not None and local is not None:
+        if self.local_downsample is not None and self.local_blocks is not None and local is not None:
             local = self.local_downsample(local)
             if self.grad_checkpointing and self.training and not torch.jit.is_scripting():
                 local = checkpoint_seq(self.local_blocks, local)
             else:
                 local = self.local_blocks(local)
-        if self.global_blocks is not None and global_ is not None:
+        if self.global_downsample is not None and self.global_blocks is not None and global_ is not None:
             global_ = self.global_blocks(self.global_downsample(global_))
         if self.fusion is not None and local is not None and global_ is not None:
             fused = self.fusion(local, global_, fused)
@@ -230,8 +238,8 @@ class HEMF(StagedClassifier):
             "conv_attention": conv_attention,
             "sirmlp": sirmlp,
         }
-        local_rates = calculate_drop_path_rates(drop_path_rate, list(local_depths), stagewise=True)
-        global_rates = calculate_drop_path_rates(drop_path_rate, list(global_depths), stagewise=True)
+        local_rates = drop_path_by_stage(drop_path_rate, local_depths)
+        global_rates = drop_path_by_stage(drop_path_rate, global_depths)
         self.local_stem = patch_stem(in_chans, dims[0]) if branches != "global" else None
         self.global_stem = patch_stem(in_chans, dims[0]) if branches != "local" else None
         self.joint_stem: nn.Module | None = None  # ``hemf.models.fuse`` puts the two in one

@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates
+from timm.layers import DropPath, LayerNorm2d
 from timm.models import checkpoint_seq, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from .blocks.attention import ChannelAttention, SpatialAttention
 from .blocks.classifier import configuration
 from .blocks.fusion import HierarchicalFusion
-from .blocks.layers import downsample, maps, patch_stem, tokens
+from .blocks.layers import downsample, drop_path_by_stage, maps, patch_stem, tokens
 from .blocks.mlp import IRMLP
 from .blocks.staged import StagedClassifier
 from .blocks.window import PatchMerging, WindowAttention
@@ -210,8 +210,8 @@ class HiFuse(StagedClassifier):
         drop_path_rate: float = 0.0,
     ):
         super().__init__(in_chans, num_classes, dims, drop_rate)
-        local_rates = calculate_drop_path_rates(drop_path_rate, list(local_depths), stagewise=True)
-        global_rates = calculate_drop_path_rates(drop_path_rate, list(global_depths), stagewise=True)
+        local_rates = drop_path_by_stage(drop_path_rate, local_depths)
+        global_rates = drop_path_by_stage(drop_path_rate, global_depths)
         self.local_stem = patch_stem(in_chans, dims[0])
         self.global_stem = patch_stem(in_chans, dims[0], eps=1e-5)
         self.stages = nn.ModuleList(

@@ -5,17 +5,19 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import timm
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import nn
 
 from hemf.core.files import whole_file, write_text
 from hemf.core.text import counted
 from hemf.core.untrusted import read_json, refuse_links
 from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -29,7 +31,7 @@ _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source
 
 
 def save_model(
-    model: nn.Module,
+    model: "TimmModel",
     folder: str | os.PathLike,
     *,
     architecture: str,
@@ -91,7 +93,7 @@ def add_to_config(folder: str | os.PathLike, key: str, entries: Mapping[str, Any
     write_text(Path(folder) / CONFIG, text)
 
 
-def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(folder: str | os.PathLike) -> tuple["TimmModel", dict[str, Any]]:
     """Build the model of ``folder``, in eval mode on the CPU, and return it with its configuration.
 
     The folder may come from anyone: nothing in it is run, nothing is fetched, nothing outside it is read. Of
@@ -108,7 +110,7 @@ def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     architecture, args = _network_of(folder, config)
     try:
         _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
-        model = timm.create_model(architecture, **args)
+        model = cast("TimmModel", timm.create_model(architecture, **args))
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -121,7 +123,7 @@ def load_model(folder: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), config
 
 
-def new_model(folder: str | os.PathLike) -> nn.Module:
+def new_model(folder: str | os.PathLike) -> "TimmModel":
     """Return the network of a model's folder with newly drawn weights.
 
     Raises:
@@ -129,7 +131,7 @@ def new_model(folder: str | os.PathLike) -> nn.Module:
     """
     folder = Path(folder)
     architecture, args = _network_of(folder, _read_config(folder))
-    return timm.create_model(architecture, **args)
+    return cast("TimmModel", timm.create_model(architecture, **args))
 
 
 def weights_shapes(path: str | os.PathLike) -> Shapes:

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import ClassifierHead, DropPath, Mlp, calculate_drop_path_rates
-from timm.models import checkpoint, generate_default_cfgs, register_model, register_notrace_module
+from timm.layers import ClassifierHead, DropPath, Mlp
+from timm.models import checkpoint, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from .blocks.classifier import Classifier, configuration, init_linear
-from .blocks.layers import head_width, maps, tokens
+from .blocks.layers import drop_path_by_stage, head_width, maps, register_notrace_module, tokens
 from .convert import Layout, layout, renamed
 
 __all__ = ["PerViT"]
@@ -86,7 +86,9 @@ class DistanceEmbedding(nn.Linear):
         super().__init__(1, 4 * num_heads)
         self.cached_grid = []
 
-    def forward(self, x: Tensor) -> Tensor | None:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  # a Linear layer by its weights alone
+        self, x: Tensor
+    ) -> Tensor | None:
         """Return embedded distances for images (B, C, H, W); None where the blocks have kept what they need.
 
         Raises:
@@ -131,6 +133,7 @@ class PeripheralPosition(nn.Module):
         """Constant convolutions of 0.02 without bias; the last normalisation as asked for."""
         for conv in (self.conv1, self.conv2):
             nn.init.constant_(conv.weight, 0.02)
+            assert conv.bias is not None, "it is made with one"
             nn.init.zeros_(conv.bias)
         nn.init.constant_(self.norm2.weight, self.initial[0])
         nn.init.constant_(self.norm2.bias, self.initial[1])
@@ -265,7 +268,7 @@ class PerViT(Classifier):
 
         self.stem = _stem((in_chans, *stem_dims, dims[0]))
         self.distance_embed = DistanceEmbedding(num_heads)
-        rates = calculate_drop_path_rates(drop_path_rate, depth)
+        rates = drop_path_by_stage(drop_path_rate, [depth])[0]
         self.blocks = nn.ModuleList(
             PerViTBlock(
                 widths[i],
@@ -290,11 +293,15 @@ class PerViT(Classifier):
         """
         nn.init.constant_(self.distance_embed.weight, -0.02)
         nn.init.zeros_(self.distance_embed.bias)
-        for block in self.blocks:
+        for block in self._blocks():
             block.attn.position.reset_parameters()
             for linear in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2):
                 init_linear(linear)
         init_linear(self.head.fc)
+
+    def _blocks(self) -> list[PerViTBlock]:
+        """The blocks by their class, which ``nn.ModuleList`` forgets."""
+        return [block for block in self.blocks if isinstance(block, PerViTBlock)]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns that sort parameters by depth, for layer-wise rates: stem and distances, then blocks."""
@@ -315,14 +322,14 @@ class PerViT(Classifier):
         """
         grid = token_grid(*image_size)
         distances = self.distance_embed.embed(grid)
-        for block in self.blocks:
+        for block in self._blocks():
             block.attn.cached = block.attn.position(distances)
         self.distance_embed.cached_grid = grid
 
     def drop_position_weights(self) -> None:
         """Draw the position weights anew in every forward pass."""
         self.distance_embed.cached_grid = []
-        for block in self.blocks:
+        for block in self._blocks():
             block.attn.cached = None
 
     def train(self, mode: bool = True) -> "PerViT":
@@ -331,9 +338,9 @@ class PerViT(Classifier):
             self.drop_position_weights()
         return super().train(mode)
 
-    def _load_from_state_dict(self, *args: Any) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.drop_position_weights()
-        super()._load_from_state_dict(*args)
+        super()._load_from_state_dict(*args, **kwargs)
 
     def stems(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The stem's map (B, H / 16, W / 16, C) and the embedded distances, None where weights are cached.
@@ -358,7 +365,7 @@ class PerViT(Classifier):
                 x = block(x, distances)
         return maps(self.norm(x))
 
-    def step(self, part: PerViTBlock, state: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    def step(self, part: nn.Module, state: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         recompute = self.grad_checkpointing and self.training
         return checkpoint(part, *state) if recompute else part(*state), state[1]
 

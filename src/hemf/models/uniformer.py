@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
-from timm.layers import LayerNorm2d, Mlp, calculate_drop_path_rates
-from timm.models import generate_default_cfgs, register_model, register_notrace_module
+from timm.layers import LayerNorm2d, Mlp
+from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
-from .blocks.layers import maps, tokens
+from .blocks.layers import drop_path_by_stage, maps, register_notrace_module, tokens
 from .blocks.pyramid import Pyramid, ResidualBlock, Stage, TokenMlp
 from .convert import Layout, layout, renamed
 
@@ -123,7 +123,7 @@ class UniFormer(Pyramid):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
-        rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
+        rates = drop_path_by_stage(drop_path_rate, depths)
         blocks = (local_block, local_block, *2 * (partial(global_block, head_dim=head_dim),))
         stages = [
             Stage(

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file, write_text
+
+if TYPE_CHECKING:
+    from hemf.data.loading.datamodule import ImageData
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -147,26 +150,28 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        images: ImageData = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
         checkpoint["hemf"] = {
             "epochs": trainer.current_epoch + 1,
             "stopped_early": trainer.should_stop,
             "best": self.best,
-            "data": trainer.datamodule.data.hash,
+            "data": images.data.hash,
         }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self.run is not None, "setup has told every process"
         values = {"epoch": trainer.current_epoch + 1} | epoch_metrics(trainer)
         if self.monitor is None:
             self.best = values
-        elif self._is_better(values):
+        elif self._is_better(values, self.monitor):
             self.best = values
             trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
         trainer.save_checkpoint(self.run / "checkpoints" / "last.ckpt")
 
-    def _is_better(self, values: dict[str, float]) -> bool:
+    def _is_better(self, values: dict[str, float], monitor: str) -> bool:
         if not self.best:
             return True
-        new, old = values[self.monitor], self.best[self.monitor]
+        new, old = values[monitor], self.best[monitor]
         if new == old:  # few validation images: accuracy moves in steps, the loss does not
             return values["val_loss"] < self.best["val_loss"]
         better = new > old if self.mode == "max" else new < old

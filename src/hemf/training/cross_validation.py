@@ -8,8 +8,6 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from pytorch_lightning.utilities import rank_zero_only
-
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.core.machine import model_threads
@@ -26,6 +24,7 @@ from hemf.training.trainer import (
     check_files,
     check_hardware,
     fingerprinted,
+    is_first_process,
     picked_precision,
     run_console,
     set_aside,
@@ -46,11 +45,10 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     if (cache := cache_folder(config)) is not None:  # one for all folds, beside the prepared images
         config = replace(config, cache_dir=str(cache))
     precision = picked_precision(config)
-    for fold in data.folds:  # what cannot be trained is better known before the first fold is
-        one = replace(config, fold=fold)
-        images, _ = build(one, data.for_fold(fold))
-    trainer = build_trainer(one, images, precision, None, run_console())
-    path = run_path(config, data) if rank_zero_only.rank == 0 else None
+    # What cannot be trained is better known before the first fold is.
+    images = [build(replace(config, fold=fold), data.for_fold(fold))[0] for fold in data.folds][-1]
+    trainer = build_trainer(config, images, precision, None, run_console())
+    path = run_path(config, data) if is_first_process() else None
     if path is not None:
         threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
         data = fingerprinted(data, run_console())
@@ -78,7 +76,7 @@ def take_up_folds(path: Path, config: RunConfig, build_cache: bool = True) -> Ru
         )
     if not all(is_model(fold) for fold in fold_paths(path)):
         check_files(path, data)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         if config.epochs > before.epochs:
             set_aside(path, before.epochs)
         config.save(path / "config.yaml")
@@ -124,4 +122,4 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
     run_console().print(
         f"all {counted(len(runs), 'fold')} are trained; next: hemf evaluate {shlex.quote(str(path))}"
     )
-    return Run(path, {}, tuple(runs))
+    return Run(runs[0].path.parent, {}, tuple(runs))

@@ -3,7 +3,8 @@
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import timm
@@ -26,6 +27,12 @@ from hemf.training.schedule import lr_factor
 from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.hub import pretrained_model
 from hemf.weights.load import Loaded, head_names
+
+if TYPE_CHECKING:
+    from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+
+    from hemf.core.precision import TimmModel
+    from hemf.data.loading.datamodule import ImageData
 
 MOST_TENSORS = 20_000
 """Of a network with arguments of one's own; the deepest of timm have some 3,000."""
@@ -69,8 +76,9 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Keep fixed what is to be: all but the head in the first epochs, the statistics of normalisation."""
-        if hasattr(self.loss, "begin_epoch"):
-            self.loss.begin_epoch(self.current_epoch, self.config.epochs)
+        begin_epoch: Callable[[int, int], None] | None = getattr(self.loss, "begin_epoch", None)
+        if begin_epoch is not None:
+            begin_epoch(self.current_epoch, self.config.epochs)
         if not (self.config.freeze_epochs or self.config.freeze_norm):
             return
         alone = self.trainer.world_size == 1  # else the processes exchange the gradients of all weights
@@ -103,14 +111,15 @@ class ImageClassifier(LightningModule):
             images, target = self.mixer(images, target)
         outputs = self.model(images)
         heads = outputs if isinstance(outputs, tuple) else (outputs,)  # Conformer trains on two
-        loss = sum(self.loss(logits.float(), target) for logits in heads) / len(heads)
+        loss = reduce(torch.add, (self.loss(logits.float(), target) for logits in heads)) / len(heads)
         if not torch.isfinite(loss):
             raise HemfError(self._not_finite(f"step {batch_idx + 1}", loss, batch["index"]))
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         return loss
 
     def _not_finite(self, where: str, loss: Tensor, index: Tensor) -> str:
-        names = ", ".join(self.paths[i] for i in index.tolist())
+        places: list[int] = index.tolist()
+        names = ", ".join(self.paths[i] for i in places)
         return (
             f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, {where}, on the images {names}; "
             f"{self._remedy()}"
@@ -142,9 +151,10 @@ class ImageClassifier(LightningModule):
                     f"{self._remedy()}"
                 )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> "OptimizerLRSchedulerConfig":
         optimizer = build_optimizer(self.config, self.model)
-        batches = len(self.trainer.datamodule.train_dataloader())
+        images: ImageData = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
+        batches = len(images.train_dataloader())
         steps_per_epoch = -(-batches // self.config.accumulate)
 
         def factor(step: int) -> float:
@@ -186,12 +196,12 @@ def model_args(config: RunConfig) -> dict[str, Any]:
     return arguments
 
 
-def architecture(config: RunConfig, model: nn.Module) -> str:
+def architecture(config: RunConfig, model: "TimmModel") -> str:
     """Return timm's name of the run's model, also where the run names a folder or a repository."""
     return model.pretrained_cfg["architecture"] if ":" in config.model else config.model
 
 
-def build_model(config: RunConfig, num_classes: int) -> nn.Module:
+def build_model(config: RunConfig, num_classes: int) -> "TimmModel":
     """Build the run's model, seeded and tried once on an image of the run's size.
 
     Raises:
@@ -231,14 +241,14 @@ def _check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) 
         return  # building it says what does not fit
 
 
-def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
+def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> "TimmModel":
     """Build the model by timm.
 
     Raises:
         HemfError: its pretrained weights are not here and cannot be fetched.
     """
     if not config.pretrained:
-        return timm.create_model(config.model, num_classes=num_classes, **arguments)
+        return cast("TimmModel", timm.create_model(config.model, num_classes=num_classes, **arguments))
     return pretrained_model(config.model, num_classes=num_classes, **arguments)
 
 
@@ -266,8 +276,9 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
     Raises:
         HemfError: no optimiser of that name.
     """
-    if config.optimizer.lower() not in list_optimizers():
-        hint = suggestion(config.optimizer.lower(), list_optimizers(), "see timm.optim.list_optimizers()")
+    known = [str(name) for name in list_optimizers()]
+    if config.optimizer.lower() not in known:
+        hint = suggestion(config.optimizer.lower(), known, "see timm.optim.list_optimizers()")
         raise HemfError(f"no optimizer {config.optimizer!r}; {hint}")
     optimizer = create_optimizer_v2(
         model,

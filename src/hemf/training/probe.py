@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,9 +17,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hemf.core.errors import HemfError
+from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
 from hemf.data.transforms import InputSpec
 from hemf.inference.stream import stream_logits, watched
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
 
 STRENGTHS = tuple(float(10**power) for power in np.arange(-4.0, 0.5, 0.5))
 """Inverse strengths of the penalty (scikit-learn's C) that are tried, on standardised features."""
@@ -50,7 +54,7 @@ class Features(nn.Module):
         model: a timm model.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: "TimmModel") -> None:
         super().__init__()
         self.model = model
 
@@ -61,26 +65,27 @@ class Features(nn.Module):
         return self.model.forward_head(features, pre_logits=True)
 
 
-def last_layer(model: nn.Module, spec: InputSpec) -> nn.Linear:
+def last_layer(model: "TimmModel", spec: InputSpec) -> nn.Linear:
     """Return the linear layer that makes logits of what ``Features`` gives.
 
     Raises:
         HemfError: the network has none, so that it cannot be probed.
     """
     layer = model.get_classifier()
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, nn.Linear) and layer.bias is not None:
         with torch.inference_mode():
             maps = model.eval().forward_features(torch.zeros(1, *spec.input_size))
             whole, apart = model.forward_head(maps), model.forward_head(maps, pre_logits=True)
             if apart.shape == (1, layer.in_features) and torch.allclose(layer(apart), whole, atol=1e-4):
                 return layer
     raise HemfError(
-        f"{type(model).__name__} does not end in one linear layer, so it cannot be probed; leave out --probe"
+        f"{type(model).__name__} does not end in one linear layer with a bias, so it cannot be probed; leave "
+        "out --probe"
     )
 
 
 def features_of(
-    model: nn.Module, files: Sequence[Path], spec: InputSpec, *, mirrored: bool, words: str, **how: Any
+    model: "TimmModel", files: Sequence[Path], spec: InputSpec, *, mirrored: bool, words: str, **how: Any
 ) -> np.ndarray:
     """Return the features of images, N x D float64; ``how`` are further arguments of ``stream_logits``.
 
@@ -161,7 +166,7 @@ def _folds(labels: np.ndarray, units: np.ndarray, seed: int) -> Iterable[tuple[n
     return found if whole else ()
 
 
-def _read_mirrored(path: Path, mode: str, window: str) -> Image.Image:
+def _read_mirrored(path: Path, mode: ImageMode, window: str) -> Image.Image:
     return read_image(path, mode, window).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 

@@ -35,6 +35,8 @@ class RunProgress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started, self.first_epoch = time.monotonic(), trainer.current_epoch
         self.spoken = self.started
+        assert trainer.max_epochs is not None, "the options say how many"
+        self.epochs = trainer.max_epochs
         if self.console.is_terminal and trainer.is_global_zero:
             self.bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -44,7 +46,7 @@ class RunProgress(Callback):
                 transient=True,
             )
             self.task = self.bar.add_task(
-                "train", total=trainer.max_epochs * self.images, epoch=1, epochs=trainer.max_epochs, status=""
+                "train", total=self.epochs * self.images, epoch=1, epochs=self.epochs, status=""
             )
             self.bar.start()
 
@@ -104,7 +106,7 @@ class RunProgress(Callback):
 
     def _speed(self, trainer: Trainer) -> str:
         done = (trainer.current_epoch - self.first_epoch) * self.images + self.seen
-        left = (trainer.max_epochs - trainer.current_epoch) * self.images - self.seen
+        left = (self.epochs - trainer.current_epoch) * self.images - self.seen
         seconds = round((time.monotonic() - self.started) / done * left)
         return f"{self.seen / self.training_time:.1f} images/s, {timedelta(seconds=seconds)} left"
 

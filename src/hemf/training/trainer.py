@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from hemf.core.device import device_type
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json
 from hemf.core.machine import computing_on, model_threads, usable_cores
-from hemf.core.precision import LIGHTNING, resolve_precision
+from hemf.core.precision import LIGHTNING, Precision, resolve_precision
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import SECONDS, changed_files, take_fingerprints
@@ -59,6 +59,9 @@ from hemf.weights.input import input_line
 from hemf.weights.known_images import known_images_line
 from hemf.weights.load import load_into
 
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
+
 
 def start(config: RunConfig) -> Run:
     """Train a new run from options alone.
@@ -80,7 +83,7 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     console = run_console()
     precision = picked_precision(config)
     images, classifier = build(config, data)
-    path = run_path(config, data) if rank_zero_only.rank == 0 else None
+    path = run_path(config, data) if is_first_process() else None
     trainer = build_trainer(config, images, precision, path, console)
     _warn(console, config, data)
     _announce(console, config, images, classifier, precision)
@@ -262,14 +265,19 @@ def _decode_once(config: RunConfig, images: ImageData, console: Console, build: 
     return replace(config, cache_dir=str(folder))
 
 
-def picked_precision(config: RunConfig) -> str:
+def picked_precision(config: RunConfig) -> Precision:
     """Return the precision that a run asks for, or the one the hardware is fast at."""
     return resolve_precision(config.precision, device_type(config.accelerator))
 
 
+def is_first_process() -> bool:
+    """Whether this is the training's only process, or the first of several."""
+    return rank_zero_only.rank == 0  # pyright: ignore[reportFunctionMemberAccess]  # Lightning sets it
+
+
 def run_console() -> Console:
     """Return where the first process speaks; the others are silent."""
-    return Console(quiet=rank_zero_only.rank > 0, markup=False, highlight=False, soft_wrap=True)
+    return Console(quiet=not is_first_process(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn(console: Console, config: RunConfig, data: DataSet) -> None:
@@ -319,9 +327,13 @@ def _fit(
 ) -> Run:
     """Train, then write the model."""
     checkpoints = trainer.checkpoint_callback
+    assert isinstance(checkpoints, Checkpoints), "build_trainer gives it no other"
     if config.probe:
+        if checkpoints.run is None:
+            raise HemfError("--probe is fitted by one process; start it without torchrun or SLURM's tasks")
         return _probe(console, checkpoints.run, config, images, classifier.model)
-    trainer.callbacks.insert(0, Threads(torch.get_num_threads()))
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
+    callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
         with _quiet(), killed_workers_explained():
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
@@ -337,6 +349,7 @@ def _fit(
             f"the batch normalisation of {config.model} cannot train on batches of one image at this "
             "--image-size; give --batch-size 2 or more"
         ) from error
+    assert checkpoints.run is not None, "the first process has told it"
     if trainer.is_global_zero:
         return _finish(console, checkpoints.run, config, images, classifier)
     return Run(checkpoints.run, checkpoints.best)
@@ -445,7 +458,7 @@ def _write_model(
     path: Path,
     config: RunConfig,
     data: DataSet,
-    model: torch.nn.Module,
+    model: "TimmModel",
     best: dict[str, float],
 ) -> Run:
     """Write ``model/``, calibrated on the validation images."""
@@ -464,7 +477,7 @@ def _write_model(
     return Run(path, best)
 
 
-def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, model: torch.nn.Module) -> Run:
+def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, model: "TimmModel") -> Run:
     """Fit the last layer on the training images' features, then write the model and how it was chosen."""
     layer, data = last_layer(model, images.spec), images.data
     device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
@@ -483,6 +496,7 @@ def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, m
     found = fit_probe(views, labels, groups, config.seed, balanced, on_try=console.print)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(found.weight))
+        assert layer.bias is not None, "last_layer gives no other"
         layer.bias.copy_(torch.from_numpy(found.bias))
     best = {"epoch": 1.0}
     if images.val_split:

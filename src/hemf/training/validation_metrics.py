@@ -28,6 +28,8 @@ class ValidationMetrics(Metric):
     """
 
     full_state_update = False
+    logits: list[Tensor]
+    labels: list[Tensor]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

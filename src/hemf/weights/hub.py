@@ -3,16 +3,18 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.error import URLError
 
 import timm
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
-from torch import nn
 
 from hemf.core.errors import HemfError
 from hemf.weights.registry import Weights
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
 
 INPUT = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
 PATIENCE = 5.0  # seconds for the hub to answer at all
@@ -36,7 +38,7 @@ def of_timm(name: str) -> Weights:
     )
 
 
-def pretrained_model(name: str, **arguments: Any) -> nn.Module:
+def pretrained_model(name: str, **arguments: Any) -> "TimmModel":
     """Load timm's model of that name with its weights.
 
     Raises:
@@ -44,7 +46,7 @@ def pretrained_model(name: str, **arguments: Any) -> nn.Module:
     """
     with offline_without_network() as offline:
         try:
-            return timm.create_model(name, pretrained=True, **arguments)
+            return cast("TimmModel", timm.create_model(name, pretrained=True, **arguments))
         except OSError as error:  # the hub's own errors are of this kind too
             if offline or isinstance(error, ConnectionError | URLError):
                 raise HemfError(without_weights(name)) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from timm.models import adapt_input_conv
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.weights.registry import Weights
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Loaded:
         return f"weights from {self.origin}: {', '.join(parts)}"
 
 
-def load_into(model: nn.Module, weights: Weights, classes: Sequence[str]) -> Loaded:
+def load_into(model: "TimmModel", weights: Weights, classes: Sequence[str]) -> Loaded:
     """Give a network the weights that fit it by name and shape.
 
     Its head is loaded only where the weights know the very same classes in the same order. A first
@@ -79,7 +83,7 @@ def load_into(model: nn.Module, weights: Weights, classes: Sequence[str]) -> Loa
     )
 
 
-def head_names(model: nn.Module) -> set[str]:
+def head_names(model: "TimmModel") -> set[str]:
     """Return the names of the tensors of the layer (or layers) that give the logits."""
     found = model.get_classifier()
     layers = list(found) if isinstance(found, tuple | list) else [found]

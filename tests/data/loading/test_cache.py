@@ -31,8 +31,8 @@ QUIET = Console(quiet=True)
 BUILDER = """
 import sys, time
 from rich.console import Console
-from hemf.data import cache
-from hemf.data.dataset import DataSet
+from hemf.data.loading import cache
+from hemf.data.manifest import read_data_set
 
 def slowly(path, mode, window, read=cache.read_pixels):
     with open(sys.argv[3], "a") as log:

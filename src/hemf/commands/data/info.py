@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hemf.core.errors import HemfError
 from hemf.core.machine import usable_cores
@@ -46,7 +46,7 @@ def info(data: str, *, out: str | None = None) -> int:
     found = survey(dataset)
     console = Console(highlight=False)
     console.print(counts_table(dataset))
-    words = {"markup": False, "soft_wrap": True}
+    words: dict[str, Any] = {"markup": False, "soft_wrap": True}
     console.print(split_line(dataset), *group_lines(dataset), *notes(dataset), "", sep="\n", **words)
     console.print(_files_table(found))
     if found.unreadable:

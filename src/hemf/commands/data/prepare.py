@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hemf.config.options import Window
 from hemf.core.errors import HemfError
@@ -296,7 +296,8 @@ def _decode_one(
     if scale < 1:
         width, height = (max(resize, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Resampling.LANCZOS)
-    image.save(target, **({"quality": 95, "subsampling": 0} if is_jpeg else {}))
+    quality: dict[str, Any] = {"quality": 95, "subsampling": 0} if is_jpeg else {}
+    image.save(target, **quality)
     return replace(sample, path=name), fingerprint(target, image)
 
 

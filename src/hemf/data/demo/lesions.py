@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 OUTLINES = ("oval", "lobed")
 TEXTURES = ("globular", "reticular")
@@ -125,7 +125,7 @@ def _texture(kind: str, x: np.ndarray, y: np.ndarray, size: int, rng: np.random.
     grid = np.stack(np.meshgrid(steps, steps * np.sqrt(0.75)), -1)
     grid[1::2, :, 0] += spacing / 2
     points = grid.reshape(-1, 2) + rng.normal(0, 0.17 * spacing, (grid.size // 2, 2))
-    near = cKDTree(points).query(np.stack([x, y], -1), k=2)[0] / spacing
+    near = KDTree(points).query(np.stack([x, y], -1), k=2)[0] / spacing
     field = near[..., 0] if kind == "globular" else near[..., 1] - near[..., 0]
     threshold = np.quantile(field, 0.35)
     dark = 1 / (1 + np.exp((field - threshold) / 0.07))

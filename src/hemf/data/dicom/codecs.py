@@ -49,8 +49,8 @@ def _decoded(data: bytes, runner: "DecodeRunner") -> np.ndarray:
         return imagecodecs.jpeg2k_decode(data, numthreads=1)
     if END not in data[-4:]:  # behind which some pad; the library fills what lacks with grey
         raise ValueError("the picture ends early")
-    same = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if runner.samples_per_pixel == 3 else {}
-    return imagecodecs.jpeg8_decode(data, **same)
+    same = "YCBCR" if runner.samples_per_pixel == 3 else None
+    return imagecodecs.jpeg8_decode(data, colorspace=same, outcolorspace=same)
 
 
 for syntax in SYNTAXES:

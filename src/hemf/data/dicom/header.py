@@ -11,10 +11,10 @@ import re
 import warnings
 import zlib
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-import pydicom
+import pydicom.config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -80,6 +80,11 @@ class BoundedFile:
         left = max(0, self.size - self.tell())
         return self.file.read(left if size < 0 else min(size, left))
 
+    @property
+    def for_pydicom(self) -> BinaryIO:
+        """The same; pydicom asks for more than it uses, which is to read, to seek and to tell."""
+        return cast("BinaryIO", self)
+
 
 def read_header(file: BinaryIO, only: list[str] | None = None) -> tuple[FileDataset, BoundedFile]:
     """Read the elements of a DICOM file, with or without its preamble, that come before its pixels.
@@ -102,10 +107,11 @@ def read_header(file: BinaryIO, only: list[str] | None = None) -> tuple[FileData
     meta = _inflated_meta(stream)
     wanted: Any = [Tag(keyword) for keyword in only] if only else None
     if meta is None:
-        header = read_partial(stream, _at_pixels, LARGEST_VALUE, force=True, specific_tags=wanted)
+        header = read_partial(stream.for_pydicom, _at_pixels, LARGEST_VALUE, force=True, specific_tags=wanted)
     else:
         stream = BoundedFile(_inflated(stream))
-        found = read_dataset(stream, False, True, None, _at_pixels, LARGEST_VALUE, specific_tags=wanted)
+        source = stream.for_pydicom
+        found = read_dataset(source, False, True, None, _at_pixels, LARGEST_VALUE, specific_tags=wanted)
         header = FileDataset(stream, found, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
         header.set_original_encoding(False, True)
     _name_encoding(header)
@@ -126,7 +132,9 @@ def find_pixels(header: FileDataset, stream: BoundedFile) -> tuple[RawDataElemen
     if stream.size - stream.tell() < 8:
         return None
     implicit, little = header.original_encoding
-    found = read_dataset(stream, implicit, little, stop_when=_behind_pixels, defer_size=0)
+    found = read_dataset(
+        stream.for_pydicom, bool(implicit), bool(little), stop_when=_behind_pixels, defer_size=0
+    )
     pixels = [item for item in found.values() if isinstance(item, RawDataElement)]
     if not pixels:
         raise DicomFault("the file ends before its pixels do", "fetch or export it again, or leave it out")
@@ -140,8 +148,9 @@ def _behind_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
 def _inflated_meta(stream: BoundedFile) -> FileMetaDataset | None:
     """The file meta information of a deflated file, the stream being behind it; None for others, rewound."""
     start = stream.tell()
-    if read_preamble(stream, force=True) is not None:
-        found = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if read_preamble(stream.for_pydicom, force=True) is not None:
+        source = stream.for_pydicom
+        found = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
         if found.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             return FileMetaDataset(found)
     stream.seek(start)

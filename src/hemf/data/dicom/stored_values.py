@@ -65,9 +65,10 @@ def stored_values(
     stream.seek(pixels.value_tell)
     if not syntax.is_encapsulated:
         value, kind = _native(stream, pixels.length, form)
-        options = _options(form) | {"photometric_interpretation": kind, "pixel_vr": pixels.VR or "OW"}
-        values, found = decoder.as_array(value, raw=True, correct_unused_bits=False, **options)
-        return _stored_bits(values, form), found["photometric_interpretation"]
+        options: dict[str, Any] = {"pixel_vr": pixels.VR or "OW", "correct_unused_bits": False}
+        options |= _options(form) | {"photometric_interpretation": kind}
+        values, found = decoder.as_array(value, raw=True, **options)
+        return _stored_bits(values, form), str(found["photometric_interpretation"])
     value = stream.read(end - pixels.value_tell)
     frame = get_frame(value, 0, number_of_frames=1)
     if syntax == RLELossless:
@@ -77,7 +78,7 @@ def stored_values(
         try:
             options = _options(form) | {"bits_stored": bits, "decoding_plugin": plugin}
             values, found = decoder.as_array(value, raw=True, **options)
-            return values >> (bits - form.stored), found["photometric_interpretation"]
+            return values >> (bits - form.stored), str(found["photometric_interpretation"])
         except Exception:  # which may quote the header
             continue
     raise _undecoded(syntax)

@@ -5,6 +5,7 @@ so it starts in about a second.
 """
 
 import atexit
+import io
 import json
 import math
 import os
@@ -72,14 +73,14 @@ def _scaled(amount: float) -> int:
 def _ask(process: subprocess.Popen, request: dict[str, Any]) -> tuple[Image.Image, tuple, str, str] | str:
     """Return the process's answer; a message where it cannot read the image."""
     assert process.stdin is not None
-    assert process.stdout is not None
+    assert isinstance(process.stdout, io.BufferedReader)
     process.stdin.write(json.dumps(request).encode() + b"\n")
     process.stdin.flush()
     about = json.loads(process.stdout.readline())
     if "error" in about:
         return about["error"]
     values = np.empty(about["shape"], np.uint8)
-    if process.stdout.readinto(memoryview(values).cast("B")) < values.nbytes:
+    if process.stdout.readinto(values.data.cast("B")) < values.nbytes:
         raise ValueError("cut short")
     return Image.fromarray(values), tuple(about["size"]), about["mode"], about["format"]
 
@@ -185,6 +186,7 @@ def _bound() -> None:
 def _tell(answers: BinaryIO, about: dict[str, Any], image: Image.Image | None = None) -> None:
     """Write what there is to say, then the picture a few rows at a time."""
     answers.write(json.dumps(about).encode() + b"\n")
-    for top in range(0, image.height if image else 0, ROWS):
-        answers.write(image.crop((0, top, image.width, min(top + ROWS, image.height))).tobytes())
+    if image is not None:
+        for top in range(0, image.height, ROWS):
+            answers.write(image.crop((0, top, image.width, min(top + ROWS, image.height))).tobytes())
     answers.flush()

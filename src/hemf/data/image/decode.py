@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hemf.core.errors import UnreadableImage
 from hemf.data.image.effort import QUICK_FILE, Laborious, check_effort
@@ -32,6 +33,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # all readers at once: Pillow's loading on demand fails when threads race for it
 
 # Pillow decides by content among these alone: its other readers start programs (EPS) or follow links.
+ImageMode = Literal["RGB", "L"]
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "PPM", "JPEG2000", "GIF", "AVIF")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 IMAGE_SUFFIXES = frozenset(
@@ -45,7 +47,7 @@ PREVIEWED = ("MPO",)  # photographs whose further frames are previews or a secon
 ORIENTATION, PHOTOMETRIC, MIN_IS_WHITE = 0x0112, 262, 0
 
 
-def plain_image(image: Image.Image, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
+def plain_image(image: Image.Image, mode: ImageMode = "RGB") -> Image.Image:
     """Return an image already opened, as ``read_image`` would give it; Pillow's own errors pass through."""
     image.load()  # which turns TIFFs upright by itself, and finds orientations written behind the pixels
     return _upright(_plain(image, mode), image)
@@ -106,7 +108,7 @@ def _decoded(
     with opened as image:
         _check_pages(image, path)
         check_effort(image, file, path, alone, 2 if wide in (RGB, GREY_ALPHA, RGBA) else 1)
-        if image.format == "TIFF" and not pillow_reads(image):
+        if isinstance(image, TiffImageFile) and not pillow_reads(image):
             file.seek(0)
             return _through_tifffile(file, path, mode, alone)
         image.load()  # which turns TIFFs upright by itself, and finds orientations written behind the pixels
@@ -183,11 +185,12 @@ def _check_pages(image: Image.Image, path: str | os.PathLike) -> None:
         return
     number = "several"
     if image.format == "TIFF" or os.path.getsize(path) < FEW_BYTES:
-        number = _counted_pages(image) if image.format == "TIFF" else str(image.n_frames)
+        number = _counted_pages(image) if image.format == "TIFF" else str(getattr(image, "n_frames", number))
     raise UnreadableImage(f"{path} holds {number} pages; save the one to classify as its own file")
 
 
 def _counted_pages(image: Image.Image) -> str:
+    page = 1
     try:
         for page in range(1, MOST_COUNTED):
             image.seek(page)
@@ -215,4 +218,4 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 def _min_is_white(image: Image.Image) -> bool:
     """Return whether a TIFF counts from white; Pillow turns such files over at 8 bits, not at more."""
-    return image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == MIN_IS_WHITE
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == MIN_IS_WHITE

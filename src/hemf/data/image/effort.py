@@ -9,6 +9,8 @@ import os
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hemf.core.errors import UnreadableImage
 from hemf.data.image.limits import check_pixels, max_pixels
@@ -54,9 +56,9 @@ def check_effort(
     pixel_bytes = max(DECODER_BYTES.get(kind or "", 0), MODE_BYTES.get(image.mode, OTHER_MODE))
     check_pixels(path, width, height, pixel_bytes * decodings)
     slow = kind in SLOW_FORMATS or width * height > min(QUICK_PIXELS, max_pixels())
-    if kind in ("JPEG", "MPO"):
+    if isinstance(image, JpegImageFile):
         slow |= _scans(image, file, path) * width * height > QUICK_SCANS
-    elif kind == "TIFF":
+    elif isinstance(image, TiffImageFile):
         _check_tiles(image, path, pixel_bytes)
         slow |= _is_slow_tiff(image)
     if slow and not alone:
@@ -68,7 +70,7 @@ def jpeg_scans(data: bytes) -> int:
     return data.count(SCAN)
 
 
-def _scans(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> int:
+def _scans(image: JpegImageFile, file: BinaryIO, path: str | os.PathLike) -> int:
     """Return the passes over the picture of a JPEG."""
     if not image.info.get("progressive"):
         return len(image.layer)  # at most: one scan of all channels, or one of each
@@ -84,14 +86,14 @@ def _scans(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> int:
     return scans
 
 
-def _check_tiles(image: Image.Image, path: str | os.PathLike, pixel_bytes: int) -> None:
+def _check_tiles(image: TiffImageFile, path: str | os.PathLike, pixel_bytes: int) -> None:
     """Check the size of tiles, which may be larger than the picture and are decoded whole."""
     width, height = (image.tag_v2.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH))
     if isinstance(width, int) and isinstance(height, int):
         check_pixels(path, width, height, pixel_bytes)
 
 
-def _is_slow_tiff(image: Image.Image) -> bool:
+def _is_slow_tiff(image: TiffImageFile) -> bool:
     """Whether a TIFF has a codec that may be slow, very many parts, or parts that share their bytes."""
     tags = image.tag_v2
     if image.info.get("compression") not in QUICK_COMPRESSIONS:

@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -71,7 +71,8 @@ def wide_picture(image: Image.Image, file: BinaryIO, kind: int) -> Image.Image:
     if kind == GREY:
         values = np.asarray(image)
         return Image.fromarray(stretched(values, None if clear is None else values != clear))
-    top = max(high for _, high in image.getextrema()[:3])
+    extrema = cast("tuple[tuple[int, int], ...]", image.getextrema())  # of each channel
+    top = max(high for _, high in extrema[:3])
     if top >= 2 ** (CAMERA_BITS - 8) and clear is None:
         return image
     values = np.asarray(image).astype(np.uint16)
@@ -102,5 +103,5 @@ def _low_bytes(file: BinaryIO) -> np.ndarray:
     """Return the lower bytes of colour: decoded as though they came first, as in the other byte order."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
-        image.tile = [part._replace(args=part.args.replace("16B", "16L")) for part in image.tile]
+        image.tile = [part._replace(args=str(part.args).replace("16B", "16L")) for part in image.tile]
         return np.array(image)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hemf.core.errors import UnreadableImage
 from hemf.data.image.limits import check_pixels
@@ -42,7 +43,7 @@ def is_tiff(file: BinaryIO) -> bool:
     return start in SIGNATURES
 
 
-def pillow_reads(image: Image.Image) -> bool:
+def pillow_reads(image: TiffImageFile) -> bool:
     """Return whether Pillow gives the stored values of a TIFF that it has opened."""
     tags = image.tag_v2
     bits, formats = set(_several(tags.get(258, 1))), set(_several(tags.get(SAMPLE_FORMAT, 1)))

@@ -29,7 +29,7 @@ from hemf.core.errors import HemfError, UnreadableImage
 from hemf.core.files import whole_file, write_json
 from hemf.core.untrusted import inside, read_json
 from hemf.data.dataset import DataSet
-from hemf.data.image.decode import FORMATS
+from hemf.data.image.decode import FORMATS, ImageMode
 from hemf.data.image.jpeg import read_pixels
 from hemf.data.loading.workers import worker_count
 
@@ -107,7 +107,7 @@ def cache_folder(config: RunConfig) -> Path | None:
 
 
 def decoded_images(
-    data: DataSet, mode: str, folder: Path, console: Console, window: str = "auto"
+    data: DataSet, mode: ImageMode, folder: Path, console: Console, window: str = "auto"
 ) -> DecodedImages:
     """Open the cache of all images of a data set in ``folder``; build it if there is no whole one.
 
@@ -144,7 +144,7 @@ def decoded_images(
 
 
 def find_cache(
-    data: DataSet, mode: str, folder: Path, console: Console, window: str = "auto"
+    data: DataSet, mode: ImageMode, folder: Path, console: Console, window: str = "auto"
 ) -> DecodedImages | None:
     """Return the cache of a data set where there is a whole one; arguments as for ``decoded_images``."""
     return _open(_place(data, mode, folder, window)[2], console)
@@ -217,7 +217,9 @@ def _clear(folder: Path, name: str) -> None:
         old.unlink(missing_ok=True)
 
 
-def _build(stem: Path, data: DataSet, paths: list[str], mode: str, window: str, console: Console) -> None:
+def _build(
+    stem: Path, data: DataSet, paths: list[str], mode: ImageMode, window: str, console: Console
+) -> None:
     channels = CHANNELS[mode]
     needed, free = _bytes_needed(data, paths, channels), disk_usage(stem.parent).free
     if needed > free:
@@ -251,7 +253,7 @@ def _bytes_needed(data: DataSet, paths: Iterable[str], channels: int) -> int:
     return needed
 
 
-def _decoded(data: DataSet, paths: Sequence[str], mode: str, window: str) -> Iterator[Tensor | None]:
+def _decoded(data: DataSet, paths: Sequence[str], mode: ImageMode, window: str) -> Iterator[Tensor | None]:
     """Yield the images' pixels in order, decoded by several threads; None for one that cannot be read."""
 
     def decode(path: str) -> Tensor | None:
@@ -270,8 +272,8 @@ def _append(file: BinaryIO, hashed: Any, pixels: Tensor | None) -> tuple[int, in
     if pixels is None:
         return 0, 0
     values = pixels.permute(1, 2, 0).contiguous().numpy()
-    file.write(values)
-    hashed.update(values)
+    file.write(values.data)
+    hashed.update(values.data)
     return values.shape[0], values.shape[1]
 
 

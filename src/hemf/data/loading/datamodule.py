@@ -23,6 +23,7 @@ from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.data.checks.gaps import all_in_training
 from hemf.data.dataset import DataSet, Sample
+from hemf.data.image.decode import ImageMode
 from hemf.data.image.jpeg import read_pixels
 from hemf.data.loading.cache import DecodedImages
 from hemf.data.loading.workers import same_limits, worker_count
@@ -81,13 +82,14 @@ class ImageDataset(Dataset):
         classes: Sequence[str],
         transform: PixelTransform,
         seed: int = 0,
-        image_mode: str = "RGB",
+        image_mode: ImageMode = "RGB",
         window: str = "auto",
         cache: DecodedImages | None = None,
         encode: Encode = class_index,
     ) -> None:
         self.samples, self.root, self.transform = list(samples), Path(root), transform
-        self.seed, self.image_mode, self.window, self.cache = seed, image_mode, window, cache
+        self.seed, self.window, self.cache = seed, window, cache
+        self.image_mode: ImageMode = image_mode
         self.targets = {name: encode(name, classes) for name in {s.label for s in samples}}
 
     def __len__(self) -> int:
@@ -161,7 +163,9 @@ class EpochSampler(Sampler[Key]):
 class ImageLoader(DataLoader):
     """A ``DataLoader`` that raises a worker's ``UnreadableImage`` as it is, in the main process."""
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(  # pyright: ignore[reportIncompatibleMethodOverride]  # torch names a private class
+        self,
+    ) -> Iterator[dict[str, Tensor]]:
         return map(_readable, super().__iter__())
 
 
@@ -173,11 +177,12 @@ def _readable(batch: Any) -> dict[str, Tensor]:
 
 def _collate(items: list[Item]) -> Any:
     """Return a batch with the images B x C x H x W in channels-last memory, or the first unreadable item."""
+    readable = []
     for item in items:
         if isinstance(item, UnreadableImage):
             return item
-    images = [item["image"].permute(1, 2, 0) for item in items]
-    batch = default_collate([item | {"image": image} for item, image in zip(items, images, strict=True)])
+        readable.append(item | {"image": item["image"].permute(1, 2, 0)})
+    batch = default_collate(readable)
     return batch | {"image": batch["image"].permute(0, 3, 1, 2)}
 
 
@@ -303,7 +308,8 @@ class ImageData(LightningDataModule):
             weights=self._weights() if training else None,
         )
         if trainer:  # Lightning starts the workers of a resumed run before it sets the epoch, or counts it
-            sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+            epochs: Any = trainer.fit_loop.epoch_progress.current  # typed as its base class
+            sampler.set_epoch(epochs.processed)
         on_cpu = trainer is not None and trainer.strategy.root_device.type == "cpu"
         devices = trainer.num_devices if trainer else 1
         workers = worker_count(config.workers, len(dataset), devices, on_cpu=on_cpu)

@@ -163,10 +163,16 @@ def fetch(
         downloader = ResumingDownloader(name, folder, attempts, wait)
         by_hand = f"or fetch it elsewhere into {folder}, and give --root {folder} without --download"
         try:
-            file = pooch.retrieve(download.url, download.sha256, name, folder, downloader=downloader)
+            file = pooch.retrieve(
+                download.url,
+                download.sha256,
+                name,
+                folder,
+                downloader=downloader,  # pyright: ignore[reportArgumentType]  # pooch calls it as here, not as typed
+            )
         except requests.RequestException as error:
-            answered = error.response is not None
-            why = str(error.response.status_code) if answered else "no connection, or it was cut"
+            answer = error.response
+            why = "no connection, or it was cut" if answer is None else str(answer.status_code)
             raise HemfError(
                 f"cannot download {download.url} ({why}); check the network and try again, {by_hand}"
             ) from error

@@ -45,7 +45,7 @@ def deletion_insertion(
     areas: dict[str, dict[str, float]] = {"deletion": {}, "insertion": {}}
     grey, blurred = torch.zeros_like(image), blur(image)
     for name, heat in heats.items():
-        place_in_order = pixel_order(enlarged(heat, image.shape[1:]), rng)
+        place_in_order = pixel_order(enlarged(heat, (image.shape[1], image.shape[2])), rng)
         for curve, before, after in (("deletion", image, grey), ("insertion", blurred, image)):
             probabilities = curve_of(model, before, after, place_in_order, target, task)
             areas[curve][name] = float(np.trapezoid(probabilities, dx=1 / STEPS))

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,10 +44,11 @@ def cascade(model: nn.Module, fresh: nn.Module) -> Iterator[tuple[str, nn.Module
     Raises:
         HemfError: the model does not say which of its parts follow each other (timm's ``group_matcher``).
     """
-    if not hasattr(model, "group_matcher"):
+    matcher: Callable[..., dict[str, Any]] | None = getattr(model, "group_matcher", None)
+    if matcher is None:
         raise HemfError(f"{type(model).__name__} does not name its parts in order; skip with --perturb 0")
     undone, new = deepcopy(model).eval(), fresh.state_dict()
-    parts = group_with_matcher(model.state_dict().items(), model.group_matcher(coarse=True))
+    parts = group_with_matcher(iter(model.state_dict().items()), matcher(coarse=True))
     for _, names in sorted(parts.items(), reverse=True):
         undone.load_state_dict({name: new[name] for name in names}, strict=False)
         yield part_name(names), undone
@@ -73,8 +75,9 @@ def map_similarities(maps: np.ndarray, others: np.ndarray, size: tuple[int, int]
         structural similarity; each B values.
     """
     first, second = enlarged(maps, size), enlarged(others, size)
-    pair = (torch.from_numpy(one)[:, None] for one in (first, second))
-    ssim = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
+    left, right = (torch.from_numpy(one)[:, None] for one in (first, second))
+    ssim = structural_similarity_index_measure(left, right, data_range=1.0, reduction="none")
+    assert isinstance(ssim, Tensor), "only with a full image there are two"
     return {"spearman": rank_correlation(first, second), "ssim": ssim.reshape(-1).double().numpy()}
 
 

@@ -1,14 +1,13 @@
 """The attentions of HEMF's fusion: external, spatial, channel, and their mixture."""
 
 import torch
-from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from ..kernels import have_kernel, unwatched
 from ..kernels.external import external_attention
 from ..kernels.written_out import external, normalise_twice
 from .external import StreamedExternalAttention
-from .layers import LayerNorm2d, head_width, maps, tokens
+from .layers import LayerNorm2d, head_width, maps, register_notrace_module, tokens
 
 
 @register_notrace_module
@@ -135,7 +134,7 @@ class MixedAttention(nn.Module):
         x = self.norm(x)
         if self.external is not None:
             x = self.norm(self.external(x) * x)
-        if self.spatial is not None:
+        if self.spatial is not None and self.channel is not None:
             x = self.spatial(x) * x
             x = self.channel(x) * x
         return x

@@ -1,7 +1,7 @@
 """What all our networks have in common as classifiers: timm's interface, to parts that follow each other."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -9,6 +9,9 @@ from timm.layers import trunc_normal_
 from timm.models import build_model_with_cfg
 from timm.models._features import feature_take_indices
 from torch import Tensor, fx, nn
+
+if TYPE_CHECKING:
+    from timm.layers import ClassifierHead, NormMlpClassifierHead
 
 __all__ = ["Classifier", "configuration", "init_linear"]
 
@@ -40,6 +43,9 @@ class Classifier(nn.Module):
     usual_maps = (0, 1, 2, 3)
     """The maps that ``features_only`` gives unless told otherwise."""
     __constants__ = ("architecture", "multiple_of")
+
+    if TYPE_CHECKING:  # TorchScript, which reads a class's annotations, knows no classes of layers
+        head: ClassifierHead | NormMlpClassifierHead
 
     def __init__(
         self,
@@ -104,10 +110,10 @@ class Classifier(nn.Module):
         """Recompute blocks in the backward pass to save memory, but nothing with batch statistics."""
         for module in self.modules():
             if hasattr(module, "grad_checkpointing"):
-                module.grad_checkpointing = enable
+                module.grad_checkpointing = enable  # pyright: ignore[reportArgumentType]  # torch: tensors only
 
-    def get_classifier(self) -> nn.Module:
-        """Return the last linear layer."""
+    def get_classifier(self) -> nn.Module | tuple[nn.Module, nn.Module]:
+        """Return the last linear layer; of Conformer, which has two heads, both."""
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -143,7 +149,8 @@ class Classifier(nn.Module):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"{type(self).__name__}'s maps come as NCHW only, not {output_fmt}")
-        wanted, last = feature_take_indices(len(self.ends), indices)
+        taken = indices if indices is None or isinstance(indices, int) else list(indices)
+        wanted, last = feature_take_indices(len(self.ends), taken)
         wanted = {self.ends[index] for index in wanted}
         parts = getattr(self, self.chain)
         count = self.ends[last] + 1 if stop_early or intermediates_only else len(parts)
@@ -161,7 +168,8 @@ class Classifier(nn.Module):
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Remove what the maps ``indices`` do not need; return their absolute indices."""
-        wanted, last = feature_take_indices(len(self.ends), indices)
+        taken = indices if isinstance(indices, int) else list(indices)
+        wanted, last = feature_take_indices(len(self.ends), taken)
         shorter = last < len(self.ends) - 1
         self.ends = self.ends[: last + 1]
         setattr(self, self.chain, getattr(self, self.chain)[: self.ends[-1] + 1])

@@ -1,5 +1,7 @@
 """External attention on a CPU, image by image, so that the scores stay in the caches and are never kept."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,7 +43,8 @@ class StreamedExternalAttention(torch.autograd.Function):
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        grad = grads[0]  # of the output; t has none
         x, key, value, out, logarithms = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative
             return derive_again(external_with_weights, (x, key, value), ctx.needs_input_grad, grad)

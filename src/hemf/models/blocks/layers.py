@@ -4,9 +4,13 @@ Every block takes and returns maps (B, C, H, W). They are meant to lie in memory
 ``tokens`` is a view, and a 1x1 convolution is a matrix product on that view.
 """
 
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
 import torch
 import torch.nn.functional as F
-from timm.layers import LayerNorm2d
+from timm.layers import LayerNorm2d, calculate_drop_path_rates
+from timm.models import register_notrace_module as register_leaf
 from torch import Tensor, nn
 
 from ..kernels import unwatched
@@ -17,12 +21,27 @@ __all__ = [
     "LayerNorm2d",
     "convolve",
     "downsample",
+    "drop_path_by_stage",
     "full_precision",
     "head_width",
     "maps",
     "patch_stem",
+    "register_notrace_module",
     "tokens",
 ]
+
+Layer = TypeVar("Layer", bound=type[nn.Module])
+
+
+def register_notrace_module(layer: Layer) -> Layer:
+    """Make a class of layers a leaf of ``torch.fx``: timm's decorator, whose types forget the class."""
+    register_leaf(layer)
+    return layer
+
+
+def drop_path_by_stage(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """Chance of dropping each block, stage by stage: from 0 to ``rate`` over all blocks, as timm has it."""
+    return cast("list[list[float]]", calculate_drop_path_rates(rate, list(depths), stagewise=True))
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:

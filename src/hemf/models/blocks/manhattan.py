@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from ..kernels import usable
 from ..kernels.manhattan import is_lepe, manhattan_attention
 from ..kernels.written_out import PositionTerms, attend_both_ways, manhattan
-from .layers import head_width, maps, tokens
+from .layers import head_width, maps, register_notrace_module, tokens
 
 
 class ManhattanPosition(nn.Module):
@@ -27,6 +26,9 @@ class ManhattanPosition(nn.Module):
         ValueError: ``head_dim`` is odd.
     """
 
+    angle: Tensor
+    decay: Tensor
+
     def __init__(self, head_dim: int, num_heads: int):
         super().__init__()
         if head_dim % 2:
@@ -41,7 +43,8 @@ class ManhattanPosition(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ManhattanPosition":
         """Follow the module to another device, but keep the precision under ``half()`` and its like."""
         for name, constant in self._buffers.items():
-            self._buffers[name] = constant.to(fn(constant).device)
+            if constant is not None:
+                self._buffers[name] = constant.to(fn(constant).device)
         return self
 
     def forward(self, height: int, width: int, dtype: torch.dtype = torch.float32) -> PositionTerms:
@@ -103,6 +106,7 @@ class ManhattanSelfAttention(nn.Module):
         height, width = x.shape[-2:]
         if position is None:
             position = self.position(height, width, x.dtype)
+        assert position is not None  # what a module returns has no type
         x = tokens(x)
         if self.qkv is None:
             q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
@@ -122,5 +126,6 @@ class ManhattanSelfAttention(nn.Module):
         """Attend by the fastest means."""
         fixed = not any(term.requires_grad for term in position)
         if fixed and usable(v, self.lepe) and is_lepe(self.lepe, v.shape[-1]):
+            assert self.lepe.bias is not None, "is_lepe has looked"
             return manhattan_attention(q, k, v, *position, self.lepe.weight, self.lepe.bias)
         return manhattan(q, k, v, position, lambda v: self.lepe(v.to(self.lepe.weight.dtype)))

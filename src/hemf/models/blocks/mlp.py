@@ -2,10 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from timm.models import register_notrace_module
 from torch import Tensor, nn
 
-from .layers import ConvBN1x1, convolve, maps, tokens
+from .layers import ConvBN1x1, convolve, maps, register_notrace_module, tokens
 
 
 @register_notrace_module

@@ -1,7 +1,7 @@
 """What HEMF and its relatives have in common as classifiers: four stages and a head."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timm.layers import LayerNorm2d, NormMlpClassifierHead, trunc_normal_
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ class StagedClassifier(Classifier):
     """
 
     last_norm = "head.norm"
+    if TYPE_CHECKING:  # as in ``Classifier``
+        stages: nn.ModuleList
+
     draws_own_weights = (".fusion.",)
     """Parts of the names of the modules that ``init_weights`` leaves alone."""
 
@@ -72,7 +75,9 @@ class StagedClassifier(Classifier):
 
     def map_of(self, state: tuple[Tensor | None, ...], norm: bool) -> Tensor:
         """Return the fusion; the last norm works on the pooled vector, so no map has one."""
-        return state[-1]
+        fusion = state[-1]
+        assert fusion is not None, "each stage ends with one"
+        return fusion
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return the patterns that sort parameters by depth, for layer-wise rates: stems, then the stages."""

@@ -3,10 +3,10 @@
 import torch
 import torch.nn.functional as F
 from timm.layers import trunc_normal_
-from timm.models import register_notrace_module, swin_transformer
+from timm.models import swin_transformer
 from torch import Tensor, nn
 
-from .layers import head_width, maps, tokens
+from .layers import head_width, maps, register_notrace_module, tokens
 
 
 @register_notrace_module
@@ -27,6 +27,8 @@ class WindowAttention(nn.Module):
     Raises:
         ValueError: ``dim`` is not a multiple of ``num_heads``.
     """
+
+    relative_position_index: Tensor
 
     def __init__(self, dim: int, num_heads: int, window_size: int = 7, shift: int = 0):
         super().__init__()

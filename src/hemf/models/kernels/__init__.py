@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ def _has_hook(layer: nn.Module) -> bool:
     return any(hooks)
 
 
-def run(function: str, *arguments: ctypes.Structure | ctypes.c_void_p) -> None:
+def run(function: str, *arguments: Any) -> None:
     """Call a function of the library.
 
     Raises:

@@ -130,7 +130,8 @@ def _written_out(
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     def convolve(maps: Tensor) -> Tensor:
-        return torch.nn.functional.conv2d(maps, *lepe, padding=SIDE // 2, groups=maps.shape[1])
+        weight, bias = lepe
+        return torch.nn.functional.conv2d(maps, weight, bias, padding=SIDE // 2, groups=maps.shape[1])
 
     with sdpa_kernel(SDPBackend.MATH):  # the other backends have no second derivative
         return written_out.manhattan(
