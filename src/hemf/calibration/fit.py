@@ -122,7 +122,7 @@ def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[
 def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
     """Count the patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
     images = np.flatnonzero(chosen)
-    return len({(groups[i] if groups else "") or i for i in images})
+    return len({(groups[i] if groups else "") or i for i in images.tolist()})
 
 
 def _temperature(

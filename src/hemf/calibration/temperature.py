@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,10 @@ def temperature_interval(
         return weight * (log_loss(log_temperature) - least) - LIKELY
 
     def end(bound: float) -> float:
-        return bound if beyond(math.log(bound)) <= 0 else math.exp(brentq(beyond, math.log(bound), middle))
+        if beyond(math.log(bound)) <= 0:
+            return bound
+        root: Any = brentq(beyond, math.log(bound), middle)  # to SciPy's types a number, or also a report
+        return math.exp(root)
 
     return end(LOWEST), end(HIGHEST)
 

@@ -170,6 +170,8 @@ class _Training:
         if here in self._paths:
             return here, True
         content = sha256_of(file) if file.stat().st_size in self._sizes else None
+        if content is None:
+            return None, here is not None
         return self._training.get(content), here is not None or content in self._contents
 
     def pictures(self, until: float) -> list["Sample"]:
