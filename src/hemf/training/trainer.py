@@ -271,7 +271,7 @@ def picked_precision(config: RunConfig) -> Precision:
 
 
 def is_first_process() -> bool:
-    """Whether this is the training's only process, or the first of several."""
+    """Return whether this is the only process of the training, or the first of several."""
     return rank_zero_only.rank == 0  # pyright: ignore[reportFunctionMemberAccess]  # Lightning sets it
 
 
