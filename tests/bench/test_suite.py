@@ -118,12 +118,12 @@ def test_the_smoke_suite_trains_and_measures_every_model(tmp_path, capsys):
     ("change", "message"),
     [
         ({"rows": []}, "rows is empty"),
-        ({"rows": ["hemf_base"]}, "row 1: 'hemf_base' is no mapping"),
+        ({"rows": ["hemf_base"]}, "row 1: 'hemf_base' is not a mapping"),
         ({"rows": [{"modle": "x"}]}, "did you mean model"),
         ({"rows": [{"name": "x"}]}, "row 1: the key 'model' is missing"),
         ({"rows": [{"model": 3}]}, "row 1: model is 3; it must be str"),
         ({"rows": [{"model": "a"}, {"model": "a"}]}, "rows has 'a' twice"),
-        ({"rows": [{"model": "a", "name": "../a"}]}, "no name for a folder"),
+        ({"rows": [{"model": "a", "name": "../a"}]}, "not a name for a folder"),
         ({"rows": [{"model": "a", "options": {"epochz": 1}}]}, "did you mean epochs"),
         ({"options": {"seed": 1}}, "'seed' cannot be set here; give --seeds"),
         ({"options": {"epochs": 0}}, "epochs is 0"),
@@ -146,7 +146,7 @@ def test_what_is_no_suite_is_refused(tmp_path):
     (tmp_path / "list.yaml").write_text("- a\n- b\n")
     (tmp_path / "odd.yaml").write_text("a: [1\n")
     for path, message in (
-        ("list.yaml", "is no mapping"),
+        ("list.yaml", "is not a mapping"),
         ("odd.yaml", "not YAML"),
         ("none.yaml", "no suite"),
     ):

@@ -40,10 +40,10 @@ def test_writes_a_model_that_loads(theirs, tmp_path, capsys, suffix):
     ("content", "message"),
     [
         (None, "no file"),
-        (b"not a checkpoint", "no checkpoint of plain tensors"),
+        (b"not a checkpoint", "not a checkpoint of plain tensors"),
         ([torch.zeros(1)], "holds a list, not a state dict"),
         ({"weight": torch.zeros(1)}, "it has no matrix conv_head.weight"),
-        ({"model": torch.nn.Linear(1, 1)}, "no checkpoint of plain tensors"),
+        ({"model": torch.nn.Linear(1, 1)}, "not a checkpoint of plain tensors"),
     ],
 )
 def test_refuses_a_bad_file_in_one_line(tmp_path, content, message):

@@ -45,7 +45,7 @@ def test_a_torn_table_is_an_error_that_names_its_line(tmp_path, text, words):
 @pytest.mark.parametrize("data", [b"\xff\xfep\0a\0t\0h\0", b"path\xe9\n"])
 def test_what_is_no_utf_8_is_named(tmp_path, data):
     (tmp_path / "list.csv").write_bytes(data)
-    with pytest.raises(HemfError, match=r"list\.csv is no table .*save it as CSV in UTF-8"):
+    with pytest.raises(HemfError, match=r"list\.csv is not a table .*save it as CSV in UTF-8"):
         read_csv_table(tmp_path / "list.csv")
     with pytest.raises(HemfError, match=r"cannot read .*nothing"):
         read_csv_table(tmp_path / "nothing.csv")

@@ -23,7 +23,7 @@ def test_json_and_yaml_come_back(tmp_path):
         (b"{", "is not JSON"),
         (b"[]", "no JSON object"),
         (b"[" * 10**5, "nested too deeply"),
-        (b"\xff{}", "no text in UTF-8"),
+        (b"\xff{}", "not text in UTF-8"),
         (b'{"a": ' + b"9" * 10**4 + b"}", "is not JSON"),
     ],
 )
@@ -63,8 +63,8 @@ def test_a_pipe_a_folder_and_a_huge_file_are_not_read(tmp_path):
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(65 << 20)
     for name, words in (
-        ("pipe", "no regular file"),
-        (".", "no regular file"),
+        ("pipe", "not a regular file"),
+        (".", "not a regular file"),
         ("huge", "more than"),
         ("none", "cannot read"),
     ):

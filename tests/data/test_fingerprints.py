@@ -118,5 +118,5 @@ def test_a_file_beyond_its_limits_is_refused_in_a_line(tmp_path: Path, monkeypat
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / FILE)
-    with pytest.raises(HemfError, match=r"fingerprints\.csv is no regular file"):
+    with pytest.raises(HemfError, match=r"fingerprints\.csv is not a regular file"):
         read_fingerprints(tmp_path / FILE)

@@ -243,7 +243,7 @@ def test_images_that_have_changed_since_are_named(lesions_run: Path, capsys) -> 
         read_image(data.path(s)).resize((16, 16)).save(data.path(s))
     capsys.readouterr()
     found = hemf.evaluate(str(lesions_run), resamples=0, **PLAIN)
-    words = "2 of these 12 images are not the files any more that the run was trained and split on"
+    words = "2 of these 12 images are no longer the files that the run was trained and split on"
     assert found.report["images_changed"] == 2
     assert words in " ".join(capsys.readouterr().out.split())
     assert words in (found.folder / "report.html").read_text(encoding="utf-8")

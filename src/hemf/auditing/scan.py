@@ -157,6 +157,6 @@ class Workers:
             return list(track(results, doing, len(items), console=Console(stderr=True), transient=True))
         except BrokenProcessPool as error:
             raise HemfError(
-                "the system stopped a process that reads images, most likely for want of memory; "
+                "the system stopped a process that reads images, most likely because memory ran out; "
                 "give fewer --workers"
             ) from error

@@ -116,7 +116,7 @@ class Suite:
         for name in (*names["rows"], *names["data"]):
             if not re.fullmatch(r"\w[\w.+-]*", name):
                 raise HemfError(
-                    f"{name!r} is no name for a folder; use letters, digits, '_', '-', '+' and '.'"
+                    f"{name!r} is not a name for a folder; use letters, digits, '_', '-', '+' and '.'"
                 )
 
     def config(self, row: Row, **options: Any) -> RunConfig:
@@ -211,7 +211,7 @@ def _record(kind: type, values: Any, where: str) -> Any:
     """Return the dataclass ``kind`` from a mapping of its fields, each checked against its annotation."""
     fields = {one.name: one for one in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
-        raise HemfError(f"{where}{values!r} is no mapping; give {', '.join(fields)}")
+        raise HemfError(f"{where}{values!r} is not a mapping; give {', '.join(fields)}")
     hints = get_type_hints(kind)
     for key, value in values.items():
         if key not in fields:

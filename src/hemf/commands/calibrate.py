@@ -122,13 +122,13 @@ def check_unseen(subject: "Subject") -> None:
         )
     if changed := changed_since(subject):
         print(
-            f"warning: {len(changed)} of these {counted(len(samples), 'image')} are not the files any more "
+            f"warning: {len(changed)} of these {counted(len(samples), 'image')} are no longer the files "
             f"that the run was trained and split on (first {changed[0]}); the fit is to what is there now"
         )
     if not are_of_run(subject) and (known := shows_trained_groups(subject)):
         raise HemfError(
             f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
-            "trained on, where it is too sure of itself; give images of others"
+            "trained on, where it is too sure of itself; give images of other patients"
         )
 
 

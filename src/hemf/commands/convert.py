@@ -57,7 +57,7 @@ def _read_checkpoint(path: Path) -> "Mapping[str, Any]":
     except Exception as error:  # a damaged file can fail in any of the readers' layers
         reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
         raise HemfError(
-            f"{path} is no checkpoint of plain tensors ({reason}); download it again, "
+            f"{path} is not a checkpoint of plain tensors ({reason}); download it again, "
             "or save only its state dict with torch.save"
         ) from error
     if not isinstance(theirs, dict):

@@ -91,10 +91,10 @@ def _text(path: Path, errors: str, mend: str) -> str:
     except OSError as error:
         raise HemfError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
     except UnicodeDecodeError as error:
-        raise HemfError(f"{path} is no table ({error}); {mend}") from error
+        raise HemfError(f"{path} is not a table ({error}); {mend}") from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise HemfError(f"{path}, line {line} holds a NUL byte, so it is no text in UTF-8; {mend}")
+        raise HemfError(f"{path}, line {line} holds a NUL byte, so it is not text in UTF-8; {mend}")
     return text
 
 

@@ -76,7 +76,7 @@ def check_regular(path: Path, mend: str, most: int = MOST_BYTES) -> None:
     """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):  # a pipe or a device would be read for ever
-        raise HemfError(f"{path} is no regular file; {mend}")
+        raise HemfError(f"{path} is not a regular file; {mend}")
     if about.st_size > most:
         raise HemfError(f"{path} has {about.st_size} bytes, more than {most}; {mend}")
 
@@ -88,7 +88,7 @@ def _read_text(path: Path, mend: str) -> str:
     except OSError as error:
         raise HemfError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
     except UnicodeDecodeError as error:
-        raise HemfError(f"cannot read {path}: it is no text in UTF-8; {mend}") from error
+        raise HemfError(f"cannot read {path}: it is not text in UTF-8; {mend}") from error
 
 
 def _count_values(value: Any) -> None:

@@ -65,7 +65,7 @@ def read_data_set(folder: str | os.PathLike, trainable: bool = True) -> DataSet:
                 f"{key} in {folder / 'dataset.json'} is no {KIND_NAMES[kind]}; prepare the data set again"
             )
     if not all(isinstance(name, str) for name in about.get("classes", [])):
-        raise HemfError(f"a class in {folder / 'dataset.json'} is no name; prepare the data set again")
+        raise HemfError(f"a class in {folder / 'dataset.json'} is not a name; prepare the data set again")
     data = DataSet(
         name=about.get("name", folder.name),
         classes=about.get("classes") or [],

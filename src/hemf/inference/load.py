@@ -48,13 +48,13 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
         raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
     classes = config.get("label_names") or []
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise HemfError(f"label_names in {folder}/config.json is no list of names; correct it")
+        raise HemfError(f"label_names in {folder}/config.json is not a list of names; correct it")
     own = config.get("hemf") or {}
     if not isinstance(own, dict):
         raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
     name = own.get("task", MULTICLASS.name)
     if not isinstance(name, str):
-        raise HemfError(f"the task in {folder}/config.json is no name; correct it")
+        raise HemfError(f"the task in {folder}/config.json is not a name; correct it")
     task = TASKS.find(name)
     if len(set(classes)) != len(classes) or task.outputs(len(classes)) != model.num_classes:
         raise HemfError(

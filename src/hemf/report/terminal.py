@@ -142,7 +142,7 @@ def trained_on_lines(report: dict[str, Any]) -> list[str]:
         )
     if changed := report.get("images_changed"):
         lines.append(
-            f"Warning: {changed} of these {these} are not the files any more that the run was trained and "
+            f"Warning: {changed} of these {these} are no longer the files that the run was trained and "
             "split on; the numbers are those of what is there now."
         )
     return lines

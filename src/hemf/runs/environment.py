@@ -59,7 +59,7 @@ def read_environment(run: Path) -> dict[str, Any]:
     if about.get("precision") not in ("fp32", "bf16", "fp16"):
         raise HemfError(f"{run / 'environment.json'} names an unknown precision; restore it")
     if not isinstance(about.get("resumed", []), list):
-        raise HemfError(f"resumed in {run / 'environment.json'} is no list; restore it")
+        raise HemfError(f"resumed in {run / 'environment.json'} is not a list; restore it")
     return about
 
 

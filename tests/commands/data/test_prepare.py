@@ -145,13 +145,13 @@ def test_nothing_is_overwritten_unasked(tree, tmp_path):
     assert left_over(tmp_path) == []
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
-    with pytest.raises(HemfError, match="exists and is no prepared data set"):
+    with pytest.raises(HemfError, match="exists and is not a prepared data set"):
         prepare("folder", str(tree), str(tmp_path / "other"), overwrite=True)
 
 
 def test_out_and_root_do_not_lie_in_one_another(tree, tmp_path):
     for out in (tree / "prepared", tree, tmp_path):
-        with pytest.raises(HemfError, match="would lie in one another"):
+        with pytest.raises(HemfError, match="would lie inside one another"):
             prepare("folder", str(tree), str(out))
 
 
@@ -257,7 +257,7 @@ def test_the_column_of_the_patients_may_be_named(tree, tmp_path, capsys):
     assert "rows read: 20; no column names groups; columns not used: who" in capsys.readouterr().out
     with pytest.raises(HemfError, match="no column 'whom' for --group-column; it has who"):
         prepare("csv", str(file), str(tmp_path / "out2"), group_column="whom")
-    with pytest.raises(HemfError, match="source folder is none"):
+    with pytest.raises(HemfError, match="source folder has none"):
         prepare("folder", str(tree), str(tmp_path / "out2"), group_column="who")
 
 

@@ -156,7 +156,7 @@ def test_covid_ct_faults_are_named(covid):
     with pytest.raises(HemfError, match="no column file name or image name"):
         SOURCES["covid-ct"].read(covid)
     (covid / "NonCOVID-CT-MetaInfo.csv").write_bytes(b"image name\xff")
-    with pytest.raises(HemfError, match=r"NonCOVID-CT-MetaInfo\.csv is no table"):
+    with pytest.raises(HemfError, match=r"NonCOVID-CT-MetaInfo\.csv is not a table"):
         SOURCES["covid-ct"].read(covid)
     (covid / "COVID-CT-MetaInfo.xlsx").write_bytes(b"")
     with pytest.raises(HemfError, match=r"COVID-CT-MetaInfo\.xlsx is no Excel table"):

@@ -154,7 +154,7 @@ def _read(kind: "Source", place: Path, group_column: str | None) -> "DataSet":
         return kind.read(place)
     if kind.name != "csv":
         raise HemfError(
-            f"--group-column names a column of a CSV, and source {kind.name} is none; leave it out"
+            f"--group-column names a column of a CSV, and source {kind.name} has none; leave it out"
         )
     from hemf.data.sources.csv import read_csv
 
@@ -176,11 +176,11 @@ def check_target(target: Path, place: Path, overwrite: bool, inside: bool, flag:
     """
     here, there = target.resolve(), place.resolve()
     if there.is_relative_to(here) or (inside and here.is_relative_to(there)):
-        raise HemfError(f"{target} and the data in {place} would lie in one another; give another {flag}")
+        raise HemfError(f"{target} and the data in {place} would lie inside one another; give another {flag}")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / "dataset.json").is_file() or not (target / "manifest.csv").is_file():
-        raise HemfError(f"{target} exists and is no prepared data set; give another {flag}")
+        raise HemfError(f"{target} exists and is not a prepared data set; give another {flag}")
     if not overwrite:
         raise HemfError(
             f"{target} holds a prepared data set; give --overwrite to replace it, or another --out"

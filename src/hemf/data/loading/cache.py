@@ -92,7 +92,7 @@ def cache_folder(config: RunConfig) -> Path | None:
     """Return where the run's options want the cache, as an absolute path; None for no cache.
 
     Raises:
-        HemfError: no ``cache_dir`` is given, and the data is no prepared data set, which has a
+        HemfError: no ``cache_dir`` is given, and the data is not a prepared data set, which has a
             place for it, or that place is a link that leads out of it.
     """
     if config.cache_dir is not None:
