@@ -17,7 +17,7 @@ from hemf.data.fingerprints import changed_files
 from hemf.data.manifest import read_data_set
 from hemf.losses import LOSSES
 from hemf.runs.folder import open_run
-from hemf.training import trainer
+from hemf.training import finish
 from hemf.training.callbacks import read_checkpoint
 from hemf.training.module import ImageClassifier
 
@@ -166,7 +166,7 @@ def test_a_calibration_that_fails_does_not_lose_the_model(train, monkeypatch, ca
     def fails(*_, **__):
         raise RuntimeError("no memory\nleft")
 
-    monkeypatch.setattr(trainer, "calibrate_on_validation", fails)
+    monkeypatch.setattr(finish, "calibrate_on_validation", fails)
     run = train(epochs=1)
     assert "calibration" not in json.loads((run.path / "model" / "config.json").read_text())["hemf"]
     printed = capsys.readouterr().out.replace("\n", " ")

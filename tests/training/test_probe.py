@@ -107,7 +107,7 @@ def test_a_probe_that_was_stopped_is_made_anew(train, tmp_path, monkeypatch):
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as patched:
-        patched.setattr("hemf.training.trainer.fit_probe", stops)
+        patched.setattr("hemf.training.probe.fit_probe", stops)
         with pytest.raises(RuntimeError, match="stopped"):
             train(probe=True)
     path = tmp_path / "runs" / "run"

@@ -17,15 +17,13 @@ from hemf.data.load import load_data
 from hemf.data.loading.cache import cache_folder
 from hemf.data.splits import split_data
 from hemf.runs.folder import CHANGEABLE, Run, fold_paths, is_model, make_run, run_path
+from hemf.training.lightning import build_trainer, check_hardware, picked_precision
 from hemf.training.trainer import (
     begin,
     build,
-    build_trainer,
     check_files,
-    check_hardware,
     fingerprinted,
     is_first_process,
-    picked_precision,
     run_console,
     set_aside,
     take_up,

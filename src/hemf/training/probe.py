@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import Tensor, nn
 
+from hemf.config.run_config import RunConfig
+from hemf.core.device import device_type
 from hemf.core.errors import HemfError
+from hemf.core.files import write_json
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
+from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
 from hemf.inference.stream import stream_logits, watched
+from hemf.runs.environment import read_environment
+from hemf.training.validation_metrics import VALIDATION_METRICS
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel
@@ -82,6 +89,54 @@ def last_layer(model: "TimmModel", spec: InputSpec) -> nn.Linear:
         f"{type(model).__name__} does not end in one linear layer with a bias, so it cannot be probed; leave "
         "out --probe"
     )
+
+
+def train_probe(
+    console: Console, path: Path, config: RunConfig, images: ImageData, model: "TimmModel"
+) -> dict[str, float]:
+    """Fit a run's last layer on the features of its training images, and write how it was chosen.
+
+    Args:
+        console: where to say what was tried.
+        path: the run's folder, which gets ``probe.json``.
+        config: its options.
+        images: its images.
+        model: its network; its last layer is changed.
+
+    Returns:
+        The validation metrics.
+
+    Raises:
+        HemfError: the network does not end in one linear layer, or an image cannot be read.
+    """
+    layer, data = last_layer(model, images.spec), images.data
+    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
+    how = {"workers": config.workers, "device": device, "precision": read_environment(path)["precision"]}
+
+    def features(split: str, mirrored: bool) -> np.ndarray:
+        files = [data.path(sample) for sample in images.samples(split)]
+        words = f"{split} images" + (", mirrored" if mirrored else "")
+        return features_of(model, files, images.spec, mirrored=mirrored, words=words, **how)
+
+    samples = images.samples("train")
+    views = np.stack([features("train", mirrored) for mirrored in (False, True)])
+    labels = np.array([data.classes.index(sample.label) for sample in samples])
+    groups = [sample.group for sample in samples]
+    balanced = config.class_weights == "balanced"
+    found = fit_probe(views, labels, groups, config.seed, balanced, on_try=console.print)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(found.weight))
+        assert layer.bias is not None, "last_layer gives no other"
+        layer.bias.copy_(torch.from_numpy(found.bias))
+    best = {"epoch": 1.0}
+    if images.val_split:
+        measured = VALIDATION_METRICS.find(config.task)(len(data.classes))
+        known = torch.from_numpy(features(images.val_split, False)).float().to(layer.weight.device)
+        labels = torch.tensor([data.classes.index(s.label) for s in images.samples(images.val_split)])
+        measured.update(layer(known).detach().cpu(), labels)
+        best |= {f"val_{name}": float(value) for name, value in measured.compute().items()}
+    write_json(path / "probe.json", {"strength": found.strength, "log_loss": found.log_losses, "best": best})
+    return best
 
 
 def features_of(

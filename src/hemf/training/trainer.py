@@ -1,31 +1,21 @@
 """From a run's options to its trained model, with Lightning's trainer."""
 
-import logging
-import shlex
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from hemf.calibration.fit import CALIBRATIONS
 from hemf.config.run_config import RunConfig
 from hemf.core.device import device_type
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json
 from hemf.core.machine import computing_on, model_threads, usable_cores
-from hemf.core.precision import LIGHTNING, Precision, resolve_precision
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import SECONDS, changed_files, take_fingerprints
@@ -34,33 +24,28 @@ from hemf.data.loading.cache import cache_folder, decoded_images, find_cache
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.loading.workers import killed_workers_explained
 from hemf.data.summary import group_lines, notes
-from hemf.data.transforms import InputSpec, mixup_cutmix
+from hemf.data.transforms import mixup_cutmix
 from hemf.models.constructor import network_arguments
-from hemf.models.hub import save_model
 from hemf.runs.environment import differences, environment, read_environment, threads_of
 from hemf.runs.folder import Run, is_model, make_run, run_path
-from hemf.tasks import check_task, direction
-from hemf.training.calibration import calibrate_on_validation
+from hemf.tasks import check_task
 from hemf.training.callbacks import (
-    EMA,
     Checkpoints,
-    MetricsTable,
     Threads,
-    WholeCheckpointIO,
     read_checkpoint,
 )
-from hemf.training.module import ImageClassifier, architecture, model_args
-from hemf.training.probe import features_of, fit_probe, last_layer
-from hemf.training.progress import RunProgress
+from hemf.training.finish import finish, write_model
+from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
+from hemf.training.module import ImageClassifier
+from hemf.training.probe import train_probe
 from hemf.training.stopping import resumable
-from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
 from hemf.weights.known_images import known_images_line
 from hemf.weights.load import load_into
 
 if TYPE_CHECKING:
-    from hemf.core.precision import TimmModel
+    pass
 
 
 def start(config: RunConfig) -> Run:
@@ -146,7 +131,7 @@ def _go_on(
             console.print(f"the run {path} is finished after {counted(state['epochs'], 'epoch')}; {more}")
             return Run(path, state["best"])
         check_files(path, images.data)
-        return _finish(console, path, config, images, classifier)
+        return finish(console, path, config, images, classifier)
     if config.probe and is_model(path / "model"):
         console.print(f"the run {path} is finished: a probe has no epochs to add")
         return Run(path, {})
@@ -265,11 +250,6 @@ def _decode_once(config: RunConfig, images: ImageData, console: Console, build: 
     return replace(config, cache_dir=str(folder))
 
 
-def picked_precision(config: RunConfig) -> Precision:
-    """Return the precision that a run asks for, or the one the hardware is fast at."""
-    return resolve_precision(config.precision, device_type(config.accelerator))
-
-
 def is_first_process() -> bool:
     """Return whether this is the only process of the training, or the first of several."""
     return rank_zero_only.rank == 0  # pyright: ignore[reportFunctionMemberAccess]  # Lightning sets it
@@ -331,11 +311,12 @@ def _fit(
     if config.probe:
         if checkpoints.run is None:
             raise HemfError("--probe is fitted by one process; start it without torchrun or SLURM's tasks")
-        return _probe(console, checkpoints.run, config, images, classifier.model)
+        best = train_probe(console, checkpoints.run, config, images, classifier.model)
+        return write_model(console, checkpoints.run, config, images.data, classifier.model, best)
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
     callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
-        with _quiet(), killed_workers_explained():
+        with quiet(), killed_workers_explained():
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise HemfError(
@@ -351,225 +332,5 @@ def _fit(
         ) from error
     assert checkpoints.run is not None, "the first process has told it"
     if trainer.is_global_zero:
-        return _finish(console, checkpoints.run, config, images, classifier)
+        return finish(console, checkpoints.run, config, images, classifier)
     return Run(checkpoints.run, checkpoints.best)
-
-
-def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console: Console) -> list[Callback]:
-    monitor = f"val_{config.monitor}" if images.val_split else None
-    callbacks: list[Callback] = [
-        MetricsTable(path / "metrics.csv" if path else None),
-        RunProgress(console, len(images.samples("train")), monitor),
-        Checkpoints(path, monitor, direction(config)),
-    ]
-    if config.ema is not None:
-        callbacks.append(EMA(config.ema))
-    if config.patience is not None:
-        if monitor is None:
-            raise HemfError(
-                "early stopping needs validation images; leave out --patience or give --val-split val"
-            )
-        callbacks.append(
-            EarlyStopping(monitor, patience=config.patience, mode=direction(config), check_finite=False)
-        )
-    return callbacks
-
-
-def build_trainer(
-    config: RunConfig, images: ImageData, precision: str, path: Path | None, console: Console
-) -> Trainer:
-    """Return Lightning's trainer; it writes into ``path``, which the first process alone has to know.
-
-    Raises:
-        HemfError: Lightning refuses the hardware options, or there is nothing to stop early by.
-    """
-    return _trainer(
-        config,
-        precision,
-        max_epochs=config.epochs,
-        accumulate_grad_batches=config.accumulate,
-        gradient_clip_val=config.clip_grad,
-        callbacks=_callbacks(config, images, path, console),
-        logger=TensorBoardLogger(path, name="", version="tensorboard", default_hp_metric=False)
-        if path
-        else False,
-        plugins=[WholeCheckpointIO()],
-        default_root_dir=path,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
-def check_hardware(config: RunConfig) -> None:
-    """Check that the devices are there and take the precision, which needs no image.
-
-    Raises:
-        HemfError: they are not, or do not.
-    """
-    precision = picked_precision(config)
-    _trainer(config, precision, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-
-
-def _trainer(config: RunConfig, precision: str, **settings: Any) -> Trainer:
-    most = max(8, usable_cores())
-    if (
-        device_type(config.accelerator) == "cpu"
-        and str(config.devices).isdecimal()
-        and int(config.devices) > most
-    ):
-        raise HemfError(f"--devices {config.devices} is as many processes of this CPU; give at most {most}")
-    try:
-        with _quiet():
-            return Trainer(
-                accelerator=config.accelerator,
-                devices=config.devices,
-                num_nodes=config.num_nodes,
-                strategy=config.strategy,
-                precision=LIGHTNING[precision],
-                **settings,
-            )
-    except (  # Lightning's words for bad flags
-        MisconfigurationException,
-        ValueError,
-        RuntimeError,
-        TypeError,
-        ImportError,
-    ) as error:
-        raise HemfError(
-            f"Lightning cannot use --accelerator {config.accelerator} --devices {config.devices} --strategy "
-            f"{config.strategy}: {' '.join(str(error).split())}; change them"
-        ) from error
-
-
-def _finish(
-    console: Console, path: Path, config: RunConfig, images: ImageData, classifier: ImageClassifier
-) -> Run:
-    """Write ``model/`` from the checkpoint that was kept."""
-    kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
-    state = read_checkpoint(kept)
-    classifier.load_state_dict(state["state_dict"])
-    return _write_model(console, path, config, images.data, classifier.model, state["hemf"]["best"])
-
-
-def _write_model(
-    console: Console,
-    path: Path,
-    config: RunConfig,
-    data: DataSet,
-    model: "TimmModel",
-    best: dict[str, float],
-) -> Run:
-    """Write ``model/``, calibrated on the validation images."""
-    model = model.cpu().eval().to(memory_format=torch.contiguous_format)
-    calibration = _calibrated(console, path, config, data, model)
-    save_model(
-        model,
-        path / "model",
-        architecture=architecture(config, model),
-        model_args=model_args(config),
-        classes=data.classes,
-        pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
-        extra={"hemf": _origin(config, data, best) | calibration},
-    )
-    _report(console, path, config, best)
-    return Run(path, best)
-
-
-def _probe(console: Console, path: Path, config: RunConfig, images: ImageData, model: "TimmModel") -> Run:
-    """Fit the last layer on the training images' features, then write the model and how it was chosen."""
-    layer, data = last_layer(model, images.spec), images.data
-    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
-    how = {"workers": config.workers, "device": device, "precision": read_environment(path)["precision"]}
-
-    def features(split: str, mirrored: bool) -> np.ndarray:
-        files = [data.path(sample) for sample in images.samples(split)]
-        words = f"{split} images" + (", mirrored" if mirrored else "")
-        return features_of(model, files, images.spec, mirrored=mirrored, words=words, **how)
-
-    samples = images.samples("train")
-    views = np.stack([features("train", mirrored) for mirrored in (False, True)])
-    labels = np.array([data.classes.index(sample.label) for sample in samples])
-    groups = [sample.group for sample in samples]
-    balanced = config.class_weights == "balanced"
-    found = fit_probe(views, labels, groups, config.seed, balanced, on_try=console.print)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(found.weight))
-        assert layer.bias is not None, "last_layer gives no other"
-        layer.bias.copy_(torch.from_numpy(found.bias))
-    best = {"epoch": 1.0}
-    if images.val_split:
-        measured = VALIDATION_METRICS.find(config.task)(len(data.classes))
-        known = torch.from_numpy(features(images.val_split, False)).float().to(layer.weight.device)
-        labels = torch.tensor([data.classes.index(s.label) for s in images.samples(images.val_split)])
-        measured.update(layer(known).detach().cpu(), labels)
-        best |= {f"val_{name}": float(value) for name, value in measured.compute().items()}
-    write_json(path / "probe.json", {"strength": found.strength, "log_loss": found.log_losses, "best": best})
-    return _write_model(console, path, config, data, model, best)
-
-
-def _calibrated(
-    console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
-) -> dict[str, Any]:
-    """Return the calibration on the validation images, as an entry of the model's configuration.
-
-    It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
-    goes wrong with it, the model is written.
-    """
-    n = len(data.subset("val"))
-    if n and config.task in CALIBRATIONS:
-        console.print(f"calibrating on the {n} validation images")
-    precision = read_environment(path)["precision"]
-    device = device_type(config.accelerator) if config.device == "auto" else config.device
-    try:
-        found = calibrate_on_validation(config, data, model, precision, device)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")
-        return {}
-    finally:
-        model.cpu()
-    if found is None:
-        return {}
-    console.print(found.summary())
-    return {"calibration": found.to_config()}
-
-
-def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
-    """Return where a model comes from and how it sees DICOM, for those who find it without its run."""
-    return {
-        "task": config.task,
-        "window": config.window,
-        "data": data.name,
-        "data_hash": data.hash,
-        "split": data.info.get("split", {}),
-        "val_split": config.val_split,
-        "epoch": best["epoch"],
-    }
-
-
-def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
-    value = best.get(f"val_{config.monitor}")
-    which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
-    kept = "probe" if config.probe else f"kept epoch {best['epoch']} of {config.epochs}"
-    console.print(f"{kept}{which}: {path / 'model'}")
-    console.print(f"next: hemf evaluate {shlex.quote(str(path))}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Lightning tells its own users, which ours cannot act on."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", module="pytorch_lightning|lightning_fabric|torch.optim.lr_scheduler"
-            )
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

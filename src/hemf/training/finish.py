@@ -1,0 +1,108 @@
+"""The end of a training: the model that was kept, calibrated, and written for use."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+
+from hemf.calibration.fit import CALIBRATIONS
+from hemf.config.run_config import RunConfig
+from hemf.core.device import device_type
+from hemf.data.dataset import DataSet
+from hemf.data.loading.datamodule import ImageData
+from hemf.data.transforms import InputSpec
+from hemf.models.hub import save_model
+from hemf.runs.environment import read_environment
+from hemf.runs.folder import Run
+from hemf.training.calibration import calibrate_on_validation
+from hemf.training.callbacks import (
+    read_checkpoint,
+)
+from hemf.training.module import ImageClassifier, architecture, model_args
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
+
+
+def finish(
+    console: Console, path: Path, config: RunConfig, images: ImageData, classifier: ImageClassifier
+) -> Run:
+    """Write ``model/`` from the checkpoint that was kept."""
+    kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
+    state = read_checkpoint(kept)
+    classifier.load_state_dict(state["state_dict"])
+    return write_model(console, path, config, images.data, classifier.model, state["hemf"]["best"])
+
+
+def write_model(
+    console: Console,
+    path: Path,
+    config: RunConfig,
+    data: DataSet,
+    model: "TimmModel",
+    best: dict[str, float],
+) -> Run:
+    """Write ``model/``, calibrated on the validation images."""
+    model = model.cpu().eval().to(memory_format=torch.contiguous_format)
+    calibration = _calibrated(console, path, config, data, model)
+    save_model(
+        model,
+        path / "model",
+        architecture=architecture(config, model),
+        model_args=model_args(config),
+        classes=data.classes,
+        pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
+        extra={"hemf": _origin(config, data, best) | calibration},
+    )
+    _report(console, path, config, best)
+    return Run(path, best)
+
+
+def _calibrated(
+    console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
+) -> dict[str, Any]:
+    """Return the calibration on the validation images, as an entry of the model's configuration.
+
+    It is made before the model is written, so that a run has both or, when killed, makes both again; whatever
+    goes wrong with it, the model is written.
+    """
+    n = len(data.subset("val"))
+    if n and config.task in CALIBRATIONS:
+        console.print(f"calibrating on the {n} validation images")
+    precision = read_environment(path)["precision"]
+    device = device_type(config.accelerator) if config.device == "auto" else config.device
+    try:
+        found = calibrate_on_validation(config, data, model, precision, device)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")
+        return {}
+    finally:
+        model.cpu()
+    if found is None:
+        return {}
+    console.print(found.summary())
+    return {"calibration": found.to_config()}
+
+
+def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:
+    """Return where a model comes from and how it sees DICOM, for those who find it without its run."""
+    return {
+        "task": config.task,
+        "window": config.window,
+        "data": data.name,
+        "data_hash": data.hash,
+        "split": data.info.get("split", {}),
+        "val_split": config.val_split,
+        "epoch": best["epoch"],
+    }
+
+
+def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
+    value = best.get(f"val_{config.monitor}")
+    which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
+    kept = "probe" if config.probe else f"kept epoch {best['epoch']} of {config.epochs}"
+    console.print(f"{kept}{which}: {path / 'model'}")
+    console.print(f"next: hemf evaluate {shlex.quote(str(path))}")
