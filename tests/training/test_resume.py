@@ -16,7 +16,7 @@ import json, os, sys, traceback
 import torch
 torch.set_num_threads(1)
 import hemf
-from hemf.training import callbacks, fit, module
+from hemf.training import callbacks, finish, module
 import mapie.conformity_scores, sklearn.metrics  # here, not in every child
 
 def die():
@@ -48,7 +48,7 @@ def kill_at(moment, count):
         "writing": lambda: at(torch, "save", during),
         "written": lambda: at(callbacks.WholeCheckpointIO, "save_checkpoint", after),
         "table": lambda: at(callbacks, "write_text", after),
-        "export": lambda: at(fit, "save_model", before),
+        "export": lambda: at(finish, "save_model", before),
     }[moment]()
 
 def child(act):

@@ -17,9 +17,9 @@ class RunOptions:
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
-        task: name of a registered task, what the model is asked about an image.
         model: name of a registered model, ours or timm's.
         model_args: further arguments of the model's constructor, such as {drop_path_rate: 0.1}.
+        task: name of a registered task, what the model is asked about an image.
         pretrained: start from timm's pretrained weights where the model has some (needs a network).
         init: weights to start from: a run, a model folder, a file of weights, timm's name of a model, a place
             such as hf-hub:..., or lite0, lite1 or lite2 (ImageNet, by the extra hemf[weights]). The input
@@ -35,9 +35,9 @@ class RunOptions:
     """
 
     data: str = ""
-    task: str = "multiclass"
     model: str = "hemf_base"
     model_args: dict[str, Any] = field(default_factory=dict)
+    task: str = "multiclass"
     pretrained: bool = False
     init: str | None = None
     probe: bool = False
