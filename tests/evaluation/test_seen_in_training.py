@@ -248,7 +248,7 @@ def test_images_that_have_changed_since_are_named(lesions_run: Path, capsys) -> 
     assert words in " ".join(capsys.readouterr().out.split())
     assert words in (found.folder / "report.html").read_text(encoding="utf-8")
     hemf.calibrate(str(lesions_run), **PLAIN)
-    assert "1 of these 6 images are not the files" in " ".join(capsys.readouterr().out.split())
+    assert "1 of these 6 images are no longer the files" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.real
