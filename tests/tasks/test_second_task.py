@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(sigmoids, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("task", "message"), [("segmentatoin", "no task 'segmentatoin'; give one of"), ([1], "is no name")]
+    ("task", "message"), [("segmentatoin", "no task 'segmentatoin'; give one of"), ([1], "is not a name")]
 )
 def test_a_model_of_an_unknown_task_is_one_line(made_run, task, message):
     file = made_run / "model" / "config.json"
