@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import torch
 from rich.console import Console
 
+from hemf.tasks import TASKS
 from hemf.training import progress as progress_module
 from hemf.training.progress import RunProgress
 
@@ -16,6 +17,7 @@ def trainer(epoch: int) -> SimpleNamespace:
         is_global_zero=True,
         callback_metrics={"train_loss": torch.tensor(0.5), "val_accuracy": torch.tensor(0.75)},
         num_val_batches=[7],
+        lightning_module=SimpleNamespace(task=TASKS.find("multiclass")),
         optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])],
     )
 

@@ -163,15 +163,15 @@ class Checkpoints(Checkpoint):
         values = {"epoch": trainer.current_epoch + 1} | epoch_metrics(trainer)
         if self.monitor is None:
             self.best = values
-        elif self._is_better(values, self.monitor):
+        elif self._is_better(values):
             self.best = values
             trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
         trainer.save_checkpoint(self.run / "checkpoints" / "last.ckpt")
 
-    def _is_better(self, values: dict[str, float], monitor: str) -> bool:
-        if not self.best:
+    def _is_better(self, values: dict[str, float]) -> bool:
+        if not self.best or self.monitor is None:
             return True
-        new, old = values[monitor], self.best[monitor]
+        new, old = values[self.monitor], self.best[self.monitor]
         if new == old:  # few validation images: accuracy moves in steps, the loss does not
             return values["val_loss"] < self.best["val_loss"]
         better = new > old if self.mode == "max" else new < old
