@@ -19,6 +19,8 @@ from hemf.data.fingerprints import Fingerprint
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
+NAMELESS = (None, "folder", "csv")
+"""Sources that do not say whose patients they name."""
 RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
 
 
@@ -122,6 +124,18 @@ class DataSet:
         samples = [replace(s, split=side.get(s.path, "test")) for s in self.samples]
         info = self.info | {"split": {**about, "val": share, "seed": drawn, "fold": fold}}
         return replace(self, samples=samples, info=info)
+
+    def names_groups_of(self, other: Self) -> bool:
+        """Return whether a patient or lesion of one name is the same in both data sets.
+
+        So it is in one and the same data set, and in two of one source that says whose patients it names,
+        unless one was grouped by likeness, which gives the same patients other names.
+        """
+        if self.hash == other.hash:
+            return True
+        source = self.info.get("source")
+        one_source = source not in NAMELESS and source == other.info.get("source")
+        return one_source and "grouped_alike" not in self.info | other.info
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the images by side (split, or fold) and class; a class that a side lacks counts 0."""

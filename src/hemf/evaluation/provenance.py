@@ -7,9 +7,6 @@ from hemf.data.fingerprints import changed_files
 from hemf.evaluation.samples import Subject
 from hemf.evaluation.seen_in_training import seen_in_training
 
-NAMELESS = (None, "folder", "csv")
-"""Sources that do not say whose patients they name."""
-
 
 def provenance(subject: Subject) -> dict[str, Any]:
     """Describe how the split came about, and what may make its numbers too good.
@@ -51,11 +48,7 @@ def shows_trained_groups(subject: Subject) -> int | None:
     ours, images = subject.ours, subject.images
     if ours is None:
         return None
-    source = images.info.get("source")
-    same = images.hash == ours.hash or (source not in NAMELESS and source == ours.info.get("source"))
-    # what was grouped by likeness has other names for the same patients
-    merged = images.hash != ours.hash and "grouped_alike" in images.info | ours.info
-    if not same or not images.groups or merged:
+    if not images.groups or not images.names_groups_of(ours):
         return None
     trained = {s.group for s in ours.subset("train") if s.group}
     return sum(s.group in trained for s in subject.samples)

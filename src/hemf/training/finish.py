@@ -9,7 +9,6 @@ from rich.console import Console
 
 from hemf.calibration.fit import CALIBRATIONS
 from hemf.config.run_config import RunConfig
-from hemf.core.device import device_type
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
@@ -20,6 +19,7 @@ from hemf.training.calibration import calibrate_on_validation
 from hemf.training.callbacks import (
     read_checkpoint,
 )
+from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier, architecture, model_args
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ def _calibrated(
     if n and config.task in CALIBRATIONS:
         console.print(f"calibrating on the {n} validation images")
     precision = read_environment(path)["precision"]
-    device = device_type(config.accelerator) if config.device == "auto" else config.device
     try:
-        found = calibrate_on_validation(config, data, model, precision, device)
+        found = calibrate_on_validation(config, data, model, precision, first_device(config))
     except Exception as error:
         reason = " ".join(str(error).split())
         console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")

@@ -37,6 +37,11 @@ def picked_precision(config: RunConfig) -> Precision:
     return resolve_precision(config.precision, device_type(config.accelerator))
 
 
+def first_device(config: RunConfig) -> str:
+    """Return torch's name of the device that a run computes on, the first of several."""
+    return device_type(config.accelerator) if config.device == "auto" else config.device
+
+
 def build_trainer(
     config: RunConfig, images: ImageData, precision: str, path: Path | None, console: Console
 ) -> Trainer:

@@ -18,7 +18,6 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from hemf.config.run_config import RunConfig
-from hemf.core.device import device_type
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json
 from hemf.data.image.decode import ImageMode
@@ -27,6 +26,7 @@ from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
 from hemf.inference.stream import stream_logits, watched
 from hemf.runs.environment import read_environment
+from hemf.training.lightning import first_device
 from hemf.training.validation_metrics import VALIDATION_METRICS
 
 if TYPE_CHECKING:
@@ -110,8 +110,11 @@ def train_probe(
         HemfError: the network does not end in one linear layer, or an image cannot be read.
     """
     layer, data = last_layer(model, images.spec), images.data
-    device = torch.device(device_type(config.accelerator) if config.device == "auto" else config.device)
-    how = {"workers": config.workers, "device": device, "precision": read_environment(path)["precision"]}
+    how = {
+        "workers": config.workers,
+        "device": first_device(config),
+        "precision": read_environment(path)["precision"],
+    }
 
     def features(split: str, mirrored: bool) -> np.ndarray:
         files = [data.path(sample) for sample in images.samples(split)]

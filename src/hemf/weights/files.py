@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor
 
@@ -47,7 +46,7 @@ def of_file(file: Path) -> Weights:
     """
     try:
         tensors = load_state_dict(os.fspath(file), device="cpu", weights_only=True)
-    except (SafetensorError, Exception) as error:  # whatever reading a damaged or hostile file raises
+    except Exception as error:  # whatever reading a damaged or hostile file raises
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise HemfError(
             f"cannot read weights from {file}: {reason}; give safetensors, or tensors alone"

