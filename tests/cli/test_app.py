@@ -10,6 +10,7 @@ import time
 import pytest
 
 from hemf import HemfError, cli
+from hemf.bench import suite
 from hemf.cli import app, verbs
 from hemf.config.run_config import RunConfig
 from hemf.config.spelling import flag, is_switch, spelled_out
@@ -24,6 +25,15 @@ def test_every_verb_documents_every_argument(name, capsys):
     assert f"hemf {name}" in text
     for action in cli.build_parser(name)._actions:
         assert action.help, f"{action.dest} of hemf {name} has no help"
+
+
+def test_help_of_bench_leaves_out_what_a_suite_refuses(capsys):
+    assert set(verbs.VERBS["bench"].hides) == set(suite.FIXED)
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--help"])
+    shown = re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert {"--epochs", "--device", "--seeds"} <= set(shown)
+    assert not {flag(name) for name in suite.FIXED} & set(shown)
 
 
 def test_train_takes_every_option_of_a_run():
@@ -107,6 +117,7 @@ def test_several_images_are_positional(called):
         (["train", "--data", ".", "--device", "cpu", "--devices", "2"], ["--device names one", "--devices"]),
         (["calibrate", "run", "--sensitivity", "high"], ["--sensitivity is high", "a number", "{NAME: 0.9}"]),
         (["profile", "--precisions", "fp8"], ["--precisions is", "fp32, bf16, fp16"]),
+        (["profile", f"hemf_{'long' * 1000}"], ["no model 'hemf_long", " [...] ", "see timm.list_models"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):

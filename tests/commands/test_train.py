@@ -27,6 +27,11 @@ def table(run) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.fixture
+def one_epoch(train):
+    return train(epochs=1, val_split="val").path
+
+
 def test_a_run_leaves_all_that_later_verbs_need(train, colours, capsys):
     run = train(epochs=3, val_split="val", monitor="balanced_accuracy")
     assert {p.name for p in run.path.iterdir()} == {
@@ -276,6 +281,42 @@ def test_weights_that_are_not_finite_reach_no_checkpoint(train, tmp_path, monkey
         train(val_split="val", monitor="loss")
     state = read_checkpoint(tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt")
     assert state["hemf"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda state: {}, "is not a whole checkpoint of hemf train"),
+        (lambda state: [1], "is not a whole checkpoint of hemf train"),
+        (lambda state: state | {"hemf": {}}, "is not a whole checkpoint of hemf train"),
+        (lambda state: state | {"hemf": "x"}, "is not a whole checkpoint of hemf train"),
+        (
+            lambda state: state | {"hemf": state["hemf"] | {"best": {"epoch": "x"}}},
+            "is not a whole checkpoint",
+        ),
+        (lambda state: {k: v for k, v in state.items() if k != "loops"}, "is not a whole checkpoint"),
+        (lambda state: state | {"optimizer_states": []}, "is not a whole checkpoint"),
+        (lambda state: state | {"state_dict": {"x": torch.ones(2)}}, "does not belong to this run"),
+        (lambda state: state | {"state_dict": 7}, "is not a whole checkpoint"),
+        (lambda state: state | {"lr_schedulers": [1]}, "does not belong to this run"),
+        (lambda state: state | {"epoch": "one"}, "is not a whole checkpoint"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_in_a_line(one_epoch, spoil, words):
+    last = one_epoch / "checkpoints" / "last.ckpt"
+    torch.save(spoil(torch.load(last, weights_only=True)), last)
+    with pytest.raises(HemfError, match=words) as caught:
+        hemf.train(resume=one_epoch, epochs=2)
+    assert "\n" not in str(caught.value)
+    assert "restore it or train again" in str(caught.value)
+
+
+def test_a_kept_checkpoint_of_other_weights_is_refused_in_a_line(one_epoch):
+    best = one_epoch / "checkpoints" / "best.ckpt"
+    torch.save(torch.load(best, weights_only=True) | {"state_dict": {"x": torch.ones(2)}}, best)
+    (one_epoch / "model" / "config.json").unlink()
+    with pytest.raises(HemfError, match=r"best\.ckpt does not belong to this run"):
+        hemf.train(resume=one_epoch)
 
 
 def test_interrupted_it_says_how_to_go_on(train, monkeypatch, capsys):

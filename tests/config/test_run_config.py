@@ -21,6 +21,16 @@ def test_the_papers_recipe_is_that_of_table_5():
     assert (config.mixup, config.cutmix, config.label_smoothing, config.ema) == (0, 0, 0, None)
 
 
+@pytest.mark.parametrize("name", ["mixup", "epochs", "data", "probe", "crop_scale", "model_args", "loss"])
+def test_an_option_without_a_value_is_refused(name):
+    with pytest.raises(HemfError, match=f"--{name.replace('_', '-')} has no value"):
+        RunConfig.of(**{name: None})
+
+
+def test_an_option_that_may_be_empty_is_taken_without_a_value():
+    assert RunConfig.of(name=None, ema=None, init=None) == RunConfig()
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_complete_and_valid(name):
     assert set(read_recipe(name)) <= {option.name for option in dataclasses.fields(RunConfig.of(name))}

@@ -178,3 +178,39 @@ def test_folds_share_the_cache_of_the_prepared_data(train, patients):
     hemf.train(resume=str(run.path), epochs=2)
     assert RunConfig.of(str(run.folds[1].path / "config.yaml")).cache_dir == str(patients / "cache")
     assert not (run.path / "cache").exists()
+
+
+def test_the_test_images_stay_out_of_all_folds(train, patients):
+    run = train(data=str(patients), folds=3, keep_test=True, epochs=1)
+    before, whole = read_data_set(patients), read_data_set(run.path)
+    test = {s.path for s in before.subset("test")}
+    assert {s.path for s in whole.samples if s.fold is None} == test == {s.path for s in whole.subset("test")}
+    validated = []
+    for fold in run.folds:
+        data = open_run(fold.path).data
+        assert not data.leaking_groups()
+        assert {s.path for s in data.subset("test")} == test
+        validated += [s.path for s in data.subset("val")]
+        assert len(data.subset("train")) + len(data.subset("val")) + len(test) == len(before.samples)
+    assert sorted([*validated, *test]) == sorted(s.path for s in before.samples)
+    again = hemf.train(resume=str(run.path), epochs=2)
+    assert [fold.path for fold in again.folds] == [fold.path for fold in run.folds]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"keep_test": True}, "--keep-test goes with --folds"),
+        ({"keep_test": True, "folds": 3, "val_split": "test"}, "leave out --val-split"),
+    ],
+)
+def test_keeping_the_test_images_needs_folds_that_validate(train, patients, options, words):
+    with pytest.raises(HemfError, match=words):
+        train(data=str(patients), epochs=1, **options)
+
+
+def test_data_in_folds_alone_have_no_test_images_to_keep(train, patients, tmp_path):
+    data = hemf.data.splits.split_data(read_data_set(patients), "grouped-kfold", folds=3)
+    write_data_set(data, tmp_path / "folds")
+    with pytest.raises(HemfError, match="no test images to keep out"):
+        train(data=str(tmp_path / "folds"), folds=3, keep_test=True, epochs=1)

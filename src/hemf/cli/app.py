@@ -5,15 +5,12 @@ The verb's module is imported only once the verb is known, so ``hemf --help`` an
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hemf.cli.verbs import VERBS, Verb, build_parser, load_verb
 from hemf.core.errors import HemfError
 from hemf.core.registry import suggestion
-from hemf.core.text import printable
-
-if TYPE_CHECKING:
-    pass
+from hemf.core.text import printable, shortened
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (HemfError, OSError) as error:
         if debug:
             raise
-        print(f"{f'hemf {name}'.strip()}: error: {printable(str(error))}", file=sys.stderr)
+        print(f"{f'hemf {name}'.strip()}: error: {printable(shortened(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:

@@ -2,7 +2,7 @@
 
 import inspect
 import shutil
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -14,11 +14,11 @@ from hemf.config.spelling import alternatives, flag, is_switch, option_type, sho
 from hemf.config.yaml_keys import use_text_keys
 
 
-def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
+def build_parser(function: Callable[..., Any], prog: str, hides: Sequence[str] = ()) -> ArgumentParser:
     """Make the parser of one verb from its function's signature and docstring.
 
     Arguments without a default are positional, and so are lists of words that are not keyword-only; a
-    function that takes ``**options`` takes those of a run.
+    function that takes ``**options`` takes those of a run. Help does not show the options in ``hides``.
     """
     text = parse(inspect.getdoc(function))
     parameters = inspect.signature(function).parameters
@@ -50,6 +50,9 @@ def build_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
         added = parser.add_argument(words.name, nargs=nargs, type=str, help=helps.get(words.name))
         assert added is not None, "only actions that add a group of arguments give none"
         added.required = required
+    for action in parser._actions:
+        if action.dest in hides:
+            action.help = SUPPRESS
     return parser
 
 

@@ -9,10 +9,15 @@ if TYPE_CHECKING:
 
 
 class Verb(NamedTuple):
-    """Where a verb's function lives, and the line that ``hemf --help`` shows for it."""
+    """Where a verb's function lives, and the line that ``hemf --help`` shows for it.
+
+    ``hides`` are options of a run that its own help leaves out, as the verb refuses them with a line of its
+    own that says what to give instead.
+    """
 
     function: str
     summary: str
+    hides: tuple[str, ...] = ()
 
 
 VERBS = {
@@ -41,7 +46,11 @@ VERBS = {
     ),
     "localise": Verb("hemf.commands.localise:localise", "measure whether a run's heat maps can be believed"),
     "profile": Verb("hemf.commands.profile:profile", "count what models cost, beside the paper's figures"),
-    "bench": Verb("hemf.commands.bench:bench", "train and measure a matrix of models, in one table"),
+    "bench": Verb(
+        "hemf.commands.bench:bench",
+        "train and measure a matrix of models, in one table",
+        hides=("model", "model_args", "seed", "fold", "name", "devices", "num_nodes", "strategy"),
+    ),
     "convert": Verb(
         "hemf.commands.convert:convert_checkpoint", "turn an authors' checkpoint into a hemf model"
     ),
@@ -58,4 +67,4 @@ def build_parser(name: str) -> "ArgumentParser":
     """Make the parser of one verb."""
     from hemf.cli import parser
 
-    return parser.build_parser(load_verb(name), f"hemf {name}")
+    return parser.build_parser(load_verb(name), f"hemf {name}", VERBS[name].hides)

@@ -20,6 +20,7 @@ def train(
     recipe: str = "paper",
     resume: str | None = None,
     folds: int | None = None,
+    keep_test: bool = False,
     device: str | None = None,
     trust: bool = False,
     **options: Any,
@@ -38,6 +39,8 @@ def train(
             --workers, --cache, --cache-dir and --devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
+        keep_test: with --folds, leave the data's own test images out of all folds: each run is validated on
+            the images of one fold, and all are tested on the same images, alone or as one ensemble.
         device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give --accelerator and
             --devices instead.
         trust: the recipe or the run to resume is your own, so it may also fetch weights, compile, use
@@ -48,7 +51,7 @@ def train(
     Raises:
         HemfError: options, data or model do not fit together, the loss is not finite, or the disk is full.
     """
-    own = {"folds": folds, "device": device}
+    own = {"folds": folds, "keep_test": keep_test or None, "device": device}
     if resume is not None:
         others = own | {"data": data and os.fspath(data), "recipe": recipe}
         others = {name: value for name, value in others.items() if value not in ("", None, "paper")}
@@ -79,7 +82,9 @@ def train(
     if folds is not None:
         from hemf.training.cross_validation import start_folds
 
-        return start_folds(config, folds)
+        return start_folds(config, folds, keep_test)
+    if keep_test:
+        raise HemfError("--keep-test goes with --folds; a single run never trains on its test images")
     from hemf.training.trainer import start
 
     return start(config)

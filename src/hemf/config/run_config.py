@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from types import NoneType
+from typing import Any, Self, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -55,6 +56,10 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
             if name not in known:
                 hint = suggestion(name, known, "see hemf train --help")
                 raise HemfError(f"no option {name!r} in a run; {hint}")
+        kinds = get_type_hints(cls)
+        for name, value in values.items():
+            if value is None and NoneType not in get_args(kinds[name]):  # which the parser lets pass
+                raise HemfError(f"{flag(name)} has no value in a run; give one, or leave the option out")
         parser = run_parser()
         try:
             checked = parser.parse_object(values)

@@ -12,6 +12,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def shortened(text: str, most: int = 1000) -> str:
+    """Leave the middle out of a text of more than ``most`` characters: its end says how to mend."""
+    return text if len(text) <= most else f"{text[: most // 2]} [...] {text[-most // 2 :]}"
+
+
 def counted(n: int | str, noun: str, plural: str | None = None, form: str = "") -> str:
     """Write a number with its noun: ``1 image``, ``2 images``.
 

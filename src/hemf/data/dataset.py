@@ -33,7 +33,8 @@ class Sample:
         label: its class.
         group: patient or lesion it shows, which must not straddle splits; empty if unknown.
         split: ``train``, ``val`` or ``test``; empty with k folds.
-        fold: the fold it is tested in, with k folds.
+        fold: the fold it is tested in, with k folds; where the test images are kept out of the folds, the
+            one it validates.
     """
 
     path: str
@@ -96,12 +97,19 @@ class DataSet:
         return sorted({s.fold for s in self.samples if s.fold is not None})
 
     @property
+    def keeps_test(self) -> bool:
+        """Whether the folds divide the training images alone, and the test images are in none of them."""
+        return bool(self.folds) and any(s.fold is None for s in self.samples)
+
+    @property
     def groups(self) -> int:
         """How many patients or lesions are known."""
         return len({s.group for s in self.samples if s.group})
 
     def for_fold(self, fold: int, val: float | None = None, seed: int | None = None) -> Self:
         """Return the data set with fold ``fold`` as test, and a validation part taken out of the rest.
+
+        Where the test images are in no fold they stay the test images, and the fold validates.
 
         Args:
             fold: number of the fold to test on.
@@ -116,6 +124,10 @@ class DataSet:
             have = f"it has {', '.join(map(str, self.folds))}" if self.folds else "it is not in folds"
             raise HemfError(f"no fold {fold} in {self.name}; {have}")
         about = self.info.get("split", {})
+        if self.keeps_test:
+            here = {fold: "val", None: "test"}
+            kept = [replace(s, split=here.get(s.fold, "train"), fold=None) for s in self.samples]
+            return replace(self, samples=kept, info=self.info | {"split": {**about, "fold": fold}})
         share: float = about.get("val", splits.VAL) if val is None else val
         drawn: int = about.get("seed", 0) if seed is None else seed
         rest = [s for s in self.samples if s.fold != fold]

@@ -71,6 +71,26 @@ def split_data(
     return _with(data, _sided(data, names), method=method, seed=seed, ratios=ratios)
 
 
+def fold_training(data: "DataSet", folds: int = FOLDS, seed: int = 0) -> "DataSet":
+    """Return the data set with its training and validation images in folds, and its test images in none.
+
+    Folds are stratified by class, and keep patients or lesions together where they are known.
+
+    Raises:
+        HemfError: the data set has no test images, or too few others.
+    """
+    if not any(s.split == "test" for s in data.samples):
+        raise HemfError(f"{data.name} has no test images to keep out of the folds; leave out --keep-test")
+    rest = replace(data, samples=[s for s in data.samples if s.split != "test"])
+    folded = _folds(rest, "grouped-kfold" if rest.groups else "kfold", 0.0, folds, seed)
+    fold_of = {s.path: s.fold for s in folded.samples}
+    samples = [
+        s if s.split == "test" else replace(s, split="train", fold=fold_of[s.path]) for s in data.samples
+    ]
+    about = data.info.get("split", {}) | {"folds": folds, "folds_seed": seed}
+    return _with(data, samples, **about)
+
+
 def assign(
     samples: Sequence["Sample"], shares: Sequence[float], seed: int, grouped: bool = True
 ) -> list[int]:

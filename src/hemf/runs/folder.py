@@ -109,9 +109,8 @@ def open_run(path: str | os.PathLike) -> OpenRun:
 def fold_paths(path: str | os.PathLike) -> list[Path]:
     """List the folders of a cross-validation's runs, trained or not yet; empty for anything else.
 
-    Its images have folds and no side of a split, unlike those of a run.
+    Its images have folds and no side of a split, or only the test images have no fold, unlike those of a run.
     """
-
     from hemf.data.manifest import read_data_set
 
     path = Path(path)
@@ -119,7 +118,9 @@ def fold_paths(path: str | os.PathLike) -> list[Path]:
         return []
     refuse_links(path)
     data = read_data_set(path)
-    return [] if any(s.split for s in data.samples) else [path / f"fold{fold}" for fold in data.folds]
+    if any(s.split for s in data.samples) and not data.keeps_test:
+        return []
+    return [path / f"fold{fold}" for fold in data.folds]
 
 
 def _is_run(path: Path) -> bool:

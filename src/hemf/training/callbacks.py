@@ -3,8 +3,11 @@
 import csv
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -49,6 +52,81 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split()).split(". ")[0]
         raise HemfError(f"cannot read the checkpoint {path}: {reason}; restore it or train again") from error
+
+
+OF_LIGHTNING = {
+    **{"state_dict": dict, "loops": dict, "callbacks": dict, "epoch": int},
+    **{"optimizer_states": list, "lr_schedulers": list},
+}
+"""What a run is taken up from beside its own progress; Lightning would begin anew what is not there."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run had come when a checkpoint was written.
+
+    Args:
+        epochs: epochs that were trained.
+        stopped_early: whether the monitored metric had ended the training.
+        best: number and measures of the epoch that is kept.
+        data: hash of the images, classes and split.
+    """
+
+    epochs: int
+    stopped_early: bool
+    best: dict[str, float]
+    data: str
+
+    @classmethod
+    def of(cls, state: Any, path: str | Path) -> Self:
+        """Return the progress in the checkpoint ``state``, which was read from ``path``.
+
+        Raises:
+            HemfError: it is not a checkpoint of ``hemf train``.
+        """
+        own = state.get("hemf") if isinstance(state, dict) else None
+        kinds = {"epochs": int, "stopped_early": bool, "best": dict, "data": str}
+        whole = _holds(own, kinds) and all(isinstance(value, int | float) for value in own["best"].values())
+        if not whole or not _holds(state, OF_LIGHTNING):
+            raise HemfError(f"{path} is not a whole checkpoint of hemf train; restore it or train again")
+        return cls(**{name: own[name] for name in kinds})
+
+
+def _holds(value: Any, kinds: dict[str, type]) -> bool:
+    """Return whether a mapping has an entry of each kind, and no list among them is empty."""
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), kind) and (kind is not list or value[name])
+        for name, kind in kinds.items()
+    )
+
+
+@contextmanager
+def restored_from(path: Path | None, trainer: Trainer) -> Iterator[None]:
+    """Fit inside the block from the checkpoint at ``path``; one line says where it does not fit the run.
+
+    Raises:
+        HemfError: Lightning cannot take up the state in it, which may hold anything.
+    """
+    begun = Begun()
+    trainer.callbacks.append(begun)  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if path is None or begun.training:
+            raise
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise HemfError(
+            f"the checkpoint {path} does not belong to this run ({reason}); restore it or train again"
+        ) from error
+
+
+class Begun(Callback):
+    """Knows whether the training has begun, which is after all of a checkpoint has been restored."""
+
+    training = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.training = True
 
 
 class EMA(WeightAveraging):
@@ -151,12 +229,8 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         images: ImageData = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
-        checkpoint["hemf"] = {
-            "epochs": trainer.current_epoch + 1,
-            "stopped_early": trainer.should_stop,
-            "best": self.best,
-            "data": images.data.hash,
-        }
+        progress = Progress(trainer.current_epoch + 1, trainer.should_stop, self.best, images.data.hash)
+        checkpoint["hemf"] = asdict(progress)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self.run is not None, "setup has told every process"

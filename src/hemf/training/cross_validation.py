@@ -15,7 +15,7 @@ from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.load import load_data
 from hemf.data.loading.cache import cache_folder
-from hemf.data.splits import split_data
+from hemf.data.splits import fold_training, split_data
 from hemf.runs.folder import CHANGEABLE, Run, fold_paths, is_model, make_run, run_path
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision
 from hemf.training.trainer import (
@@ -30,8 +30,13 @@ from hemf.training.trainer import (
 )
 
 
-def start_folds(config: RunConfig, folds: int) -> Run:
+def start_folds(config: RunConfig, folds: int, keep_test: bool = False) -> Run:
     """Train a new run for each of ``folds`` folds.
+
+    Args:
+        config: the options.
+        folds: number of folds.
+        keep_test: the data's own test images are in no fold, and the folds validate; see ``in_folds``.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -39,7 +44,9 @@ def start_folds(config: RunConfig, folds: int) -> Run:
     if config.fold is not None:
         raise HemfError("--fold trains one fold and --folds all of them; give one of the two")
     check_hardware(config)
-    data = in_folds(load_data(config.data), folds)
+    if keep_test and config.val_split != "val":
+        raise HemfError("--keep-test validates each run on its fold; leave out --val-split")
+    data = in_folds(load_data(config.data), folds, keep_test)
     if (cache := cache_folder(config)) is not None:  # one for all folds, beside the prepared images
         config = replace(config, cache_dir=str(cache))
     precision = picked_precision(config)
@@ -81,16 +88,19 @@ def take_up_folds(path: Path, config: RunConfig, build_cache: bool = True) -> Ru
     return _train_folds(path, config, data, build_cache)
 
 
-def in_folds(data: DataSet, folds: int) -> DataSet:
+def in_folds(data: DataSet, folds: int, keep_test: bool = False) -> DataSet:
     """Return the data set in folds: those it was prepared in, else ``folds`` new ones.
 
-    New folds are stratified by class, and keep patients or lesions together where they are known. They do not
-    depend on the run's seed, so that models and seeds are compared on the same folds.
+    With ``keep_test`` the folds divide the training and validation images alone. New folds are stratified by
+    class, and keep patients or lesions together where they are known. They do not depend on the run's seed,
+    so that models and seeds are compared on the same folds.
 
     Raises:
         HemfError: the data are in another number of folds, or cannot be divided so.
     """
-    if data.folds and not any(s.split for s in data.samples):
+    if keep_test and not data.keeps_test:
+        return fold_training(data, folds)
+    if data.keeps_test or (data.folds and not any(s.split for s in data.samples)):
         if len(data.folds) != folds:
             raise HemfError(
                 f"{data.name} is prepared in {counted(len(data.folds), 'fold')}; give --folds "

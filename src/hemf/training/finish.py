@@ -9,6 +9,7 @@ from rich.console import Console
 
 from hemf.calibration.fit import CALIBRATIONS
 from hemf.config.run_config import RunConfig
+from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
@@ -16,9 +17,7 @@ from hemf.models.hub import save_model
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
 from hemf.training.calibration import calibrate_on_validation
-from hemf.training.callbacks import (
-    read_checkpoint,
-)
+from hemf.training.callbacks import Progress, read_checkpoint
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier, architecture, model_args
 
@@ -32,8 +31,15 @@ def finish(
     """Write ``model/`` from the checkpoint that was kept."""
     kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
     state = read_checkpoint(kept)
-    classifier.load_state_dict(state["state_dict"])
-    return write_model(console, path, config, images.data, classifier.model, state["hemf"]["best"])
+    progress = Progress.of(state, kept)
+    try:
+        classifier.load_state_dict(state["state_dict"])
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise HemfError(
+            f"the checkpoint {kept} does not belong to this run ({reason}); restore it or train again"
+        ) from error
+    return write_model(console, path, config, images.data, classifier.model, progress.best)
 
 
 def write_model(

@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -31,8 +31,10 @@ from hemf.runs.folder import Run, is_model, make_run, run_path
 from hemf.tasks import check_task
 from hemf.training.callbacks import (
     Checkpoints,
+    Progress,
     Threads,
     read_checkpoint,
+    restored_from,
 )
 from hemf.training.finish import finish, write_model
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
@@ -43,9 +45,6 @@ from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
 from hemf.weights.known_images import known_images_line
 from hemf.weights.load import load_into
-
-if TYPE_CHECKING:
-    pass
 
 
 def start(config: RunConfig) -> Run:
@@ -97,12 +96,12 @@ def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
     """
     console = run_console()
     last = path / "checkpoints" / "last.ckpt"
-    state = read_checkpoint(last)["hemf"] if last.is_file() else None
+    state = Progress.of(read_checkpoint(last), last) if last.is_file() else None
     fresh = config
     if state is not None:  # last.ckpt has the weights
         fresh = replace(config, pretrained=False, init=None, model_args=network_arguments(config.model_args))
     data = load_data(path)
-    if state is not None and state["data"] != data.hash:
+    if state is not None and state.data != data.hash:
         raise HemfError(
             f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
             "put the file back as it was, or start a new run"
@@ -115,21 +114,19 @@ def _go_on(
     console: Console,
     path: Path,
     config: RunConfig,
-    state: dict[str, Any] | None,
+    state: Progress | None,
     images: ImageData,
     classifier: ImageClassifier,
     build_cache: bool,
 ) -> Run:
     """Train the epochs that are left, or only write the model of a run that has them all."""
-    if state is not None and (state["stopped_early"] or state["epochs"] >= config.epochs):
+    if state is not None and (state.stopped_early or state.epochs >= config.epochs):
         if is_model(path / "model"):
             more = (
-                "a new run with more --patience goes on"
-                if state["stopped_early"]
-                else "--epochs gives it more"
+                "a new run with more --patience goes on" if state.stopped_early else "--epochs gives it more"
             )
-            console.print(f"the run {path} is finished after {counted(state['epochs'], 'epoch')}; {more}")
-            return Run(path, state["best"])
+            console.print(f"the run {path} is finished after {counted(state.epochs, 'epoch')}; {more}")
+            return Run(path, state.best)
         check_files(path, images.data)
         return finish(console, path, config, images, classifier)
     if config.probe and is_model(path / "model"):
@@ -142,12 +139,12 @@ def _go_on(
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
-            set_aside(path, state["epochs"])
+            set_aside(path, state.epochs)
         now = environment(about["precision"])
         write_json(path / "environment.json", about | {"resumed": [*about.get("resumed", []), now]})
         for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
             leftover.unlink()
-    console.print(f"resuming {path} after epoch {state['epochs'] if state else 0} of {config.epochs}")
+    console.print(f"resuming {path} after epoch {state.epochs if state else 0} of {config.epochs}")
     _warn_of_other_numbers(console, config, about)
     checkpoint = path / "checkpoints" / "last.ckpt" if state else None
     return _fit(trainer, console, config, images, classifier, checkpoint)
@@ -316,7 +313,7 @@ def _fit(
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
     callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
-        with quiet(), killed_workers_explained():
+        with quiet(), killed_workers_explained(), restored_from(checkpoint, trainer):
             trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise HemfError(

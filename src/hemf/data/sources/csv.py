@@ -78,7 +78,7 @@ def _samples(table: CsvTable, columns: Columns, exact: bool = False) -> list[Sam
         for line, row in zip(table.lines, table.rows, strict=True)
     ]
     for what in ("split", "fold"):
-        given = [getattr(s, what) not in ("", None) for s in samples]
+        given = [getattr(s, what) not in ("", None) for s in samples if what == "split" or s.split != "test"]
         if any(given) and not all(given):
             lacking = given.count(False)
             raise HemfError(

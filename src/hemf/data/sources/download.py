@@ -1,10 +1,13 @@
 """Fetches releases from their publishers, and unpacks zips so that nothing leaves the target folder."""
 
+import lzma
 import os
 import shutil
 import stat
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +18,11 @@ from hemf.core.errors import HemfError
 if TYPE_CHECKING:
     from requests import Response
 
+DAMAGED_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
+"""What reading a zip may raise where its bytes are wrong."""
 MOST_GROWTH = 50
 """Times its size that an archive may unpack to; tables compress 20 times, images hardly at all."""
 MOST_UNPACKED = 100_000_000
@@ -213,7 +221,7 @@ def unpack(archive: Path) -> Path:
                 file.extract(member, staging)
         inner = staging / target.name
         (inner if inner.is_dir() else staging).rename(target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise HemfError(f"cannot unpack {archive}: {error}; fetch it again, or unpack it by hand") from error
     except OSError as error:
         where = error.filename or archive.parent
