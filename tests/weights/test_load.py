@@ -21,9 +21,10 @@ def test_the_head_is_loaded_where_the_classes_agree():
     assert loaded.left == ()
     assert all(torch.equal(value, weights.tensors[name]) for name, value in same.state_dict().items())
     swapped = timm.create_model("test_resnet", num_classes=2)
-    before = swapped.get_classifier().weight.clone()
-    load_into(swapped, weights, ["b", "a"])
-    assert torch.equal(swapped.get_classifier().weight, before)
+    loaded = load_into(swapped, weights, ["b", "a"])
+    assert set(loaded.head) == {"fc.weight", "fc.bias"}
+    assert "a new head begins at zero (fc.weight" in str(loaded)
+    assert not swapped(torch.randn(2, 3, 64, 64)).any()
 
 
 def test_what_does_not_fit_is_left_and_named():

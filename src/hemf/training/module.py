@@ -26,7 +26,7 @@ from hemf.tasks import check_task
 from hemf.training.schedule import lr_factor
 from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.hub import pretrained_model
-from hemf.weights.load import Loaded, head_names
+from hemf.weights.load import Loaded, head_names, zero_head
 
 if TYPE_CHECKING:
     from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -249,7 +249,10 @@ def _created(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> 
     """
     if not config.pretrained:
         return cast("TimmModel", timm.create_model(config.model, num_classes=num_classes, **arguments))
-    return pretrained_model(config.model, num_classes=num_classes, **arguments)
+    model = pretrained_model(config.model, num_classes=num_classes, **arguments)
+    if model.pretrained_cfg.get("num_classes") != num_classes:
+        zero_head(model)
+    return model
 
 
 def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
