@@ -28,6 +28,8 @@ class RunOptions:
         name: name of this run's folder under --out; by default data, model and time.
         probe: train only the last layer, as a logistic regression on the features of the pretrained network:
             minutes for thousands of images, and the baseline to beat.
+        probe_first: begin with that regression, train all layers from there, and in the end keep the better
+            of the two, by the log-loss of the validation images.
         seed: every random number comes from it, the epoch and the sample.
         fold: the fold to test on, for data prepared with k folds.
         val_split: images that choose the best checkpoint; `test` is the paper's Kvasir protocol and biased,
@@ -41,6 +43,7 @@ class RunOptions:
     pretrained: bool = False
     init: str | None = None
     probe: bool = False
+    probe_first: bool = False
     out: str = "runs"
     name: str | None = None
     seed: int = 0
@@ -112,6 +115,8 @@ class OptimisationOptions:
 
     Args:
         epochs: passes over the training images.
+        budget: time for the run, such as 90s, 30m or 1h30m: `--recipe auto` plans for it, and training stops
+            at the end of an epoch if another one would go beyond it.
         batch_size: images in a batch, on each device.
         optimizer: name of one of timm's optimisers.
         lr: highest learning rate.
@@ -138,6 +143,7 @@ class OptimisationOptions:
     """
 
     epochs: int = 150
+    budget: str | None = None
     batch_size: int = 32
     optimizer: str = "adamw"
     lr: float = 1e-4

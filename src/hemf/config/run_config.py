@@ -5,6 +5,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -82,6 +83,10 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
                 least = "above 0" if low == ABOVE_0 else f"at least {low}"
                 bounds = least if high == math.inf else f"{least} and at most {high}"
                 raise HemfError(f"{flag(name)} is {shown(value)}; give {bounds}")
+        if self.budget is not None:
+            seconds_of(self.budget)
+        if self.probe and self.probe_first:
+            raise HemfError("--probe is a probe alone, --probe-first goes on from one; give one of the two")
         for name in ("crop_scale", "crop_ratio"):
             low, high = getattr(self, name)
             if low > high:
@@ -101,12 +106,30 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
         return (self.in_chans, height, width)
 
     @property
+    def seconds(self) -> float:
+        """Return the budget in seconds; infinity where there is none."""
+        return math.inf if self.budget is None else seconds_of(self.budget)
+
+    @property
     def device(self) -> str:
         """The run's first device, as the verbs that use one call it; ``auto`` where it is left open."""
         if self.accelerator == "cpu":
             return "cpu"
         number = str(self.devices).partition(",")
         return f"cuda:{number[0]}" if number[1] and self.accelerator in ("cuda", "gpu") else "auto"
+
+
+def seconds_of(budget: str) -> float:
+    """Return the seconds of a time such as ``90s``, ``30m`` or ``1h30m``.
+
+    Raises:
+        HemfError: it is no such time, or none at all.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", budget)
+    seconds = sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != budget or not seconds:
+        raise HemfError(f"--budget is {budget}; give a time such as 90s, 30m or 1h30m")
+    return seconds
 
 
 def one_device(device: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from hemf.config.run_config import RunConfig
+from hemf.config.spelling import flag
 from hemf.core.errors import HemfError
 from hemf.core.registry import Registry
 from hemf.tasks.base import Task
@@ -23,7 +24,7 @@ def check_task(config: RunConfig) -> Task:
     if config.loss in others if task.losses is None else config.loss not in task.losses:
         instead = f"one of {', '.join(task.losses)}" if task.losses else "another"
         raise HemfError(f"the loss {config.loss} is not for the task {task.name}; give {instead}")
-    used = [f"--{name}" for name in ("mixup", "cutmix", "probe") if getattr(config, name)]
+    used = [flag(name) for name in ("mixup", "cutmix", "probe", "probe_first") if getattr(config, name)]
     if used and not task.exclusive:
         raise HemfError(f"{used[0]} supposes one class an image, unlike the task {task.name}; leave it out")
     return task

@@ -123,6 +123,8 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
                 runs.append(take_up(here, RunConfig.load(here / "config.yaml", **changes), build_cache))
                 continue
             where = {} if path is None else {"data": str(path), "out": str(path), "name": f"fold{fold}"}
+            if config.budget is not None:
+                where["budget"] = f"{config.seconds / len(data.folds):.3f}s"
             runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold), build_cache))
     except (KeyboardInterrupt, SystemExit):
         run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")

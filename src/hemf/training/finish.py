@@ -9,7 +9,6 @@ from rich.console import Console
 
 from hemf.calibration.fit import CALIBRATIONS
 from hemf.config.run_config import RunConfig
-from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
@@ -20,6 +19,7 @@ from hemf.training.calibration import calibrate_on_validation
 from hemf.training.callbacks import Progress, read_checkpoint
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier, architecture, model_args
+from hemf.training.probe.compare import better_of_probe_and, probe_kept, restore
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel
@@ -30,16 +30,12 @@ def finish(
 ) -> Run:
     """Write ``model/`` from the checkpoint that was kept."""
     kept = path / "checkpoints" / ("best.ckpt" if images.val_split else "last.ckpt")
+    if config.probe_first:
+        kept = better_of_probe_and(kept, console, path, config, images, classifier)
     state = read_checkpoint(kept)
-    progress = Progress.of(state, kept)
-    try:
-        classifier.load_state_dict(state["state_dict"])
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise HemfError(
-            f"the checkpoint {kept} does not belong to this run ({reason}); restore it or train again"
-        ) from error
-    return write_model(console, path, config, images.data, classifier.model, progress.best)
+    best = (config.probe_first and probe_kept(path)) or Progress.of(state, kept).best
+    restore(classifier, state, kept)
+    return write_model(console, path, config, images.data, classifier.model, best)
 
 
 def write_model(
@@ -108,6 +104,7 @@ def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[st
 def _report(console: Console, path: Path, config: RunConfig, best: dict[str, float]) -> None:
     value = best.get(f"val_{config.monitor}")
     which = f", best {config.val_split} {config.monitor} {value:.4f}" if value is not None else ""
-    kept = "probe" if config.probe else f"kept epoch {best['epoch']} of {config.epochs}"
+    probe = config.probe or best["epoch"] == 0
+    kept = "probe" if probe else f"kept epoch {best['epoch']} of {config.epochs}"
     console.print(f"{kept}{which}: {path / 'model'}")
     console.print(f"next: hemf evaluate {shlex.quote(str(path))}")

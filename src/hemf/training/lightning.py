@@ -22,6 +22,7 @@ from hemf.data.loading.datamodule import ImageData
 from hemf.tasks import direction
 from hemf.training.callbacks import (
     EMA,
+    Budget,
     Checkpoints,
     MetricsTable,
     WholeCheckpointIO,
@@ -88,6 +89,8 @@ def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console:
     ]
     if config.ema is not None:
         callbacks.append(EMA(config.ema))
+    if config.budget is not None:
+        callbacks.append(Budget(console, config.budget, config.seconds))
     if config.patience is not None:
         if monitor is None:
             raise HemfError(

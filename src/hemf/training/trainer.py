@@ -39,7 +39,8 @@ from hemf.training.callbacks import (
 from hemf.training.finish import finish, write_model
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
 from hemf.training.module import ImageClassifier
-from hemf.training.probe import train_probe
+from hemf.training.probe.compare import keep_probe, probe_kept
+from hemf.training.probe.fit import train_probe
 from hemf.training.stopping import resumable
 from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
@@ -123,10 +124,12 @@ def _go_on(
     if state is not None and (state.stopped_early or state.epochs >= config.epochs):
         if is_model(path / "model"):
             more = (
-                "a new run with more --patience goes on" if state.stopped_early else "--epochs gives it more"
+                "a new run with more --patience, or more --budget, goes on"
+                if state.stopped_early
+                else "--epochs gives it more"
             )
             console.print(f"the run {path} is finished after {counted(state.epochs, 'epoch')}; {more}")
-            return Run(path, state.best)
+            return Run(path, probe_kept(path) or state.best)
         check_files(path, images.data)
         return finish(console, path, config, images, classifier)
     if config.probe and is_model(path / "model"):
@@ -227,6 +230,11 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
             f"ROC AUC is undefined: the {images.val_split} split of {data.name} lacks a class; "
             "choose another --monitor or another split"
         )
+    if config.probe_first and not images.val_split:
+        raise HemfError(
+            "--probe-first needs validation images, which decide whether the probe or what follows it is "
+            "kept; give --val-split val, or --probe for the probe alone"
+        )
     paths = [str(data.path(sample)) for sample in images.samples("train")]
     mixer = mixup_cutmix(config, len(data.classes))
     classifier = ImageClassifier(config, images.class_counts("train"), paths, mixer)
@@ -305,11 +313,16 @@ def _fit(
     """Train, then write the model."""
     checkpoints = trainer.checkpoint_callback
     assert isinstance(checkpoints, Checkpoints), "build_trainer gives it no other"
-    if config.probe:
-        if checkpoints.run is None:
-            raise HemfError("--probe is fitted by one process; start it without torchrun or SLURM's tasks")
+    if config.probe or (config.probe_first and checkpoint is None):
+        if checkpoints.run is None or (config.probe_first and trainer.num_devices > 1):
+            raise HemfError(
+                "a probe is fitted by one process; start it without torchrun or SLURM's tasks, --probe-first "
+                "also with --devices 1"
+            )
         best = train_probe(console, checkpoints.run, config, images, classifier.model)
-        return write_model(console, checkpoints.run, config, images.data, classifier.model, best)
+        if config.probe:
+            return write_model(console, checkpoints.run, config, images.data, classifier.model, best)
+        keep_probe(checkpoints.run, classifier)
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
     callbacks.insert(0, Threads(torch.get_num_threads()))
     try:

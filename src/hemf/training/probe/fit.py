@@ -131,7 +131,7 @@ def train_probe(
         layer.weight.copy_(torch.from_numpy(found.weight))
         assert layer.bias is not None, "last_layer gives no other"
         layer.bias.copy_(torch.from_numpy(found.bias))
-    best = {"epoch": 1.0}
+    best = {"epoch": 1.0 if config.probe else 0.0}
     if images.val_split:
         measured = VALIDATION_METRICS.find(config.task)(len(data.classes))
         known = torch.from_numpy(features(images.val_split, False)).float().to(layer.weight.device)
@@ -152,7 +152,7 @@ def features_of(
     """
     reader = _read_mirrored if mirrored else read_image
     results = stream_logits(Features(model), files, spec, read=reader, **how)
-    return np.array([_row(result) for result in watched(results, len(files), words)], dtype=np.float64)
+    return np.array([row_of(result) for result in watched(results, len(files), words)], dtype=np.float64)
 
 
 def fit_probe(
@@ -228,7 +228,12 @@ def _read_mirrored(path: Path, mode: ImageMode, window: str) -> Image.Image:
     return read_image(path, mode, window).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
-def _row(result: tuple[Any, Tensor | None, str | None]) -> np.ndarray:
+def row_of(result: tuple[Any, Tensor | None, str | None]) -> np.ndarray:
+    """Return what was computed of an image.
+
+    Raises:
+        HemfError: it cannot be read.
+    """
     _, row, error = result
     if row is None:
         raise HemfError(error or "an image cannot be read")

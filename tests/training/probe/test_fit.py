@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 import hemf
 from hemf import HemfError, RunConfig
 from hemf.data.transforms import InputSpec
-from hemf.training.probe import Features, fit_probe, last_layer
+from hemf.training.probe.fit import Features, fit_probe, last_layer
 
 SPEC = InputSpec.from_config(RunConfig.of(image_size=32))
 
@@ -98,7 +98,7 @@ def test_a_probed_run_is_a_run_like_any_other(train, capsys):
 
 def test_a_probe_is_refused_to_further_processes(train, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as under torchrun
-    with pytest.raises(HemfError, match="--probe is fitted by one process; start it without torchrun"):
+    with pytest.raises(HemfError, match="a probe is fitted by one process; start it without torchrun"):
         train(probe=True)
 
 
@@ -107,7 +107,7 @@ def test_a_probe_that_was_stopped_is_made_anew(train, tmp_path, monkeypatch):
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as patched:
-        patched.setattr("hemf.training.probe.fit_probe", stops)
+        patched.setattr("hemf.training.probe.fit.fit_probe", stops)
         with pytest.raises(RuntimeError, match="stopped"):
             train(probe=True)
     path = tmp_path / "runs" / "run"
