@@ -39,6 +39,7 @@ def test_writes_into_the_models_configuration_and_nowhere_else(made_run: Path, c
         "groups": 1,
         "chose_checkpoint": True,
         "apart": False,
+        "tta": "none",
     }
     assert found["conformal"]["n"] == 6
     assert [(p["class"], p["target"]) for p in found["operating_points"]] == [

@@ -34,6 +34,9 @@ class Sigmoids:
     def probabilities(self, logits, temperature=1.0):
         return (logits.double() / temperature).sigmoid()
 
+    def logits(self, probabilities):
+        return probabilities.logit(1e-12)
+
     def decide(self, probabilities):
         return (probabilities >= 0.5).astype(np.float32)
 

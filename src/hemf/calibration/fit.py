@@ -11,6 +11,7 @@ from hemf.calibration.conformal import conformal_quantile, enough_images
 from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
 from hemf.calibration.temperature import fit_temperature, temperature_interval, why_no_temperature
 from hemf.calibration.thresholds import Target, choose_threshold
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.registry import Registry
 from hemf.core.text import counted
@@ -21,7 +22,12 @@ Rates = float | Sequence[float] | Mapping[Any, float] | None
 
 
 def describe(
-    data: DataSet, samples: Sequence[Sample], split: str, chose_checkpoint: bool, apart: bool = False
+    data: DataSet,
+    samples: Sequence[Sample],
+    split: str,
+    chose_checkpoint: bool,
+    apart: bool = False,
+    tta: TTA = "none",
 ) -> dict[str, Any]:
     """Describe the images that a calibration was fitted on: ``fitted_on`` of a ``Calibration``."""
     groups = {s.group for s in samples}
@@ -33,6 +39,7 @@ def describe(
         "groups": None if "" in groups else len(groups),
         "chose_checkpoint": chose_checkpoint,
         "apart": apart,
+        "tta": tta,
     }
 
 

@@ -6,13 +6,14 @@ used wherever the model is.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hemf.calibration.thresholds import Target
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
 from hemf.tasks import MULTICLASS, Task
@@ -73,6 +74,11 @@ class Calibration:
     fitted_on: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     temperature_ci95: tuple[float, float] | None = None
+
+    @property
+    def tta(self) -> TTA | None:
+        """The test-time augmentation it was fitted under; None where nothing was fitted."""
+        return self.fitted_on.get("tta", "none") if self.fitted_on else None
 
     def probabilities(self, logits: Tensor, task: Task = MULTICLASS) -> Tensor:
         """Return calibrated probabilities, K float64, of one image's logits."""
@@ -142,6 +148,8 @@ class Calibration:
         if interval is not None:
             low, high = map(float, interval)
             interval = (low, high)
+        if found["fitted_on"].get("tta", "none") not in get_args(TTA):
+            raise ValueError("an unknown test-time augmentation")
         points = [
             OperatingPoint(p["class"], p["target"], float(p["at"]), float(p["threshold"]), int(p["n"]))
             for p in found["operating_points"]

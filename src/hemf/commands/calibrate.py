@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 
@@ -22,6 +23,7 @@ def calibrate(
     apart: bool = False,
     data: str | None = None,
     fold: int | None = None,
+    tta: TTA | None = None,
     batch_size: int = 32,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     workers: int | None = None,
@@ -46,6 +48,9 @@ def calibrate(
             patient or lesion in both.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold whose split is meant, where --data was prepared with k folds.
+        tta: views of each image that probabilities are averaged over: flip (it and its mirror image), flips
+            (also upside down), dihedral (all eight, of square inputs), or none; by default those of the
+            calibration that is replaced.
         batch_size: images that go through the model at once.
         precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
             else fp32.
@@ -70,7 +75,7 @@ def calibrate(
     from hemf.models.hub import add_to_config
     from hemf.report.terminal import show_calibration
 
-    subject = subject_of(run, split, data, fold)
+    subject = subject_of(run, split, data, fold, tta)
     trained, images, samples = subject.trained, subject.images, subject.samples
     fit = CALIBRATIONS.find(trained.task.name)
     check_rates(coverage, sensitivity, specificity, trained.classes)
@@ -78,7 +83,8 @@ def calibrate(
     halves = _halves(samples) if apart else None
     options = InferenceOptions(batch_size, workers, precision, device)
     found = predict_samples(trained, images, samples, options, "calibrating")
-    about = describe(images, samples, split, chose_checkpoint=chose_checkpoint(subject), apart=apart)
+    chose = chose_checkpoint(subject)
+    about = describe(images, samples, split, chose_checkpoint=chose, apart=apart, tta=trained.tta)
     rates = coverage, sensitivity, specificity
     fitted = fit(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
     add_to_config(subject.opened.model, "hemf", {"calibration": fitted.to_config()})

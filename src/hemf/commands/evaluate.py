@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ def evaluate(
     split: str = "test",
     data: str | None = None,
     fold: int | None = None,
+    tta: TTA | None = None,
     batch_size: int = 32,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     workers: int | None = None,
@@ -34,6 +36,9 @@ def evaluate(
         split: images to measure on: train, val, test, or all.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold to test on, where --data was prepared with k folds.
+        tta: views of each image that probabilities are averaged over: flip (it and its mirror image), flips
+            (also upside down), dihedral (all eight, of square inputs), or none; by default those that the
+            calibration was fitted under.
         batch_size: images that go through the model at once.
         precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
             else fp32.
@@ -52,7 +57,7 @@ def evaluate(
     from hemf.report.registry import report_of
     from hemf.runs.folder import fold_paths
 
-    options, draws = InferenceOptions(batch_size, workers, precision, device), Draws(resamples, seed)
+    options, draws = InferenceOptions(batch_size, workers, precision, device, tta), Draws(resamples, seed)
     folds = fold_paths(run)
     if folds and (split != "test" or data is not None or fold is not None):
         raise HemfError(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
 
@@ -19,6 +20,7 @@ def predict(
     run: str,
     images: list[str],
     out: str | None = None,
+    tta: TTA | None = None,
     batch_size: int = 32,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     workers: int | None = None,
@@ -38,6 +40,9 @@ def predict(
         run: a run's folder, or its model folder.
         images: files, folders (with the folders in them) or globs in quotes.
         out: file to write instead of printing, in the format of its suffix: .csv or .jsonl.
+        tta: views of each image that probabilities are averaged over: flip (it and its mirror image), flips
+            (also upside down), dihedral (all eight, of square inputs), or none; by default those that the
+            calibration was fitted under.
         batch_size: images that go through the model at once.
         precision: format of the numbers: auto takes bf16 or fp16 autocast where the hardware is fast at it,
             else fp32.
@@ -57,7 +62,7 @@ def predict(
     if out is not None and Path(out).is_dir():
         raise HemfError(f"--out {out} is a folder; give the name of a file, such as predictions.csv")
     written = None if out is None else format_of(Path(out), map(Path, images))
-    classifier, failed, empty = load(run, precision, device), [], []
+    classifier, failed, empty = load(run, precision, device, tta), [], []
     files: list[Path] = []
     predictions = classifier.stream(
         images,

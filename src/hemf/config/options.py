@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Window = Literal["auto", "lung", "mediastinum", "bone", "brain", "abdomen", "liver"]
+TTA = Literal["none", "flip", "flips", "dihedral"]
+"""Views of an image over which probabilities are averaged; ``hemf.inference.tta`` makes them."""
 
 
 @dataclass

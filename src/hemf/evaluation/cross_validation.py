@@ -12,7 +12,7 @@ from hemf.inference.predictions import pooled
 from hemf.metrics import MEASURES
 from hemf.metrics.bootstrap import Draws
 
-OF_THE_LAST = ("model", "precision", "batch_size", "device", "environment")
+OF_THE_LAST = ("model", "precision", "batch_size", "device", "tta", "calibrated_under_tta", "environment")
 
 
 def pool(path: str, data: DataSet, of_folds: Sequence[Evaluation], folder: Path, draws: Draws) -> Evaluation:

@@ -83,6 +83,8 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "precision": options.precision,
         "batch_size": options.batch_size,
         "device": str(options.device),
+        "tta": trained.tta,
+        "calibrated_under_tta": trained.calibration.tta,
         "environment": environment(options.precision),
     }
     report = measures.with_intervals(report, found, trained.calibration, draws)

@@ -16,6 +16,7 @@ from hemf.inference.load import TrainedModel, load_trained
 from hemf.runs.folder import OpenRun, open_run
 
 if TYPE_CHECKING:
+    from hemf.config.options import TTA
     from hemf.data.dataset import DataSet, Sample
 
 MOST_NAMED = 5  # classes that the model does not know, in one line
@@ -49,7 +50,9 @@ class Subject:
         return manifest_of(self.opened)
 
 
-def subject_of(run: str, split: str, data: str | None = None, fold: int | None = None) -> Subject:
+def subject_of(
+    run: str, split: str, data: str | None = None, fold: int | None = None, tta: "TTA | None" = None
+) -> Subject:
     """Open a run and the images that it is to be shown.
 
     Args:
@@ -57,12 +60,13 @@ def subject_of(run: str, split: str, data: str | None = None, fold: int | None =
         split: which images.
         data: another data set; None for the run's own.
         fold: fold to test on, of another data set in folds.
+        tta: test-time augmentation; None for what the model's calibration was fitted under.
 
     Raises:
         HemfError: no such run, split or images, or classes that the model does not know.
     """
     opened, own = open_run(run), data is None
-    images, trained = images_of(opened, data, fold), load_trained(opened.model)
+    images, trained = images_of(opened, data, fold), load_trained(opened.model, tta)
     samples = samples_of(images, split, trained.classes)
     name = folder_name(split, None if own else images, fold)
     folder = (opened.path or opened.model) / "evaluation" / name

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from hemf.config.options import TTA
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.core.precision import PrecisionOption, resolve_precision
@@ -19,6 +21,7 @@ from hemf.data.image.read import find_images, read_image
 from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel, load_trained
 from hemf.inference.stream import stream_logits, watched
+from hemf.inference.tta import other_tta_line
 from hemf.runs.folder import open_run
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
@@ -126,7 +129,7 @@ class Classifier:
         if any(isinstance(item, Pixels) for item in items):
             workers = 0  # open files inside PIL images must not be shared among processes
         results = stream_logits(
-            self.trained.model,
+            self.trained.predictor,
             items,
             self.input,
             batch_size,
@@ -154,18 +157,31 @@ class Classifier:
         return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
 
 
-def load(run: str | os.PathLike, precision: PrecisionOption = "auto", device: str = "auto") -> Classifier:
+def load(
+    run: str | os.PathLike,
+    precision: PrecisionOption = "auto",
+    device: str = "auto",
+    tta: TTA | None = None,
+) -> Classifier:
     """Load a run's model, ready to classify images exactly as its validation did.
+
+    Where its calibration was fitted under another test-time augmentation, a line on stderr says so.
 
     Args:
         run: a run's folder, or its ``model`` folder.
         precision: ``fp32``, ``bf16``, ``fp16``, or ``auto`` for what the hardware is fast at.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto`` for a GPU where there is one.
+        tta: views of each image that probabilities are averaged over: ``flip`` (it and its mirror image),
+            ``flips`` (also upside down), ``dihedral`` (all eight, of square inputs), or ``none``; None for
+            those that the calibration was fitted under.
 
     Raises:
-        HemfError: no run or model there, or no such device.
+        HemfError: no run or model there, no such device, or views that the model's input does not allow.
     """
-    return Classifier(load_trained(open_run(run).model), precision, device)
+    trained = load_trained(open_run(run).model, tta)
+    if line := other_tta_line(trained.tta, trained.calibration.tta):
+        print(line, file=sys.stderr)
+    return Classifier(trained, precision, device)
 
 
 @overload

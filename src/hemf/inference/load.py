@@ -2,14 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
+from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.data.dataset import check_class_names
 from hemf.data.transforms import InputSpec
+from hemf.inference.tta import with_views
 from hemf.models.hub import load_model
 from hemf.tasks import MULTICLASS, TASKS, Task
 
@@ -25,6 +28,7 @@ class TrainedModel:
         name: name of its architecture.
         calibration: its temperature, prediction sets and operating points; empty where it has none.
         task: what it is asked about an image.
+        tta: the views of an image that its probabilities are averaged over.
     """
 
     model: nn.Module
@@ -33,10 +37,20 @@ class TrainedModel:
     name: str
     calibration: Calibration = UNCALIBRATED
     task: Task = MULTICLASS
+    tta: TTA = "none"
+
+    @cached_property
+    def predictor(self) -> nn.Module:
+        """What predicts: the network, or the network that is shown several views of each image."""
+        return with_views(self.model, self.tta, self.spec, self.task)
 
 
-def load_trained(folder: str | os.PathLike) -> TrainedModel:
+def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedModel:
     """Load the model in ``folder``, which holds ``model.safetensors`` and ``config.json``.
+
+    Args:
+        folder: the model's.
+        tta: test-time augmentation; None for what its calibration was fitted under.
 
     Raises:
         HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its
@@ -64,4 +78,5 @@ def load_trained(folder: str | os.PathLike) -> TrainedModel:
     check_class_names(classes, str(folder))
     spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
     calibration = Calibration.from_config(config) or UNCALIBRATED
-    return TrainedModel(model, list(classes), spec, config["architecture"], calibration, task)
+    tta = calibration.tta or "none" if tta is None else tta
+    return TrainedModel(model, list(classes), spec, config["architecture"], calibration, task, tta)

@@ -12,6 +12,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from hemf.config.options import TTA
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
 from hemf.core.machine import computing_on, model_threads
@@ -58,12 +59,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How images go through a model; see ``stream_logits``."""
+    """How images go through a model; see ``stream_logits``, and ``load_trained`` for ``tta``."""
 
     batch_size: int = 32
     workers: int | None = None
     precision: str = "auto"
     device: str | torch.device = "auto"
+    tta: TTA | None = None
 
     def picked(self) -> Self:
         """Return the same with the device and the precision that ``auto`` stands for here.
@@ -96,7 +98,7 @@ def predict_samples(
     """
     paths = [images.path(s) for s in samples]
     how = (options.batch_size, options.workers, options.precision, options.device)
-    results = stream_logits(trained.model, paths, trained.spec, *how)
+    results = stream_logits(trained.predictor, paths, trained.spec, *how)
     rows = []
     for _, logits, error in watched(results, len(paths), words):
         if error is not None:

@@ -29,7 +29,7 @@ def evaluate_run(
     Returns:
         What was found, and the worst mistakes.
     """
-    subject = subject_of(run, split, data, fold)
+    subject = subject_of(run, split, data, fold, options.tta)
     found = measure(run, subject, options, draws)
     _say_replaced(found.folder)
     if not subject.own:

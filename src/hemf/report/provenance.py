@@ -38,7 +38,11 @@ def made_with(material: Material) -> list[Part]:
         parts.append(Tabular(_environments(known)))
     if "seconds" in material.report:
         speed = f"{material.images} in {material.report['seconds']:.1f} s"
-        how = {k: material.report[k] for k in ("device", "precision", "batch_size") if k in material.report}
+        how = {
+            k: material.report[k]
+            for k in ("device", "precision", "batch_size", "tta")
+            if k in material.report
+        }
         settings = ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in how.items())
         parts.append(Facts([("Evaluation took", speed), ("Evaluation settings", settings)]))
     options = material.run / "config.yaml" if material.run else None

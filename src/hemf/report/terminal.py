@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted, printable
+from hemf.inference.tta import other_tta_line, views_line
 from hemf.metrics.wording import cell_text, interval_text, measure_text, reason_lines, value_text
 
 HEADLINE = {
@@ -99,6 +100,8 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
     if report.get("fitted_calibration"):
         lines.append(f"Warning: {split} fitted the calibration, so its numbers are too good.")
+    tta = report.get("tta", "none")
+    lines += filter(None, [views_line(tta), other_tta_line(tta, report.get("calibrated_under_tta"))])
     if report["absent_classes"]:
         absent = ", ".join(report["absent_classes"])
         lines.append(f"Absent from the split, and left out of the averages: {absent}.")

@@ -43,6 +43,10 @@ class Task(Protocol):
         """Turn logits (..., outputs), divided by a temperature, into probabilities (..., K) in float64."""
         ...
 
+    def logits(self, probabilities: "Tensor") -> "Tensor":
+        """Return finite logits that have these probabilities (..., K), for means of probabilities."""
+        ...
+
     def decide(self, probabilities: "np.ndarray") -> "np.ndarray":
         """Return the decisions of N images, encoded like their labels, from their N x K probabilities."""
         ...

@@ -40,6 +40,10 @@ class Multiclass:
         """Return their softmax."""
         return (logits.double() / temperature).softmax(-1)
 
+    def logits(self, probabilities: "Tensor") -> "Tensor":
+        """Return their logarithm."""
+        return probabilities.clamp_min(1e-300).log()
+
     def decide(self, probabilities: "np.ndarray") -> "np.ndarray":
         """Return the most probable class, the first of equals."""
         return probabilities.argmax(1)
