@@ -117,7 +117,7 @@ def test_two_columns_that_disagree_are_asked_about(tmp_path, head, columns):
 )
 def test_a_column_that_looks_like_patients_is_asked_about(tmp_path, name, value):
     file = write(tmp_path, f"age,{name}", age, value)
-    with pytest.raises(HemfError, match=f"column '{name}' .* looks like patients .*--group-column '{name}'"):
+    with pytest.raises(HemfError, match=f"column '{name}' .* looks like patients .*--group-column {name},"):
         load_data(file)
     assert read_csv(file, name.upper()).groups == len({value(i) for i in range(N)})
     none = read_csv(file, "none")

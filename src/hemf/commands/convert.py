@@ -40,6 +40,8 @@ def convert_checkpoint(
         network = _built(model, ours)
         _save(network, model, out, classes)
         _report(checkpoint, out, network, left_out(theirs, model))
+    except HemfError:  # of what is written, not of the checkpoint
+        raise
     except ValueError as error:
         raise HemfError(f"{checkpoint}: {error}") from error
 

@@ -6,6 +6,7 @@ every unused column is named, and the user is asked about one that may hold pati
 
 import math
 import re
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -248,6 +249,6 @@ def _ask_about_content(table: CsvTable, names: list[str], free: list[int], group
 
 def _ask(table: CsvTable, name: str) -> str:
     return (
-        f"say which with hemf data prepare csv --root {table.path} --group-column {name!r}, or with "
-        "--group-column none"
+        f"say which with hemf data prepare csv --root {shlex.quote(str(table.path))} "
+        f"--group-column {shlex.quote(name)}, or with --group-column none"
     )

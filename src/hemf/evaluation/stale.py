@@ -1,6 +1,7 @@
 """Marks evaluations that were made before a model was calibrated anew, which are no longer the model's."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,4 +69,6 @@ def _at_head(file: Path, after: str, note: str) -> None:
 def stale_line(folders: list[Path], run: str) -> str:
     """Return which evaluations are outdated, in a sentence."""
     names = ", ".join(str(folder) for folder in folders)
-    return printable(f"Marked as made before this calibration: {names}; again: hemf evaluate {run}")
+    return printable(
+        f"Marked as made before this calibration: {names}; again: hemf evaluate {shlex.quote(run)}"
+    )

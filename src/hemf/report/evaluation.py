@@ -1,5 +1,6 @@
 """Measures a run, or a cross-validation, and writes all files of its evaluation."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,9 +49,8 @@ def evaluate_folds(path: str, folds: Sequence[Path], options: InferenceOptions, 
         HemfError: a fold has not finished, or cannot be measured.
     """
     if unfinished := [fold for fold in folds if not is_model(fold / "model")]:
-        raise HemfError(
-            f"{unfinished[0]} has not finished; continue the cross-validation with hemf train --resume {path}"
-        )
+        again = f"hemf train --resume {shlex.quote(str(path))}"
+        raise HemfError(f"{unfinished[0]} has not finished; continue the cross-validation with {again}")
     of_folds = [evaluate_run(str(fold), "test", None, None, options, draws) for fold in folds]
     folder = Path(path) / "evaluation" / folder_name("test")
     _say_replaced(folder)

@@ -1,6 +1,7 @@
 """A run's folder: how it is made, what it says about itself, and how later verbs find their way in it."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ def open_run(path: str | os.PathLike) -> OpenRun:
                 f"{path} is a cross-validation of {counted(len(folds), 'run')}; give one of them, {folds[0]}"
             )
         if not is_model(path / "model"):
-            raise HemfError(f"the run {path} has not finished; continue it with hemf train --resume {path}")
+            again = f"hemf train --resume {shlex.quote(str(path))}"
+            raise HemfError(f"the run {path} has not finished; continue it with {again}")
         return OpenRun(model=path / "model", path=path)
     if not path.exists():
         raise HemfError(f"no run at {path}; give the folder that hemf train has made")

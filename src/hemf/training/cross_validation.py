@@ -127,7 +127,8 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
                 where["budget"] = f"{config.seconds / len(data.folds):.3f}s"
             runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold), build_cache))
     except (KeyboardInterrupt, SystemExit):
-        run_console().print(f"the whole cross-validation goes on with: hemf train --resume {path}")
+        again = f"hemf train --resume {shlex.quote(str(path or 'RUN'))}"
+        run_console().print(f"the whole cross-validation goes on with: {again}")
         raise
     run_console().print(
         f"all {counted(len(runs), 'fold')} are trained; next: hemf evaluate {shlex.quote(str(path))}"

@@ -78,7 +78,8 @@ def _calibrated(
         found = calibrate_on_validation(config, data, model, precision, first_device(config))
     except Exception as error:
         reason = " ".join(str(error).split())
-        console.print(f"warning: not calibrated: {reason}; hemf calibrate {path} tries again")
+        again = f"hemf calibrate {shlex.quote(str(path))}"
+        console.print(f"warning: not calibrated: {reason}; {again} tries again")
         return {}
     finally:
         model.cpu()

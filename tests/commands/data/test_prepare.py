@@ -244,7 +244,7 @@ def whose(tree: Path) -> Path:
 
 def test_the_column_of_the_patients_may_be_named(tree, tmp_path, capsys):
     file = whose(tree)
-    with pytest.raises(HemfError, match=r"column 'who' .* looks like patients .*--group-column 'who'"):
+    with pytest.raises(HemfError, match=r"column 'who' .* looks like patients .*--group-column who,"):
         prepare("csv", str(file), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     data = prepare("csv", str(file), str(tmp_path / "out"), group_column="who")

@@ -1,5 +1,6 @@
 """``hemf data prepare``: a release, folder or CSV becomes a prepared data set."""
 
+import shlex
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -129,7 +130,8 @@ def _source(name: str) -> "Source":
 def _meant(path: Path) -> str:
     """Return the command for who gives data where the kind of data goes; empty where it is none."""
     kind = "folder" if path.is_dir() else "csv" if path.suffix.lower() in (".csv", ".tsv") else ""
-    return f"for your own images: hemf data prepare {kind} --root {path}" if kind and path.exists() else ""
+    command = f"hemf data prepare {kind} --root {shlex.quote(str(path))}"
+    return f"for your own images: {command}" if kind and path.exists() else ""
 
 
 def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list[dict[str, str]]]:
