@@ -134,6 +134,10 @@ class OptimisationOptions:
             equally often; `square-root` between the two, by the root of a class's share.
         loss: name of a registered loss.
         loss_args: numbers of the loss, such as {gamma: 1.5} of focal.
+        teacher: a stronger network to learn from too: a run, a model folder, or a name as of --init. One of
+            the same classes shows its logits, any other its feature maps.
+        teacher_weight: share of the loss that follows the teacher.
+        teacher_temperature: what its logits are divided by, so that what it takes for unlikely counts too.
         label_smoothing: share of the target spread evenly over the classes.
         class_weights: weights of the classes in the loss: `balanced` is the inverse of their counts.
         accumulate: batches whose gradients are summed before a step.
@@ -159,6 +163,9 @@ class OptimisationOptions:
     sampling: Literal["natural", "square-root", "balanced"] = "natural"
     loss: str = "cross_entropy"
     loss_args: dict[str, Any] = field(default_factory=dict)
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 2.0
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | None = None
     accumulate: int = 1
@@ -220,6 +227,8 @@ RANGES = {
     "warmup_epochs": (0, math.inf),
     "warmup_factor": (0, 1),
     "min_lr_factor": (0, 1),
+    "teacher_weight": (0, 1),
+    "teacher_temperature": (ABOVE_0, math.inf),
     "label_smoothing": (0, 1),
     "accumulate": (1, math.inf),
     "clip_grad": (0, math.inf),

@@ -20,7 +20,7 @@ MOST_VALUES = 1_000_000
 MOST_ENTRIES = 1_000_000
 """Of a run's folder."""
 
-STARTS = ("pretrained", "init", "model", "compile", "devices", "num_nodes")
+STARTS = ("pretrained", "init", "teacher", "model", "compile", "devices", "num_nodes")
 """Options that may fetch or read weights, start a compiler, or start processes."""
 PLACES = ("out", "name", "cache_dir")
 """Options that say where files are written."""

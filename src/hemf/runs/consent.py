@@ -12,6 +12,7 @@ from typing import Any
 from hemf.config.run_config import RunConfig, read_recipe, recipe_names
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import STARTS, refuse_requests
+from hemf.runs.folder import TEACHER, is_model
 
 
 def check_recipe(recipe: str, given: Mapping[str, Any]) -> None:
@@ -80,6 +81,8 @@ def check_run(path: Path, kept: RunConfig, given: Mapping[str, Any]) -> None:
     values = {name: getattr(kept, name) for name in STARTS if name not in given}
     if started:
         values = {name: value for name, value in values.items() if name not in ("pretrained", "init")}
+    if is_model(path / TEACHER):  # its teacher lies in the run's own folder
+        values.pop("teacher", None)
     refuse_requests(values, where)
     if "model_args" not in given and ":" not in kept.model:
         check_network(kept.model, network_arguments(kept.model_args) if started else kept.model_args, where)

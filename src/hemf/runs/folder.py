@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
 """Options that may change when a run is resumed, because they change no weight."""
+
+
+TEACHER = "teacher"
+"""Where a run keeps what it learns from, as a model's folder, so that it is resumed with the very same."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +153,18 @@ def run_path(config: RunConfig, data: "DataSet") -> Path:
     return run
 
 
-def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, threads: int) -> None:
+def make_run(
+    run: Path,
+    config: RunConfig,
+    data: "DataSet",
+    precision: str,
+    threads: int,
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
     """Make the folder ``run``, whole or not at all.
 
     It holds ``config.yaml`` (the options), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (the
-    images and their split) and ``environment.json`` (versions and hardware).
+    images and their split), ``environment.json`` (versions and hardware), and what ``write_more`` writes.
 
     Raises:
         HemfError: the folder cannot be written.
@@ -169,6 +181,8 @@ def make_run(run: Path, config: RunConfig, data: "DataSet", precision: str, thre
         config.save(temporary / "config.yaml")
         write_data_set(data, temporary)
         write_json(temporary / "environment.json", environment(precision, threads))
+        if write_more is not None:
+            write_more(temporary)
         open_to_others(temporary, 0o777)
         temporary.rename(run)
     except OSError as error:

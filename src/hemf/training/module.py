@@ -20,9 +20,11 @@ from hemf.core.errors import HemfError
 from hemf.core.machine import memory_bytes
 from hemf.core.precision import float32_logits
 from hemf.core.registry import suggestion
+from hemf.data.transforms import InputSpec
 from hemf.losses import build_loss
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
 from hemf.tasks import check_task
+from hemf.training.distillation import Distillation, Teacher
 from hemf.training.schedule import lr_factor
 from hemf.training.validation_metrics import VALIDATION_METRICS
 from hemf.weights.hub import pretrained_model
@@ -66,9 +68,20 @@ class ImageClassifier(LightningModule):
         self.loss = build_loss(config, counts)
         self.metrics = VALIDATION_METRICS.find(self.task.name)(outputs)
         self.loaded: Loaded | None = None  # what was made of --init
+        self.distillation: Distillation | None = None
         build_optimizer(config, self.model)  # so that a wrong name is found before anything else is done
         if config.compile:
             self.model.compile()  # in place: the names of the weights stay
+
+    def learn_from(self, teacher: Teacher, classes: Sequence[str]) -> None:
+        """Let a teacher's share of the loss come from what it makes of every batch.
+
+        Raises:
+            HemfError: the two networks have nothing to compare.
+        """
+        seed_everything(self.config.seed)
+        spec, heat = InputSpec.from_config(self.config), self.config.teacher_temperature
+        self.distillation = Distillation(teacher, self.model, spec, classes, self.task, heat)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits ``(B, K)`` of images ``(B, C, H, W)``, as ``hemf evaluate`` computes them."""
@@ -109,13 +122,20 @@ class ImageClassifier(LightningModule):
         images, target = batch["image"], batch["label"]
         if self.mixer is not None:
             images, target = self.mixer(images, target)
-        outputs = self.model(images)
-        heads = outputs if isinstance(outputs, tuple) else (outputs,)  # Conformer trains on two
-        loss = reduce(torch.add, (self.loss(logits.float(), target) for logits in heads)) / len(heads)
+        if self.distillation is None:
+            loss = self._own_loss(self.model(images), target)
+        else:
+            outputs, distance = self.distillation(self.model, images)
+            share = self.config.teacher_weight
+            loss = (1 - share) * self._own_loss(outputs, target) + share * distance
         if not torch.isfinite(loss):
             raise HemfError(self._not_finite(f"step {batch_idx + 1}", loss, batch["index"]))
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         return loss
+
+    def _own_loss(self, outputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)  # Conformer trains on two
+        return reduce(torch.add, (self.loss(logits.float(), target) for logits in heads)) / len(heads)
 
     def _not_finite(self, where: str, loss: Tensor, index: Tensor) -> str:
         places: list[int] = index.tolist()
@@ -153,6 +173,8 @@ class ImageClassifier(LightningModule):
 
     def configure_optimizers(self) -> "OptimizerLRSchedulerConfig":
         optimizer = build_optimizer(self.config, self.model)
+        if self.distillation is not None and (weights := list(self.distillation.parameters())):
+            optimizer.add_param_group({"params": weights})
         images: ImageData = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
         batches = len(images.train_dataloader())
         steps_per_epoch = -(-batches // self.config.accumulate)

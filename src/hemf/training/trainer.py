@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from hemf.data.summary import group_lines, notes
 from hemf.data.transforms import mixup_cutmix
 from hemf.models.constructor import network_arguments
 from hemf.runs.environment import differences, environment, read_environment, threads_of
-from hemf.runs.folder import Run, is_model, make_run, run_path
+from hemf.runs.folder import TEACHER, Run, is_model, make_run, run_path
 from hemf.tasks import check_task
 from hemf.training.callbacks import (
     Checkpoints,
@@ -36,6 +37,7 @@ from hemf.training.callbacks import (
     read_checkpoint,
     restored_from,
 )
+from hemf.training.distillation import find_teacher
 from hemf.training.finish import finish, write_model
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
 from hemf.training.module import ImageClassifier
@@ -76,12 +78,19 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
     if path is not None:
         data = fingerprinted(data, console)
-        if config.init is not None and (line := known_images_line(config.init, data)):
-            console.print(f"warning: {line}", style="bold red")
-        make_run(path, config, data, precision, threads)
+        for source in filter(None, (config.init, config.teacher)):
+            if line := known_images_line(source, data):
+                console.print(f"warning: {line}", style="bold red")
+        make_run(path, config, data, precision, threads, partial(_keep_teacher, classifier))
         console.print(f"run folder: {path}")
     with resumable(path, console), computing_on(threads):
         return _fit(trainer, console, config, images, classifier, checkpoint=None)
+
+
+def _keep_teacher(classifier: ImageClassifier, folder: Path) -> None:
+    """Write what a run learns from, if it has a teacher, into its folder."""
+    if classifier.distillation is not None:
+        classifier.distillation.teacher.save(folder / TEACHER)
 
 
 def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
@@ -101,6 +110,8 @@ def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
     fresh = config
     if state is not None:  # last.ckpt has the weights
         fresh = replace(config, pretrained=False, init=None, model_args=network_arguments(config.model_args))
+    if is_model(path / TEACHER):
+        fresh = replace(fresh, teacher=str(path / TEACHER))
     data = load_data(path)
     if state is not None and state.data != data.hash:
         raise HemfError(
@@ -240,6 +251,8 @@ def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]
     classifier = ImageClassifier(config, images.class_counts("train"), paths, mixer)
     if config.init is not None:
         classifier.loaded = load_into(classifier.model, find_weights(config.init), data.classes)
+    if config.teacher is not None:
+        classifier.learn_from(find_teacher(config.teacher), data.classes)
     return images, classifier
 
 
@@ -299,6 +312,9 @@ def _announce(
     )
     if classifier.loaded is not None or config.pretrained:
         console.print(*filter(None, [str(classifier.loaded or ""), input_line(config)]), sep="\n")
+    if classifier.distillation is not None:
+        taught = classifier.distillation
+        console.print(f"teacher: {taught.teacher.origin}, by {taught.words}")
     console.print(*group_lines(images.data)[:1], *notes(images.data), sep="\n", markup=False, soft_wrap=True)
 
 

@@ -41,7 +41,7 @@ def known_images_line(init: str, data: DataSet) -> str:
         if same or related:
             what = f"{same} are files" if same >= related else f"{related} show patients or lesions"
             return (
-                f"of the {counted(len(samples), f'{split} image')} {what} that {init}, where the weights "
-                "come from, was trained on, so results on them will be too good; split both data sets alike"
+                f"of the {counted(len(samples), f'{split} image')} {what} that {init}, which the run learns "
+                "from, was trained on, so results on them will be too good; split both data sets alike"
             )
     return ""
