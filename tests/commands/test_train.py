@@ -271,6 +271,16 @@ def test_what_is_announced_fits_a_terminal_of_80_columns(train, capsys):
     assert second == "data: colours, 50 train, 20 val, 20 test"
 
 
+def test_masks_that_are_left_out_are_named(train, colours, tmp_path, capsys):
+    images = shutil.copytree(colours, tmp_path / "images")
+    for file in sorted((images / "train" / "red").iterdir()):
+        Image.new("L", (48, 40), 255).save(file.with_name(f"{file.stem}_mask.png"))
+    train(data=str(images), epochs=1)
+    printed = capsys.readouterr().out
+    assert "data: images, 50 train, 20 val, 20 test" in printed
+    assert "left out: 20 masks or drawings of other images, such as train/red/00_mask.png" in printed
+
+
 def test_weights_that_are_not_finite_reach_no_checkpoint(train, tmp_path, monkeypatch):
     def spoil(self, *_):
         if self.current_epoch == 1:

@@ -28,14 +28,15 @@ def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
     Returns:
         An RGB image of the image's size; where there is no heat it is the image, level for level.
     """
-    image = image.convert("RGB")
-    field = Image.fromarray(np.ascontiguousarray(heat, np.float32))
-    if field.size != image.size:
-        field = field.resize(image.size, Image.Resampling.BILINEAR)
-    field, pixels = np.asarray(field), np.array(image)
-    for rows in bands(*pixels.shape[:2]):
-        pixels[rows] = _covered(pixels[rows], field[rows].clip(0, 1)[..., None])
-    return Image.fromarray(pixels)
+    field = np.ascontiguousarray(heat, np.float32)
+    if field.shape != (image.height, image.width):
+        field = np.asarray(Image.fromarray(field).resize(image.size, Image.Resampling.BILINEAR))
+    covered = Image.new("RGB", image.size)
+    for rows in bands(*field.shape):  # a large image is held twice, not as numbers too
+        strip = field[rows].clip(0, 1)[..., None]
+        pixels = np.asarray(image.crop((0, rows.start, image.width, rows.start + len(strip))).convert("RGB"))
+        covered.paste(Image.fromarray(_covered(pixels, strip)), (0, rows.start))
+    return covered
 
 
 def _covered(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
