@@ -175,12 +175,17 @@ def model_changes(outside: Path) -> dict[str, dict[str, Any]]:
 
 
 def models(place: Place) -> Iterator[tuple[str, Job]]:
-    """Hostile model folders, opened by ``predict`` and ``explain``."""
+    """Hostile model folders: predicted with, explained, begun from and learnt from."""
+    few = ["--recipe", "paper", "--data", place.prepared, "--model", "test_resnet", "--image-size", 32]
+    few += ["--epochs", 1, "--batch-size", 8, "--workers", 0, "--name", "one", "--out"]
 
     def jobs(name: str, folder: Path) -> Iterator[tuple[str, Job]]:
         yield f"model {name}", place.job(folder, "predict", folder, place.image, "--workers", 0)
         out = folder.parent / "maps"
         yield f"model {name}, explained", place.job(folder, "explain", folder, place.image, "--out", out)
+        for option in ("--init", "--teacher"):
+            runs = folder.parent / f"runs{option}"
+            yield f"model {name}, {option}", place.job(folder, "train", *few, runs, option, folder)
 
     for name, change in model_changes(place.outside).items():
         folder = place.new(place.run / "model")

@@ -1,8 +1,10 @@
 """The input follows the weights, but for what somebody gave."""
 
+import json
+
 import pytest
 
-from hemf import RunConfig
+from hemf import HemfError, RunConfig
 from hemf.weights.input import follow, input_line
 
 
@@ -28,3 +30,14 @@ def test_pretrained_follows_timm():
 def test_a_run_s_own_input_is_taken_over(made_run):
     config = follow(RunConfig.of(init=str(made_run)), {"init"})
     assert (config.model, config.image_size) == ("test_resnet", 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_size", "3 32 32"), ("crop_pct", "all"), ("mean", [float("inf")] * 3)]
+)
+def test_an_input_that_is_none_is_refused_in_a_line(made_run, name, value):
+    config = json.loads((made_run / "model" / "config.json").read_text())
+    config["pretrained_cfg"][name] = value
+    (made_run / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(HemfError, match=f"{name} of the model's input is"):
+        follow(RunConfig(init=str(made_run)), ())

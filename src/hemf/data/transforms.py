@@ -56,6 +56,17 @@ Transform = Callable[[Image.Image], Tensor]
 PixelTransform = Callable[[Tensor], Tensor]
 
 
+def check_entries(cfg: Mapping[str, Any]) -> None:
+    """Check what a ``pretrained_cfg`` says of a model's input, which may come from a stranger.
+
+    Raises:
+        HemfError: an entry is not of its type, or a size is beyond what a stranger's model may ask for.
+    """
+    for name, fits in _ENTRIES.items():
+        if name in cfg and not fits(cfg[name]):
+            raise HemfError(f"{name} of the model's input is {str(cfg[name])[:100]}; correct its config.json")
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How an image becomes the network's input; it travels with the model in timm's words.
@@ -125,11 +136,7 @@ class InputSpec:
         Raises:
             HemfError: an entry is not of its type, or a size is beyond what a stranger's model may ask for.
         """
-        for name, fits in _ENTRIES.items():
-            if name in cfg and not fits(cfg[name]):
-                raise HemfError(
-                    f"{name} of the model's input is {str(cfg[name])[:100]}; correct its config.json"
-                )
+        check_entries(cfg)
         known = resolve_data_config(
             pretrained_cfg={k: cfg[k] for k in _ENTRIES if k in cfg} or {"input_size": (3, 224, 224)}
         )

@@ -8,6 +8,7 @@ import timm
 
 from hemf.config.options import InputOptions
 from hemf.config.run_config import RunConfig
+from hemf.data.transforms import check_entries
 from hemf.weights.find import find_weights
 
 FOLLOWED = ("image_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
@@ -27,7 +28,8 @@ def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
         weights = find_weights(config.init)
         if weights.architecture and "model" not in given:
             config = replace(config, model=weights.architecture)
-        known = weights.input
+        known = {name: value for name, value in weights.input.items() if value is not None}
+        check_entries(known)
     else:
         about = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
         known = {} if about is None else about.to_dict()
