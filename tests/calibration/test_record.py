@@ -39,14 +39,14 @@ def test_the_prediction_stays_and_is_the_set_of_one(logits: list[float], tempera
     assert probabilities.sum() == pytest.approx(1)
     top = probabilities == probabilities.max()
     assert top[np.argmax(logits)]
-    inside = own.in_set(probabilities)
+    inside = own.sets.hold(probabilities)
     assert not inside.any() or inside[top].all()
 
 
 def test_without_a_calibration_probabilities_are_the_softmax() -> None:
     logits = torch.tensor([1.0, 2.0, -1.0])
     assert torch.equal(UNCALIBRATED.probabilities(logits), logits.double().softmax(0))
-    assert UNCALIBRATED.in_set(np.array([0.5, 0.5])) is None
+    assert UNCALIBRATED.sets is None
 
 
 def test_all_parts_are_fitted_on_the_same_probabilities() -> None:
@@ -55,7 +55,7 @@ def test_all_parts_are_fitted_on_the_same_probabilities() -> None:
     assert found.temperature == fit_temperature(logits.numpy(), labels) == pytest.approx(4, rel=0.3)
     probabilities = torch.stack([found.probabilities(row) for row in logits]).numpy()
     assert found.sets == PredictionSets(0.8, conformal_quantile(probabilities, labels, 0.8), 300)
-    assert found.in_set(probabilities)[np.arange(300), labels].mean() >= 0.8
+    assert found.sets.hold(probabilities)[np.arange(300), labels].mean() >= 0.8
     points = [(point.label, point.target, point.at) for point in found.operating_points]
     assert points == [
         *(("a", "sensitivity", 0.9), ("a", "sensitivity", 0.99), ("a", "specificity", 0.6)),

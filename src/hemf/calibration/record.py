@@ -35,6 +35,10 @@ class PredictionSets:
     n: int
     method: str = "lac"
 
+    def hold(self, probabilities: np.ndarray) -> np.ndarray:
+        """Say which classes are in the sets of these probabilities, as booleans of the same shape."""
+        return 1 - np.asarray(probabilities) <= self.quantile
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -87,10 +91,6 @@ class Calibration:
     def of_images(self, logits: Tensor, task: Task = MULTICLASS) -> np.ndarray:
         """Calibrate N images, N x K float64, each row to the last bit as if it were alone."""
         return torch.stack([self.probabilities(row, task) for row in logits]).numpy()
-
-    def in_set(self, probabilities: np.ndarray) -> np.ndarray | None:
-        """Say which classes are in the prediction set, as booleans of the same shape; None without sets."""
-        return None if self.sets is None else 1 - np.asarray(probabilities) <= self.sets.quantile
 
     def summary(self) -> str:
         """Return what there is, and what is missing, in a sentence."""

@@ -73,7 +73,7 @@ def predict(
         on_empty=lambda path, what: empty.append(f"{path} ({what})"),
     )
     predictions = _noting(predictions, files)
-    if written is None:
+    if written is None or out is None:
         count = print_table(predictions, classifier.classes, classifier.makes_sets)
     else:
         count = written.write(predictions, classifier.classes, Path(out), classifier.makes_sets)

@@ -15,7 +15,7 @@ from torch import Tensor
 from hemf.config.options import TTA
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError, UnreadableImage
-from hemf.core.precision import PrecisionOption, resolve_precision
+from hemf.core.precision import Precision, PrecisionOption, resolve_precision
 from hemf.data.image.decode import ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
 from hemf.data.transforms import InputSpec
@@ -78,7 +78,7 @@ class Classifier:
     ) -> None:
         self.trained = trained
         self.device = pick_device(device)
-        self.precision = resolve_precision(precision, self.device.type)
+        self.precision: Precision = resolve_precision(precision, self.device.type)
 
     @property
     def classes(self) -> list[str]:
@@ -143,6 +143,7 @@ class Classifier:
             if error is not None:
                 _report(error, on_error)
                 continue
+            assert logits is not None, "an image without error has logits"
             yield self._prediction(None if isinstance(item, Pixels) else str(item), logits)
 
     def _prediction(self, path: str | None, logits: Tensor) -> Prediction:
@@ -150,9 +151,9 @@ class Classifier:
         calibrated = calibration.probabilities(logits, task).numpy()
         probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
         label = task.decode(task.decide(calibrated[None])[0], self.classes)
-        inside = calibration.in_set(calibrated)
-        if inside is None:
+        if calibration.sets is None:
             return Prediction(path, label, probabilities)
+        inside = calibration.sets.hold(calibrated)
         names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)
         return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
 

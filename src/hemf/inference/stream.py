@@ -16,7 +16,7 @@ from hemf.config.options import TTA
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
 from hemf.core.machine import computing_on, model_threads
-from hemf.core.precision import AUTOCAST, float32_logits, resolve_precision
+from hemf.core.precision import AUTOCAST, PrecisionOption, float32_logits, resolve_precision
 from hemf.core.text import counted
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.empty import emptiness
@@ -63,7 +63,7 @@ class InferenceOptions:
 
     batch_size: int = 32
     workers: int | None = None
-    precision: str = "auto"
+    precision: PrecisionOption = "auto"
     device: str | torch.device = "auto"
     tta: TTA | None = None
 
@@ -113,7 +113,7 @@ def stream_logits(
     spec: InputSpec,
     batch_size: int = 32,
     workers: int | None = None,
-    precision: str = "auto",
+    precision: PrecisionOption = "auto",
     device: str | torch.device = "auto",
     read: Reader = read_image,
     on_empty: Callable[[Any, str], None] | None = None,
@@ -142,7 +142,7 @@ def stream_batches(
     spec: InputSpec,
     batch_size: int = 32,
     workers: int | None = None,
-    precision: str = "auto",
+    precision: PrecisionOption = "auto",
     device: str | torch.device = "auto",
     read: Reader = read_image,
 ) -> Iterator[Batch]:
@@ -226,14 +226,14 @@ class _Images(Dataset):
 
 def _collate(items: list[Item]) -> tuple[Tensor, list, list, list]:
     """Batch pixels B x C x H x W in channels-last memory, and all else, with zeros for the unreadable."""
-    images, *others = zip(*items, strict=True)
+    images, errors, empty, sizes = zip(*items, strict=True)
     pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
-    return pixels, *map(list, others)
+    return pixels, list(errors), list(empty), list(sizes)
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
     try:
-        return model.eval().to(device, memory_format=torch.channels_last)
+        return model.eval().to(device).to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError as error:
         raise HemfError(f"the model does not fit into the memory of {device}; free it or use cpu") from error
 

@@ -28,7 +28,7 @@ def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
         before = confidence_metrics(labels, found.uncalibrated)
     report: dict[str, Any] = {"calibration": calibration_entry(labels, probabilities, own, before)}
     if own.sets is not None:
-        in_set = own.in_set(probabilities)
+        in_set = own.sets.hold(probabilities)
         report["conformal"] = {"target": own.sets.coverage, "method": own.sets.method}
         report["conformal"] |= refusal_metrics(labels, in_set, found.decisions, found.classes)
     if own.operating_points:

@@ -67,8 +67,8 @@ def with_confidence_intervals(
     if report["calibration"]["uncalibrated"] is not None:
         entries["calibration", "uncalibrated"] = found.uncalibrated
     means = [mean for place, rows in entries.items() for mean in _scores(place, labels, rows)]
-    if "conformal" in report:
-        means += _sets(found, own.in_set(probabilities), single)
+    if own.sets is not None:
+        means += _sets(found, own.sets.hold(probabilities), single)
     for i, point in enumerate(report.get("operating_points", ())):
         k = found.classes.index(point["class"])
         called = probabilities[:, k] >= point["threshold"]
@@ -90,7 +90,7 @@ def _changed(tree: Any, place: Place, change: Callable[..., Any], *arguments: An
         return change(tree, *arguments)
     key, *rest = place
     below = _changed(tree[key], tuple(rest), change, *arguments)
-    if isinstance(tree, list):
+    if isinstance(key, int):  # within a list
         return [*tree[:key], below, *tree[key + 1 :]]
     return tree | {key: below}
 

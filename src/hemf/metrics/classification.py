@@ -5,7 +5,7 @@ class that is absent from a split or never predicted is reported as such, not as
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from scipy.stats import binomtest
@@ -63,12 +63,13 @@ def classification_metrics(
         | class_metrics(k, confusion, labels, scores[:, k])
         for k, name in enumerate(classes)
     }
-    shown = [per_class[classes[k]] for k in present]
+    averaged = [name for k, name in enumerate(classes) if counts[k]]
+    shown = [per_class[name] for name in averaged]
     return {
         "n": len(labels),
         "classes": list(classes),
         "absent_classes": [name for k, name in enumerate(classes) if not counts[k]],
-        "averaged_over": [classes[k] for k in present],
+        "averaged_over": averaged,
         "metrics": split_metrics(labels, probabilities, present, shown),
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
@@ -116,7 +117,7 @@ def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], smallest, 1 - smallest))
 
 
-def measure(value: float, n: int) -> dict[str, Any]:
+def measure(value: SupportsFloat, n: int) -> dict[str, Any]:
     return {"value": float(value), "n": int(n)}
 
 

@@ -58,9 +58,10 @@ def with_intervals(report: dict[str, Any], found: Predictions, draws: Draws) -> 
     for k, name in enumerate(classes):
         under = {"precision": found.decisions == k, "recall": labels == k, "specificity": labels != k}
         own = report["per_class"][name]
+        single = in_class.get(name) == 1
         per_class[name] = own | {
             key: with_interval(
-                own[key], values, units, under.get(key), in_class.get(name) == 1 and key != "specificity"
+                own[key], values, units, under.get(key, every), single and key != "specificity"
             )
             for key, values in of_classes[k].items()
         }
@@ -68,7 +69,7 @@ def with_intervals(report: dict[str, Any], found: Predictions, draws: Draws) -> 
 
 
 def with_interval(
-    measure: dict[str, Any], values: np.ndarray, units: Units, images: np.ndarray | None, single: bool = False
+    measure: dict[str, Any], values: np.ndarray, units: Units, images: np.ndarray, single: bool = False
 ) -> dict[str, Any]:
     """Return a measure with its interval, or with why it has none.
 

@@ -53,12 +53,19 @@ def compare_predictions(
             f"{draws.resamples} resamples are too few for a p-value; give 100 or more, such as 2000"
         )
     labels, classes = predictions[0].labels, predictions[0].classes
-    units, models, drawn = units_of(labels, predictions[0].groups), [], []
-    for name, one in zip(names, predictions, strict=True):
-        report = with_intervals(classification_metrics(labels, one.probabilities, classes), one, draws)
-        models.append({"name": name, "metrics": {metric: report["metrics"][metric] for metric in metrics}})
-        measures = WeightedMeasures(labels, one.probabilities)
-        drawn.append(on_resamples(measures, resample(units, draws))[0])
+    units = units_of(labels, predictions[0].groups)
+    reports = [
+        with_intervals(classification_metrics(labels, one.probabilities, classes), one, draws)
+        for one in predictions
+    ]
+    models = [
+        {"name": name, "metrics": {metric: report["metrics"][metric] for metric in metrics}}
+        for name, report in zip(names, reports, strict=True)
+    ]
+    drawn = [
+        on_resamples(WeightedMeasures(labels, one.probabilities), resample(units, draws))[0]
+        for one in predictions
+    ]
     pairs = []
     for a, b in combinations(range(len(names)), 2):
         first, second = predictions[a], predictions[b]
@@ -76,7 +83,7 @@ def compare_predictions(
             }
         )
     _correct(pairs, metrics)
-    about = {"n": len(labels), "classes": classes, "intervals": report["intervals"]}
+    about = {"n": len(labels), "classes": classes, "intervals": reports[0]["intervals"]}
     return about | {"models": models, "pairs": pairs}
 
 
@@ -117,7 +124,7 @@ def mcnemar_test(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         "only_first_right": only_first,
         "only_second_right": only_second,
         "method": "exact" if exact else "chi-squared",
-        "p": float(found.pvalue),
+        "p": float(found.pvalue),  # pyright: ignore[reportAttributeAccessIssue]  # a bunch of keywords
     }
 
 
@@ -167,7 +174,7 @@ def delong(
     classes = {int(k): [auc_parts(labels == k, one[:, k]) for one in scores] for k in np.unique(labels)}
     mean = [
         (
-            np.mean([found[i][0] for found in classes.values()]),
+            float(np.mean([found[i][0] for found in classes.values()])),
             np.mean([f[i][1] for f in classes.values()], 0),
         )
         for i in range(2)
@@ -202,8 +209,9 @@ def _holm(tests: list[dict[str, Any]]) -> None:
     from statsmodels.stats.multitest import multipletests
 
     known = [test for test in tests if test["p"] is not None]
-    corrected = multipletests([test["p"] for test in known], method="holm")[1] if known else []
     for test in tests:
         test["p_holm"] = None
-    for test, p in zip(known, corrected, strict=True):
-        test["p_holm"] = float(p)
+    if known:
+        corrected = np.asarray(multipletests([test["p"] for test in known], method="holm")[1])
+        for test, p in zip(known, corrected, strict=True):
+            test["p_holm"] = float(p)

@@ -48,9 +48,9 @@ def measures(material: Material) -> list[Part]:
     """Show the headline and every other measure of the whole split."""
     found = material.report["metrics"]
     cards = [
-        (HEADLINE[name], value_text(found[name]), _below(found[name]))
+        (HEADLINE[name], value, _below(found[name]))
         for name in CARDS
-        if name in found and found[name]["value"] is not None
+        if (value := value_text(found.get(name))) is not None
     ]
     return [
         Cards(cards),

@@ -71,7 +71,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
     console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
 
 
-def provenance_lines(report: dict[str, Any]) -> list[str]:
+def provenance_lines(report: Mapping[str, Any]) -> list[str]:
     """Say the split, how it was made, and what makes its numbers too good, in sentences."""
     name, split, n = report["data"]["name"], report["split"], report["n"]
     these = counted(n, "image")
@@ -108,7 +108,7 @@ def provenance_lines(report: dict[str, Any]) -> list[str]:
     return lines + one_class_lines(report)
 
 
-def one_class_lines(report: dict[str, Any]) -> list[str]:
+def one_class_lines(report: Mapping[str, Any]) -> list[str]:
     """Say what a split of a single class can tell and what not; nothing for a split of several classes."""
     if len(report["averaged_over"]) > 1:
         return []
@@ -124,7 +124,7 @@ def one_class_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def trained_on_lines(report: dict[str, Any]) -> list[str]:
+def trained_on_lines(report: Mapping[str, Any]) -> list[str]:
     """Say whether the run was trained on the images, what could not be checked, and what has changed."""
     these, number, seen = counted(report["n"], "image"), report["images_trained_on"], report.get("trained_on")
     lines = []

@@ -5,6 +5,7 @@ from torch import nn
 from hemf.calibration.fit import CALIBRATIONS, describe
 from hemf.calibration.record import Calibration
 from hemf.config.run_config import RunConfig
+from hemf.core.precision import Precision
 from hemf.data.dataset import DataSet
 from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel
@@ -13,7 +14,7 @@ from hemf.tasks import TASKS
 
 
 def calibrate_on_validation(
-    config: RunConfig, data: DataSet, model: nn.Module, precision: str, device: str
+    config: RunConfig, data: DataSet, model: nn.Module, precision: Precision, device: str
 ) -> Calibration | None:
     """Calibrate a run's model on its validation images, with the default settings.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -22,6 +22,7 @@ from hemf.core.files import whole_file, write_text
 
 if TYPE_CHECKING:
     from hemf.data.loading.datamodule import ImageData
+    from hemf.training.module import ImageClassifier
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -88,13 +89,16 @@ class Progress:
         """
         own = state.get("hemf") if isinstance(state, dict) else None
         kinds = {"epochs": int, "stopped_early": bool, "best": dict, "data": str}
-        whole = _holds(own, kinds) and all(isinstance(value, int | float) for value in own["best"].values())
-        if not whole or not _holds(state, OF_LIGHTNING):
+        if not (
+            _holds(own, kinds)
+            and all(isinstance(value, int | float) for value in own["best"].values())
+            and _holds(state, OF_LIGHTNING)
+        ):
             raise HemfError(f"{path} is not a whole checkpoint of hemf train; restore it or train again")
         return cls(**{name: own[name] for name in kinds})
 
 
-def _holds(value: Any, kinds: dict[str, type]) -> bool:
+def _holds(value: Any, kinds: dict[str, type]) -> TypeGuard[dict[str, Any]]:
     """Return whether a mapping has an entry of each kind, and no list among them is empty."""
     return isinstance(value, dict) and all(
         isinstance(value.get(name), kind) and (kind is not list or value[name])
@@ -229,7 +233,8 @@ class MetricsTable(Callback):
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
     """Return the training loss, validation metrics and learning rate of the epoch that has just ended."""
     logged = trainer.callback_metrics
-    names = ["train_loss", *(f"val_{name}" for name in trainer.lightning_module.task.monitored)]
+    task = cast("ImageClassifier", trainer.lightning_module).task
+    names = ["train_loss", *(f"val_{name}" for name in task.monitored)]
     values = {name: logged[name].item() for name in names if name in logged}
     return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
 
