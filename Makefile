@@ -26,7 +26,7 @@ quickstart: install  ## make images, train a small HEMF on them, evaluate it: un
 
 .PHONY: test
 test: install  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 .PHONY: fuzz
 fuzz: install  ## a thousand damaged files through every verb, with the result in benchmarks/results

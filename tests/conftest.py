@@ -24,6 +24,29 @@ gc.disable()
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+SHARED_RUNS = ("tests/test_zoo_training.py", "tests/hostile/test_hostile.py", "tests/bench/test_suite.py")
+"""Files whose tests share runs that take long to make."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the slow tests to several processes first, so that none goes on alone with a long one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal tests out one by one to several processes, but those of shared runs to one, and first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in SHARED_RUNS else nodeid
+
+    return OneByOne(config, log)
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, but not among what is there already."""
     gc.freeze()
