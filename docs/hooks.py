@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 import hemf.models  # noqa: F401  registers the models
 from hemf.bench.published import CORRECTED, DATA, MODELS, PRINTED_NAMES, SOURCE, TABLE_6, published_scores
 from hemf.cli.app import VERBS, build_parser
-from hemf.config.run_config import recipe_names, recipe_path
+from hemf.config.run_config import RECIPES
 from hemf.models.convert import convertible_models
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -159,8 +159,8 @@ def recipes() -> str:
         "A recipe is a YAML file of the options that `hemf train --help` lists; what it leaves out keeps its default. "
         "Give its name, or the path of your own, as `--recipe`; every option can be overridden by a flag of its name.",
     ]
-    for name in recipe_names():
-        parts += [f"## {name}", f"```yaml\n{recipe_path(name).read_text(encoding='utf-8').rstrip()}\n```"]
+    for name in RECIPES.names():
+        parts += [f"## {name}", f"```yaml\n{RECIPES.path(name).read_text(encoding='utf-8').rstrip()}\n```"]
     return "\n\n".join(parts)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 import hemf.models  # noqa: F401  registers our models with timm
 from hemf.bench.published import MODELS, TABLE_10, published_scores
 from hemf.bench.results import paper_scores
-from hemf.bench.suite import chosen_rows, parse_suite, read_suite, suite_names
+from hemf.bench.suite import SUITES, chosen_rows, parse_suite, read_suite
 from hemf.commands.bench import bench
 from hemf.core.errors import HemfError
 
@@ -67,7 +67,7 @@ def results_of(out: Path) -> dict:
 
 
 def test_the_package_has_the_papers_suites():
-    assert suite_names() == ["paper-ablation", "paper-covid-ct", "paper-isic2018", "paper-kvasir", "smoke"]
+    assert SUITES.names() == ["paper-ablation", "paper-covid-ct", "paper-isic2018", "paper-kvasir", "smoke"]
 
 
 @pytest.mark.parametrize("name", ["paper-isic2018", "paper-kvasir", "paper-covid-ct"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemf import HemfError, RunConfig
-from hemf.config.run_config import read_recipe, recipe_names, recipe_path, run_parser
+from hemf.config.run_config import RECIPES, read_recipe, run_parser
 
 
 def test_the_defaults_are_the_papers_recipe():
@@ -31,7 +31,7 @@ def test_an_option_that_may_be_empty_is_taken_without_a_value():
     assert RunConfig.of(name=None, ema=None, init=None) == RunConfig()
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", RECIPES.names())
 def test_every_recipe_is_complete_and_valid(name):
     assert set(read_recipe(name)) <= {option.name for option in dataclasses.fields(RunConfig.of(name))}
 
@@ -94,7 +94,7 @@ def test_bad_options_are_refused_in_one_line(options, message):
 
 def test_bad_recipes_are_named(tmp_path):
     with pytest.raises(HemfError, match=r"no recipe 'papper'; give one of .*paper"):
-        recipe_path("papper")
+        RECIPES.path("papper")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(HemfError, match="holds no 'option: value' pairs"):
         read_recipe(str(tmp_path / "list.yaml"))

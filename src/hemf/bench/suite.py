@@ -7,18 +7,18 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hemf.bench.published import PRINTED_NAMES
 from hemf.config.run_config import RunConfig
+from hemf.config.shelf import Shelf
 from hemf.core.errors import HemfError
 from hemf.core.registry import suggestion
 from hemf.core.untrusted import read_yaml
 from hemf.runs.consent import check_options, check_recipe
 
+SUITES = Shelf("suite", "hemf.bench.suites")
 FIXED = {
     "model": "the rows name the models; choose among them with --only",
     "model_args": "they belong to the rows; write a suite of your own",
@@ -139,25 +139,6 @@ class Suite:
             raise HemfError(f"row {row.name}: {error}") from error
 
 
-def suite_names() -> list[str]:
-    """Return the names of the suites that come with the package."""
-    files = resources.files("hemf.bench.suites").iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def suite_path(suite: str) -> Path:
-    """Return the file of a suite, given its name or a path to a YAML file.
-
-    Raises:
-        HemfError: there is no such suite.
-    """
-    if suite in suite_names():
-        return Path(str(resources.files("hemf.bench.suites") / f"{suite}.yaml"))
-    if Path(suite).is_file():
-        return Path(suite)
-    raise HemfError(f"no suite {suite!r}; give one of {', '.join(suite_names())}, or the path of a YAML file")
-
-
 def read_suite(suite: str, trust: bool = False) -> Suite:
     """Return the suite of that name, or of that YAML file.
 
@@ -168,11 +149,11 @@ def read_suite(suite: str, trust: bool = False) -> Suite:
     Raises:
         HemfError: there is none, it is not a suite, or it asks for what a file may not.
     """
-    path = suite_path(suite)
+    path = SUITES.path(suite)
     try:
         read = parse_suite(read_yaml(path))
         read.check()
-        if suite not in suite_names() and not trust:
+        if suite not in SUITES.names() and not trust:
             _check_requests(read)
     except HemfError as error:
         raise HemfError(f"suite {path}: {error}") from error

@@ -10,7 +10,7 @@ import shtab
 
 from hemf.cli.verbs import VERBS, build_parser
 from hemf.config.names import ACCELERATORS, hemf_models, loss_names
-from hemf.config.run_config import recipe_names
+from hemf.config.run_config import RECIPES
 from hemf.config.spelling import alternatives, flag, is_switch, option_type
 from hemf.core.errors import HemfError
 
@@ -88,14 +88,14 @@ def _words(kind: object) -> list[str]:
 
 def _choices() -> dict[str, list[str]]:
     """Return the known values of options whose types do not list them; others may be given too."""
-    from hemf.bench.suite import suite_names
+    from hemf.bench.suite import SUITES
     from hemf.data.sources import SOURCES
     from hemf.tasks import TASKS
 
     return {
         "source": [*SOURCES, "folder", "csv"],
-        "suite": suite_names(),
-        "recipe": recipe_names(),
+        "suite": SUITES.names(),
+        "recipe": RECIPES.names(),
         "model": sorted(hemf_models()),
         "models": sorted(hemf_models()),
         "task": list(TASKS),

@@ -57,12 +57,12 @@ def bench(
         HemfError: bad suite or options, data are missing, or runs that are there were made otherwise.
     """
     from hemf.bench.plan import plan
-    from hemf.bench.suite import chosen_rows, read_suite, suite_path
+    from hemf.bench.suite import SUITES, chosen_rows, read_suite
     from hemf.core.outputs import beside, check_output, check_report, is_report
 
     if cluster_args and not cluster:
         raise HemfError("--cluster-args goes with --cluster; give that too, such as --cluster slurm")
-    read, name = read_suite(suite, trust), suite_path(suite).stem
+    read, name = read_suite(suite, trust), SUITES.path(suite).stem
     read = replace(
         read,
         seeds=_whole_numbers("seeds", seeds) or read.seeds,

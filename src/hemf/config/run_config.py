@@ -7,7 +7,6 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import NoneType
 from typing import Any, Self, get_args, get_type_hints
@@ -16,11 +15,14 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from hemf.config.options import ABOVE_0, GROUPS, RANGES
+from hemf.config.shelf import Shelf
 from hemf.config.spelling import flag, plain_error, shown
 from hemf.core.errors import HemfError
 from hemf.core.files import write_text
 from hemf.core.registry import suggestion
 from hemf.core.untrusted import read_yaml
+
+RECIPES = Shelf("recipe", "hemf.config.recipes")
 
 
 @dataclass
@@ -155,37 +157,13 @@ def run_parser(**kwargs: Any) -> ArgumentParser:
     return parser
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return sorted(
-        p.name.removesuffix(".yaml")
-        for p in resources.files("hemf.config.recipes").iterdir()
-        if p.name.endswith(".yaml")
-    )
-
-
-def recipe_path(recipe: str) -> Path:
-    """Find the file of a recipe, given its name or the path of a YAML file.
-
-    Raises:
-        HemfError: there is no such recipe.
-    """
-    if recipe in recipe_names():
-        return Path(str(resources.files("hemf.config.recipes") / f"{recipe}.yaml"))
-    if Path(recipe).is_file():
-        return Path(recipe)
-    raise HemfError(
-        f"no recipe {recipe!r}; give one of {', '.join(recipe_names())}, or the path of a YAML file"
-    )
-
-
 def read_recipe(recipe: str) -> dict[str, Any]:
     """Read the options that a recipe sets.
 
     Raises:
         HemfError: there is no such recipe, or it is not a YAML mapping.
     """
-    return _mapping(recipe_path(recipe))
+    return _mapping(RECIPES.path(recipe))
 
 
 def _mapping(path: str | Path) -> dict[str, Any]:

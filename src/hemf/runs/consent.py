@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hemf.config.run_config import RunConfig, read_recipe, recipe_names
+from hemf.config.run_config import RECIPES, RunConfig, read_recipe
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import STARTS, refuse_requests
 from hemf.runs.folder import TEACHER, is_model
@@ -25,7 +25,7 @@ def check_recipe(recipe: str, given: Mapping[str, Any]) -> None:
     Raises:
         HemfError: no such recipe, or it asks for what a file may not.
     """
-    if recipe not in recipe_names():
+    if recipe not in RECIPES.names():
         values = {name: value for name, value in read_recipe(recipe).items() if name not in given}
         check_options(values, f"recipe {recipe}", given.get("model"))
 
