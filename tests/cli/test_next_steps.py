@@ -85,7 +85,7 @@ def test_cross_validation_leads_to_the_evaluation_of_all_folds(tmp_path: Path, c
     assert main(["train", "--resume", f"{runs}/folds"]) == 0
     assert suggested(capsys) == ("evaluate", [f"{runs}/folds"])
     assert main(["evaluate", f"{runs}/folds", "--workers", "0", "--resamples", "0"]) == 0
-    assert suggested(capsys) == ("predict", [f"{runs}/folds/fold0", "IMAGES"])
+    assert suggested(capsys) == ("predict", [f"{runs}/folds", "IMAGES"])
 
 
 COMMAND = re.compile(r"hemf (?:%s)(?= )[^\"\n]*" % "|".join(VERBS))  # noqa: UP031

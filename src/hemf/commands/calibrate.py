@@ -1,5 +1,6 @@
 """``hemf calibrate``: let a trained model know how far its confidence can be trusted."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from hemf.config.options import TTA
@@ -33,11 +34,15 @@ def calibrate(
 
     Needs labelled images that the model was not trained on, by default the run's validation images. What is
     fitted is written into the model's config.json, in place of what is there; evaluate and predict use it
-    from then on, and evaluations that were made before are marked as such. Training ends with this command's
-    default settings.
+    from then on, and evaluations that were made before are marked as such. An ensemble's is written into
+    ensemble.json of the cross-validation, or beside the first of several runs. Training ends with this
+    command's default settings.
 
     Args:
-        run: a run's folder, or its model folder, which then needs --data.
+        run: a run's folder, its model folder (which then needs --data), or for an ensemble a
+            cross-validation's folder or several runs with commas between. A cross-validation is calibrated on
+            the images of its folds, each as the one run predicts it that left it out; with --data on the
+            ensemble itself.
         coverage: share of images whose prediction set is to hold the true class.
         split: images to fit on: val, test, or all; images of the run's training are
             refused, by file and picture.
@@ -67,28 +72,47 @@ def calibrate(
     from rich.text import Text
 
     from hemf.calibration.fit import CALIBRATIONS, check_rates, describe
+    from hemf.evaluation.cross_validation import left_out_predictions, left_out_side, left_out_subject
     from hemf.evaluation.provenance import chose_checkpoint
     from hemf.evaluation.samples import subject_of
+    from hemf.evaluation.seen_in_training import PATIENCE
     from hemf.evaluation.stale import mark_stale, stale_line
+    from hemf.inference.ensemble import Ensemble, save_calibration
     from hemf.inference.stream import InferenceOptions, predict_samples
     from hemf.metrics.calibration import confidence_report
     from hemf.models.hub import add_to_config
     from hemf.report.terminal import show_calibration
+    from hemf.runs.folder import open_runs
 
-    subject = subject_of(run, split, data, fold, tta)
+    runs, options = open_runs(run), InferenceOptions(batch_size, workers, precision, device, tta)
+    folds = runs.folds if data is None else None
+    if folds and (split != "val" or fold is not None):
+        raise HemfError(
+            f"{run} is a cross-validation, calibrated on what its folds left out; give neither --split nor "
+            "--fold"
+        )
+    subject = (
+        left_out_subject(runs, tta, PATIENCE) if folds else subject_of(run, split, data, fold, tta, PATIENCE)
+    )
     trained, images, samples = subject.trained, subject.images, subject.samples
     fit = CALIBRATIONS.find(trained.task.name)
     check_rates(coverage, sensitivity, specificity, trained.classes)
     check_unseen(subject)
     halves = _halves(samples) if apart else None
-    options = InferenceOptions(batch_size, workers, precision, device)
-    found = predict_samples(trained, images, samples, options, "calibrating")
-    chose = chose_checkpoint(subject)
-    about = describe(images, samples, split, chose_checkpoint=chose, apart=apart, tta=trained.tta)
+    if folds:
+        found = left_out_predictions(subject, options, "calibrating")
+        chose = chose_checkpoint(replace(subject, split=left_out_side(folds)))
+    else:
+        found = predict_samples(trained, images, samples, options, "calibrating", subject.speaking)
+        chose = chose_checkpoint(subject)
+    about = describe(images, samples, subject.split, chose_checkpoint=chose, apart=apart, tta=trained.tta)
     rates = coverage, sensitivity, specificity
     fitted = fit(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
-    add_to_config(subject.opened.model, "hemf", {"calibration": fitted.to_config()})
-    outdated = [] if fitted == trained.calibration else mark_stale(subject.opened)
+    if isinstance(trained, Ensemble):
+        save_calibration(runs, trained, fitted)
+    else:
+        add_to_config(runs.home.model, "hemf", {"calibration": fitted.to_config()})
+    outdated = [] if fitted == trained.calibration else mark_stale(runs)
     console = Console()
     console.print(Text(fitted.summary()))
     console.print("On these images themselves, so too good:")
@@ -106,13 +130,11 @@ def check_unseen(subject: "Subject") -> None:
             out.
     """
     from hemf.evaluation.provenance import are_of_run, changed_since, shows_trained_groups
-    from hemf.evaluation.seen_in_training import PATIENCE, seen_in_training
 
-    ours, images, samples = subject.ours, subject.images, subject.samples
-    if ours is None:
+    samples, seen = subject.samples, subject.seen
+    if seen is None:
         print("note: whether the model was trained on these images is unknown, for its run is not at hand")
         return
-    seen = seen_in_training(ours, images, samples, PATIENCE)
     if seen.number:
         here, there = seen.examples[0]
         how = "the same file as" if here in seen.same else "which shows the same picture as"

@@ -29,10 +29,13 @@ def evaluate(
     metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated where
     the model is. Another data set may lack some of the model's classes, and may be of a single one; one
     without a split of its own is all test. Of a cross-validation every fold's run is measured on the images
-    it was not trained on, then all of them together.
+    it was not trained on, then all of them together. On other images, and on test images that no fold holds,
+    its runs are an ensemble, as several runs are: the mean of their probabilities, without those of members
+    that were trained on an image. Its evaluation is kept with the cross-validation, or with the first run.
 
     Args:
-        run: a run's folder, a cross-validation's, or a model folder, which then needs --data.
+        run: a run's folder, its model folder (which then needs --data), or for an ensemble a
+            cross-validation's folder or several runs with commas between.
         split: images to measure on: train, val, test, or all.
         data: another data set of the same classes; by default the run's own, split as the run was.
         fold: fold to test on, where --data was prepared with k folds.
@@ -51,21 +54,24 @@ def evaluate(
     Raises:
         HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
     """
+    from hemf.evaluation.cross_validation import left_out_side
     from hemf.inference.stream import InferenceOptions
     from hemf.metrics.bootstrap import Draws
     from hemf.report.evaluation import evaluate_folds, evaluate_run
     from hemf.report.registry import report_of
-    from hemf.runs.folder import fold_paths
+    from hemf.runs.folder import open_runs
 
     options, draws = InferenceOptions(batch_size, workers, precision, device, tta), Draws(resamples, seed)
-    folds = fold_paths(run)
-    if folds and (split != "test" or data is not None or fold is not None):
+    runs = open_runs(run)
+    side = left_out_side(runs.folds) if runs.folds and data is None else None
+    if side == "test" and (split != side or fold is not None):
         raise HemfError(
             f"{run} is a cross-validation, which is measured on the images its folds left out; "
-            f"for another split, data set or fold give one of its runs, such as {folds[0]}"
+            f"for another split or fold give one of its runs, such as {runs.members[0].path}"
         )
-    if folds:
-        found = evaluate_folds(run, folds, options, draws)
+    if side == split:
+        folds = [one.path for one in runs.members if one.path is not None]
+        found = evaluate_folds(run, folds, options, draws, split)
     else:
         found, _ = evaluate_run(run, split, data, fold, options, draws)
     report_of(found.report).show(found.report, found.folder)

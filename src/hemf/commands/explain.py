@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
     from torch import Tensor
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from hemf.explanation.gradcam import Method
     from hemf.explanation.pictures import Explained
     from hemf.inference.classifier import Classifier, Prediction
+    from hemf.inference.load import TrainedModel
 
 HELD_PIXELS = 25_000_000  # after which no further image joins those that are held at once
 
@@ -43,7 +46,8 @@ def explain(
     then 1.
 
     Args:
-        run: a run's folder, or its model folder.
+        run: a run's folder, or its model folder; for an ensemble a cross-validation's folder, or several with
+            commas between, whose heat maps are averaged, each at its own layer.
         images: files, folders (with the folders in them) or globs in quotes.
         out: folder to write into, made if it does not exist.
         target: the class to show evidence for; by default the one that is predicted, for each image.
@@ -106,17 +110,21 @@ def explanations(
     A message for each that cannot be read is added to ``failed``, for each whose map is blank to ``blank``.
 
     Raises:
-        HemfError: no such class or layer, or a layer without evidence.
+        HemfError: no such class or layer, a layer without evidence, or the stages of several models.
     """
     if target is not None and target not in classifier.classes:
         have = ", ".join(classifier.classes)
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
-    readable = _readable(files, classifier.input, failed)
-    looked: _Where | None = None
+    first, *others = classifier.trained.members
+    if stages and others:
+        raise HemfError("--stages shows the stages of one model; give one run of the ensemble")
+    readable = _readable(files, first.spec, failed)
+    looked: list[_Where] = []
     while batch := _batch(readable, batch_size):
         shown = _shown(classifier, batch, target)
-        looked = looked or _where(classifier, shown, layer, stages)
-        for one in _explained(classifier, shown, looked, method):
+        views = [_view(model, shown, first.spec) for model in (first, *others)]
+        looked = looked or [_where(view, layer, stages) for view in views]
+        for one in _explained(classifier, shown, views, looked, method):
             if one.blank:
                 blank.append(f"{one.path}: no evidence for {one.target} at {one.layer}, a blank heat map")
             yield one
@@ -151,20 +159,27 @@ def _readable(
 
 @dataclass(frozen=True)
 class _Shown:
-    """A batch as the model gets it, and the class that each of its maps is for."""
+    """A batch, what the model says of it, and the class that each of its maps is for."""
 
     files: list[Path]
     names: list[str]
     images: list["Image.Image"]
     predictions: list["Prediction"]
     targets: list[str]
-    indices: list[int]
+
+
+@dataclass(frozen=True)
+class _View:
+    """A batch as one model gets it."""
+
+    model: "TrainedModel"
     inputs: "Tensor"
+    indices: list[int]
 
 
 @dataclass(frozen=True)
 class _Where:
-    """The layers of all maps of a call, chosen on its first batch, so that they can be compared."""
+    """The layers of one model's maps of a call, chosen on its first batch, so that they can be compared."""
 
     layer: str
     stages: dict[str, list[str]]
@@ -173,48 +188,73 @@ class _Where:
 def _shown(
     classifier: "Classifier", batch: Sequence[tuple[Path, str, "Image.Image"]], target: str | None
 ) -> _Shown:
+    files, names, images = map(list, zip(*batch, strict=True))
+    alone = len(classifier.trained.members) == 1  # several see the file each in its own way
+    predictions = classifier.predict(images if alone else files, batch_size=len(images))
+    targets = [target or max(one.probabilities, key=one.probabilities.__getitem__) for one in predictions]
+    return _Shown(files, names, images, predictions, targets)
+
+
+def _view(model: "TrainedModel", shown: _Shown, first: "InputSpec") -> _View:
+    """Return the images as a model takes them; those of the ``first`` model's kind are read already."""
     import torch
 
     from hemf.data.transforms import eval_transform
+    from hemf.inference.classifier import read
 
-    files, names, images = map(list, zip(*batch, strict=True))
-    predictions = classifier.predict(images, batch_size=len(images))
-    targets = [target or max(one.probabilities, key=one.probabilities.__getitem__) for one in predictions]
-    transform = eval_transform(classifier.input)
-    inputs = torch.stack([transform(image) for image in images])
-    indices = [classifier.classes.index(one) for one in targets]
-    return _Shown(files, names, images, predictions, targets, indices, inputs)
+    transform, images = eval_transform(model.spec), shown.images
+    mode, window = model.spec.image_mode, model.spec.window
+    if (mode, window) != (first.image_mode, first.window):
+        images = [read(file, mode, window) for file in shown.files]
+    indices = [model.classes.index(one) for one in shown.targets]
+    return _View(model, torch.stack([transform(image) for image in images]), indices)
 
 
-def _where(classifier: "Classifier", shown: _Shown, layer: str | None, stages: bool) -> _Where:
+def _where(view: _View, layer: str | None, stages: bool) -> _Where:
     from hemf.explanation.layers import chosen_layer, stage_layers
 
-    first = classifier.trained.model, shown.inputs, shown.indices
+    first = view.model.model, view.inputs, view.indices
     return _Where(chosen_layer(*first, layer), stage_layers(*first) if stages else {})
 
 
-def _explained(
-    classifier: "Classifier", shown: _Shown, looked: _Where, method: "Method"
-) -> Iterator["Explained"]:
-    from hemf.data.transforms import centred
+def _heat(view: _View, where: _Where, method: "Method") -> list["np.ndarray"]:
+    """Return a model's maps at its layer, then at its stages."""
     from hemf.explanation.gradcam import layer_heat_maps
+
+    layers = [where.layer, *chain(*where.stages.values())]
+    return layer_heat_maps(view.model.model, view.inputs, view.indices, layers, method)
+
+
+def _explained(
+    classifier: "Classifier",
+    shown: _Shown,
+    views: Sequence[_View],
+    looked: Sequence[_Where],
+    method: "Method",
+) -> Iterator["Explained"]:
+    """Yield each image under the mean of the heat maps of the models that speak of it."""
+    import numpy as np
+
+    from hemf.data.transforms import centred
     from hemf.explanation.pictures import Explained
     from hemf.explanation.placement import place
 
-    spec, (resize, crop) = classifier.input, centred(classifier.input)
-    layers = [looked.layer, *(name for branch in looked.stages.values() for name in branch)]
-    heats, *staged = layer_heat_maps(classifier.trained.model, shown.inputs, shown.indices, layers, method)
+    (resize, crop), stages = centred(views[0].model.spec), looked[0].stages
+    found = [_heat(view, where, method) for view, where in zip(views, looked, strict=True)]
     for i, (file, image) in enumerate(zip(shown.files, shown.images, strict=True)):
-        found = iter(maps[i] for maps in staged)
+        speaking = classifier.trained.speaking_of(file)
+        speakers = [m for m in range(len(views)) if speaking is None or speaking[m]]
+        staged = iter(maps[i] for maps in found[0][1:])
+        heats = [place(found[m][0][i], views[m].model.spec, image.size) for m in speakers]
         yield Explained(
             path=str(file),
             name=shown.names[i],
             image=image,
             prediction=shown.predictions[i],
             target=shown.targets[i],
-            layer=looked.layer,
-            blank=not heats[i].any(),
-            heat=place(heats[i], spec, image.size),
+            layer=", ".join(dict.fromkeys(looked[m].layer for m in speakers)),
+            blank=not any(found[m][0][i].any() for m in speakers),
+            heat=np.mean(heats, axis=0),
             seen=crop(resize(image)),
-            stages={branch: [next(found) for _ in names] for branch, names in looked.stages.items()} or None,
+            stages={branch: [next(staged) for _ in names] for branch, names in stages.items()} or None,
         )

@@ -31,13 +31,15 @@ def predict(
     Prints a line for each image, or writes path, prediction, its probability and that of every class into a
     file: CSV, or JSON lines where its name ends in .jsonl. Probabilities are calibrated where the model is. A
     model with prediction sets gives the set too (in the CSV a JSON list) and abstains where that is empty or
-    holds several classes.
+    holds several classes. Several
+    models, which speak as one, give their disagreement about each image, from 0 (none) to 1.
     Images that show nothing, being of one value or two, are counted and named; so are those that the run was
     trained on, by the content of their files.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
 
     Args:
-        run: a run's folder, or its model folder.
+        run: a run's folder, or its model folder; for an ensemble a cross-validation's folder, or several with
+            commas between. Members that were trained on an image leave it to the others.
         images: files, folders (with the folders in them) or globs in quotes.
         out: file to write instead of printing, in the format of its suffix: .csv or .jsonl.
         tta: views of each image that probabilities are averaged over: flip (it and its mirror image), flips
@@ -74,9 +76,9 @@ def predict(
     )
     predictions = _noting(predictions, files)
     if written is None or out is None:
-        count = print_table(predictions, classifier.classes, classifier.makes_sets)
+        count = print_table(predictions, classifier.classes, classifier.extras)
     else:
-        count = written.write(predictions, classifier.classes, Path(out), classifier.makes_sets)
+        count = written.write(predictions, classifier.classes, Path(out), classifier.extras)
         print(f"{counted(count, 'prediction')} in {out}")
     if empty:
         print(printable(empty_line(empty, count)), file=sys.stderr)
@@ -98,10 +100,10 @@ def _trained_on(run: str, files: Sequence[Path]) -> str:
     """Say whether the run was trained on these files, unless its manifest cannot be read."""
     from hemf.evaluation.samples import manifest_of
     from hemf.evaluation.seen_in_training import trained_on_line
-    from hemf.runs.folder import open_run
+    from hemf.runs.folder import open_runs
 
     try:
-        return trained_on_line(manifest_of(open_run(run)), files)
+        return trained_on_line([manifest_of(one) for one in open_runs(run).members], files)
     except (HemfError, OSError) as error:
         return f"whether the run was trained on any of these images is not checked: {error}"
 
@@ -115,21 +117,24 @@ def report_failed(failed: Sequence[str], done: str) -> int:
     return 1 if failed else 0
 
 
-def print_table(predictions: Iterable["Prediction"], classes: list[str], sets: bool = False) -> int:
+def print_table(predictions: Iterable["Prediction"], classes: list[str], extras: Sequence[str] = ()) -> int:
     """Print a line for each prediction as it comes; returns their number.
 
     Args:
         predictions: predictions of a model of these ``classes``.
         classes: classes of the model.
-        sets: whether the predictions have sets.
+        extras: what they hold besides; see ``Classifier``.
     """
     width, rows = max(len(printable(name)) for name in [*classes, "prediction"]), 0
     of_set = min(WIDEST_SET, len(_set_text(classes)))
-    head = f"{'set':{of_set}}  " if sets else ""
+    head = f"{'set':{of_set}}  " if "set" in extras else ""
+    head += "disagreement  " if "disagreement" in extras else ""
     for found in predictions:
         if not rows:
             print(f"{'prediction':{width}}  probability  {head}path")
-        own = f"{_set_text(found.set or ()):{of_set}}  " if sets else ""
+        own = f"{_set_text(found.set or ()):{of_set}}  " if "set" in extras else ""
+        if "disagreement" in extras:
+            own += f"{'–' if found.disagreement is None else f'{found.disagreement:.3f}':>12}  "
         print(
             f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path or '')}"
         )

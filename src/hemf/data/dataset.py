@@ -21,7 +21,10 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
 NAMELESS = (None, "folder", "csv")
 """Sources that do not say whose patients they name."""
-RESERVED = ("path", "label", "group", "split", "fold", "prediction", "probability", "set", "abstain")
+RESERVED = (
+    *("path", "label", "group", "split", "fold", "prediction", "probability"),
+    *("set", "abstain", "disagreement"),
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hemf.evaluation.provenance import provenance
 from hemf.evaluation.samples import Subject
 from hemf.inference.predictions import Predictions
@@ -68,15 +70,18 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
     trained, images, options = subject.trained, subject.images, options.picked()
     measures = MEASURES.find(trained.task.name)
     started = time.perf_counter()
-    found = predict_samples(trained, images, subject.samples, options, "evaluating")
+    found = predict_samples(trained, images, subject.samples, options, "evaluating", subject.speaking)
     seconds = time.perf_counter() - started
     report = {
         "split": subject.split,
         **provenance(subject),
-        "fitted_calibration": shares_images(trained.calibration, images.hash, subject.split),
+        "fitted_calibration": any(
+            shares_images(one.calibration, images.hash, subject.split) for one in (trained, *trained.members)
+        ),
         **({} if trained.task is MULTICLASS else {"task": trained.task.name}),
         "model": trained.name,
         "run": str(run),
+        **_of_ensemble(subject, found),
         **measures.measure(found, trained.calibration),
         "seconds": seconds,
         "images_per_second": len(found.paths) / seconds,
@@ -84,8 +89,18 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "batch_size": options.batch_size,
         "device": str(options.device),
         "tta": trained.tta,
-        "calibrated_under_tta": trained.calibration.tta,
+        "calibrated_under_tta": trained.calibrated_under,
         "environment": environment(options.precision),
     }
     report = measures.with_intervals(report, found, trained.calibration, draws)
     return Evaluation(found, report, subject.folder)
+
+
+def _of_ensemble(subject: Subject, found: Predictions) -> dict[str, Any]:
+    """Name the members of an ensemble, and how far they disagree on the images that several speak of."""
+    if found.disagreement is None:
+        return {}
+    known = found.disagreement[~np.isnan(found.disagreement)]
+    mean = float(known.mean()) if len(known) else None
+    members = [str(one.path or one.model) for one in subject.runs.members]
+    return {"members": members, "disagreement": {"value": mean, "n": len(known)}}

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hemf.data.fingerprints import changed_files
 from hemf.evaluation.samples import Subject
-from hemf.evaluation.seen_in_training import seen_in_training
 
 
 def provenance(subject: Subject) -> dict[str, Any]:
@@ -17,10 +18,10 @@ def provenance(subject: Subject) -> dict[str, Any]:
     that was found out), ``images_changed`` those of the run's own that are other files now (None where
     that is unknown), ``images_of_groups_trained_on`` those of another data set of the same source whose
     patient or lesion the run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint
-    was chosen on this very split.
+    was chosen on this very split. Of an ensemble an image counts as trained on where every member was, so
+    that none could leave it to others.
     """
-    ours, images, samples, split = subject.ours, subject.images, subject.samples, subject.split
-    seen = None if ours is None else seen_in_training(ours, images, samples)
+    images, samples, split, seen = subject.images, subject.samples, subject.split, subject.seen
     changed = changed_since(subject)
     groups = images.leaking_groups() if images.groups and split != "all" else {}
     known = bool(images.groups) and split != "all"
@@ -45,13 +46,15 @@ def shows_trained_groups(subject: Subject) -> int | None:
     None if that is unknown: no groups, only the model at hand, or data sets of different or nameless
     sources, where the same name may mean different patients.
     """
-    ours, images = subject.ours, subject.images
-    if ours is None:
-        return None
-    if not images.groups or not images.names_groups_of(ours):
-        return None
-    trained = {s.group for s in ours.subset("train") if s.group}
-    return sum(s.group in trained for s in subject.samples)
+    images, samples, speaking = subject.images, subject.samples, subject.speaking
+    shown = np.zeros(len(samples), bool)
+    for member, ours in enumerate(subject.theirs):
+        if ours is None or not images.groups or not images.names_groups_of(ours):
+            return None
+        trained = {s.group for s in ours.subset("train") if s.group}
+        of_member = np.array([s.group in trained for s in samples])
+        shown |= of_member if speaking is None else of_member & speaking[:, member]
+    return int(shown.sum())
 
 
 def are_of_run(subject: Subject) -> bool:
@@ -60,8 +63,10 @@ def are_of_run(subject: Subject) -> bool:
 
 
 def chose_checkpoint(subject: Subject) -> bool:
-    """Return whether the images chose the run's best checkpoint."""
-    return are_of_run(subject) and subject.opened.config.val_split == subject.split
+    """Return whether the images chose the best checkpoint of the run, or of a member of an ensemble."""
+    return are_of_run(subject) and any(
+        one.path is not None and one.config.val_split == subject.split for one in subject.runs.members
+    )
 
 
 def changed_since(subject: Subject) -> list[str] | None:

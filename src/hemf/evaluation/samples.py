@@ -12,10 +12,14 @@ from hemf.data.fingerprints import changed_files
 from hemf.data.load import ALL_TEST
 from hemf.data.manifest import read_data_set
 from hemf.evaluation.folders import folder_name
-from hemf.inference.load import TrainedModel, load_trained
-from hemf.runs.folder import OpenRun, open_run
+from hemf.evaluation.seen_in_training import SECONDS, Seen, seen_by_all, seen_in_training
+from hemf.inference.ensemble import Ensemble, load_models
+from hemf.inference.load import TrainedModel
+from hemf.runs.folder import OpenRun, OpenRuns, open_runs
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hemf.config.options import TTA
     from hemf.data.dataset import DataSet, Sample
 
@@ -27,50 +31,94 @@ class Subject:
     """A run and the images that its model is shown.
 
     Args:
-        opened: the run.
-        trained: its model.
+        runs: the run, or the members of an ensemble.
+        trained: its model, or theirs as one.
         images: the data set of the samples.
         samples: the images of the split.
         split: its name.
         folder: where an evaluation on them belongs.
         own: whether they are the run's own, not those of another data set.
+        seconds: the most that is spent on comparing pictures with those that the runs were trained on.
     """
 
-    opened: OpenRun
-    trained: TrainedModel
+    runs: OpenRuns
+    trained: TrainedModel | Ensemble
     images: "DataSet"
     samples: list["Sample"]
     split: str
     folder: Path
     own: bool
+    seconds: float = SECONDS
 
     @cached_property
     def ours(self) -> "DataSet | None":
-        """The run's images and split, even if their files are gone; None if only its model is at hand."""
-        return manifest_of(self.opened)
+        """The images and split of the run, or of the cross-validation, even if their files are gone.
+
+        Of several other runs they are the first's; None if only its model is at hand.
+        """
+        return manifest_of(self.runs.home)
+
+    @cached_property
+    def theirs(self) -> "list[DataSet | None]":
+        """The images and split of each run."""
+        return [manifest_of(member) for member in self.runs.members]
+
+    @cached_property
+    def seen_by_each(self) -> list[Seen | None]:
+        """Which of the samples each run was trained on; None where a run is not at hand."""
+        seconds = self.seconds / len(self.theirs)
+        return [ours and seen_in_training(ours, self.images, self.samples, seconds) for ours in self.theirs]
+
+    @property
+    def seen(self) -> Seen | None:
+        """Which of the samples every run was trained on; None where one is not at hand."""
+        known = [one for one in self.seen_by_each if one is not None]
+        return seen_by_all(known) if len(known) == len(self.theirs) else None
+
+    @property
+    def speaking(self) -> "np.ndarray | None":
+        """Which members of an ensemble speak of which samples, N x members: those not trained on it.
+
+        Where all were, all speak; None for a single model.
+        """
+        import numpy as np
+
+        if len(self.theirs) == 1:
+            return None
+        twins = [one.twins if one else {} for one in self.seen_by_each]
+        strange = np.array([[s.path not in of_run for of_run in twins] for s in self.samples])
+        return strange | ~strange.any(1, keepdims=True)
 
 
 def subject_of(
-    run: str, split: str, data: str | None = None, fold: int | None = None, tta: "TTA | None" = None
+    run: str,
+    split: str,
+    data: str | None = None,
+    fold: int | None = None,
+    tta: "TTA | None" = None,
+    seconds: float = SECONDS,
 ) -> Subject:
-    """Open a run and the images that it is to be shown.
+    """Open a run, or several as an ensemble, and the images that it is to be shown.
 
     Args:
-        run: a run's folder, or its model folder.
+        run: a run's folder, its model folder, a cross-validation's folder, or several of these.
         split: which images.
         data: another data set; None for the run's own.
         fold: fold to test on, of another data set in folds.
         tta: test-time augmentation; None for what the model's calibration was fitted under.
+        seconds: the most that is spent on comparing pictures with those of the training.
 
     Raises:
         HemfError: no such run, split or images, or classes that the model does not know.
     """
-    opened, own = open_run(run), data is None
-    images, trained = images_of(opened, data, fold), load_trained(opened.model, tta)
+    runs, own = open_runs(run), data is None
+    images, trained = images_of(runs.home, data, fold), load_models(runs, tta)
     samples = samples_of(images, split, trained.classes)
     name = folder_name(split, None if own else images, fold)
-    folder = (opened.path or opened.model) / "evaluation" / name
-    return Subject(opened, trained, images, samples, split, folder, own)
+    if isinstance(trained, Ensemble) and runs.folds is None:
+        name += f"-ensemble-{trained.digest[:8]}"
+    folder = (runs.home.path or runs.home.model) / "evaluation" / name
+    return Subject(runs, trained, images, samples, split, folder, own, seconds)
 
 
 def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
@@ -96,7 +144,8 @@ def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
     if fold is not None:
         return images.for_fold(fold)
     ours = manifest_of(opened)
-    return replace(ours, root=images.root) if ours is not None and _are_ours(images, ours) else images
+    split = ours is not None and any(s.split for s in ours.samples)  # folds have none
+    return replace(ours, root=images.root) if ours and split and _are_ours(images, ours) else images
 
 
 def _are_ours(images: "DataSet", ours: "DataSet") -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 
 from hemf.core.machine import usable_cores
 from hemf.core.text import counted
-from hemf.data.fingerprints import is_file_of, sha256_of, take_fingerprints
+from hemf.data.fingerprints import is_file_of
+from hemf.data.training_files import TrainingFiles
 
 if TYPE_CHECKING:
     from hemf.auditing.candidates import Candidate
@@ -55,14 +56,19 @@ class Seen:
     unknown: list[str] = field(default_factory=list)
 
     @property
+    def twins(self) -> dict[str, str]:
+        """Path of each image that was trained on, and that of the training image."""
+        return self.same | self.alike
+
+    @property
     def number(self) -> int | None:
         """Images trained on, at least; None where none is known and not all could be checked."""
-        return len(self.same) + len(self.alike) or (None if self.unknown else 0)
+        return len(self.twins) or (None if self.unknown else 0)
 
     @property
     def examples(self) -> list[list[str]]:
         """The first pairs of an image and a training image."""
-        return [list(pair) for pair in [*self.same.items(), *self.alike.items()][:EXAMPLES]]
+        return [list(pair) for pair in [*self.twins.items()][:EXAMPLES]]
 
     def to_json(self) -> dict[str, Any]:
         """Write it as it stands in ``metrics.json``."""
@@ -91,7 +97,7 @@ def seen_in_training(
         samples: to be checked.
         seconds: after so many no further picture is compared, which ``unknown`` then says.
     """
-    known = _Training(ours)
+    known = TrainingFiles(ours)
     about = {"name": ours.name, "hash": ours.hash, "files_hash": ours.files_hash}
     found, strangers = Seen(about, len(known.samples)), []
     namesakes = {s.path for s in known.samples} if images.hash == ours.hash else set()
@@ -118,74 +124,54 @@ def seen_in_training(
     return found
 
 
-def trained_on_line(ours: "DataSet | None", files: Sequence[Path]) -> str:
-    """Return whether the run was trained on these very files, by place and content, in a line.
+def seen_by_all(found: Sequence[Seen]) -> Seen:
+    """Return what every run of an ensemble was trained on, so that none can be left to speak of it.
 
-    Pictures are not compared, which would take longer than classifying them.
+    What could not be checked for one of them is unknown of all; of a single run it is what was found.
+    """
+    first, *others = found
+    for one in others:
+        both = first.twins.keys() & one.twins.keys()
+        first = replace(
+            first,
+            same={here: there for here, there in first.same.items() if here in both},
+            alike={here: there for here, there in first.alike.items() if here in both},
+            strangers=min(first.strangers, one.strangers),
+            compared=min(first.compared, one.compared),
+            unknown=list(dict.fromkeys([*first.unknown, *one.unknown])),
+        )
+    return first
+
+
+def trained_on_line(runs: Sequence["DataSet | None"], files: Sequence[Path]) -> str:
+    """Return whether the run, or every one of several, was trained on these very files, in a line.
+
+    They are known by place and content. Pictures are not compared, which would take longer than classifying
+    them.
 
     Args:
-        ours: the run's images, with their fingerprints; None where the run is not at hand.
+        runs: the images of each run, with their fingerprints; None where a run is not at hand.
         files: to be looked for.
     """
-    these = f"these {counted(len(files), 'image')}"
-    if ours is None:
+    these, who = f"these {counted(len(files), 'image')}", "the run" if len(runs) == 1 else "every run"
+    if None in runs:
         return f"whether the model was trained on any of {these} is not checked: its run is not at hand"
-    known = _Training(ours, taking=False)
-    if number := sum(known.find(file)[0] is not None for file in files if file.is_file()):
-        return f"warning: the run was trained on {number} of {these}, or on copies, so it knows their classes"
-    if known.lost:
+    known = [TrainingFiles(ours, taking=False) for ours in runs if ours is not None]
+    found = [[one.find(file)[0] is not None for one in known] for file in files if file.is_file()]
+    if number := sum(map(all, found)):
+        return f"warning: {who} was trained on {number} of {these}, or on copies, so it knows their classes"
+    if lost := max(len(one.lost) for one in known):
         return (
-            f"whether the run was trained on any of {these} is not checked: it keeps no fingerprints of "
-            f"{counted(len(known.lost), 'training image')}"
+            f"whether {who} was trained on any of {these} is not checked: it keeps no fingerprints of "
+            f"{counted(lost, 'training image')}"
         )
+    if number := sum(map(any, found)):
+        return f"{number} of {these} are predicted only by the runs that were not trained on them"
     return f"the run was trained on 0 of {these}, by the content of their files; pictures are not compared"
 
 
-class _Training:
-    """A run's images, its training images above all, by place and content.
-
-    Args:
-        ours: the images.
-        taking: whether to take the fingerprints that the run lacks.
-    """
-
-    def __init__(self, ours: "DataSet", taking: bool = True):
-        self.ours, self.samples = ours, ours.subset("train")
-        bare = [s for s in ours.samples if s.path not in ours.fingerprints]
-        there = [s for s in bare if taking and ours.path(s).is_file()]
-        self.prints = ours.fingerprints | (
-            take_fingerprints(replace(ours, samples=there), seconds=0) if there else {}
-        )
-        paths = {s.path for s in self.samples}
-        self.lost = [s.path for s in self.samples if s.path not in self.prints]
-        self._places = {ours.path(s).resolve(): s.path for s in ours.samples}
-        self._training = {self.prints[path].sha256: path for path in paths if path in self.prints}
-        self._paths = paths
-        self._contents = {one.sha256 for one in self.prints.values()}
-        self._sizes = {one.bytes for one in self.prints.values()}
-
-    def find(self, file: Path) -> tuple[str | None, bool]:
-        """Find the training image that ``file`` is, if any, and whether it is any image of the run."""
-        here = self._places.get(file.resolve())
-        if here in self._paths:
-            return here, True
-        content = sha256_of(file) if file.stat().st_size in self._sizes else None
-        if content is None:
-            return None, here is not None
-        return self._training.get(content), here is not None or content in self._contents
-
-    def pictures(self, until: float) -> list["Sample"]:
-        """Return the training images whose picture is known by its hashes, after taking those that can be."""
-        missing = [s for s in self.samples if s.path in self.prints and not self.prints[s.path].picture]
-        there = [s for s in missing if is_file_of(self.ours.path(s), self.prints[s.path])]
-        if there:
-            data = replace(self.ours, samples=there)
-            self.prints = self.prints | take_fingerprints(data, until - time.monotonic())
-        return [s for s in self.samples if s.path in self.prints and self.prints[s.path].picture]
-
-
 def _compare(
-    found: Seen, known: _Training, images: "DataSet", strangers: Sequence["Sample"], seconds: float
+    found: Seen, known: TrainingFiles, images: "DataSet", strangers: Sequence["Sample"], seconds: float
 ) -> None:
     """Find the strangers that show the picture of a training image, as far as time allows."""
     if not strangers:
@@ -225,7 +211,7 @@ class _Judge:
 
     def __init__(
         self,
-        known: _Training,
+        known: TrainingFiles,
         trained: Sequence["Sample"],
         seen: Sequence[tuple["Sample", tuple[np.ndarray, np.ndarray]]],
     ):

@@ -16,13 +16,13 @@ from hemf.config.options import TTA
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.core.precision import Precision, PrecisionOption, resolve_precision
+from hemf.core.text import printable
 from hemf.data.image.decode import ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
-from hemf.data.transforms import InputSpec
-from hemf.inference.load import TrainedModel, load_trained
-from hemf.inference.stream import stream_logits, watched
-from hemf.inference.tta import other_tta_line
-from hemf.runs.folder import open_run
+from hemf.inference.ensemble import Ensemble, load_models
+from hemf.inference.load import TrainedModel
+from hemf.inference.stream import Inputs, stream_logits, watched
+from hemf.runs.folder import RunPaths, open_runs
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
 Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]
@@ -42,6 +42,8 @@ class Prediction:
             where the model makes no prediction sets.
         abstain: whether the set is empty or holds several classes, so that the label should not be relied on;
             None without sets.
+        disagreement: of the members of an ensemble, from 0 (none) to 1; None for a single model, and where a
+            single member speaks because the others were trained on the image.
     """
 
     path: str | None
@@ -49,6 +51,7 @@ class Prediction:
     probabilities: dict[str, float]
     set: tuple[str, ...] | None = None
     abstain: bool | None = None
+    disagreement: float | None = None
 
     @property
     def probability(self) -> float:
@@ -68,13 +71,13 @@ class Classifier:
     """A trained model with its preprocessing, ready for images; made by ``hemf.load``.
 
     Args:
-        trained: model, classes and input.
+        trained: model, classes and input; or an ensemble of several.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: torch's name of a device, or ``auto``.
     """
 
     def __init__(
-        self, trained: TrainedModel, precision: PrecisionOption = "auto", device: str = "auto"
+        self, trained: TrainedModel | Ensemble, precision: PrecisionOption = "auto", device: str = "auto"
     ) -> None:
         self.trained = trained
         self.device = pick_device(device)
@@ -91,9 +94,15 @@ class Classifier:
         return self.trained.calibration.sets is not None
 
     @property
-    def input(self) -> InputSpec:
-        """How an image becomes the model's input."""
-        return self.trained.spec
+    def extras(self) -> list[str]:
+        """What predictions hold beside class and probabilities: ``set``, ``abstain``, ``disagreement``."""
+        sets = ["set", "abstain"] if self.makes_sets else []
+        return [*sets, *(["disagreement"] if len(self.trained.members) > 1 else [])]
+
+    @property
+    def input(self) -> Inputs:
+        """How an image becomes the model's input; of an ensemble, all forms that its members take."""
+        return self.trained.inputs
 
     def predict(self, images: Images, **options: Any) -> list[Prediction]:
         """Predict all images at once; arguments and errors are those of ``stream``."""
@@ -144,32 +153,40 @@ class Classifier:
                 _report(error, on_error)
                 continue
             assert logits is not None, "an image without error has logits"
-            yield self._prediction(None if isinstance(item, Pixels) else str(item), logits)
+            yield self._prediction(item, logits)
 
-    def _prediction(self, path: str | None, logits: Tensor) -> Prediction:
+    def _prediction(self, item: Path | Pixels, outputs: Tensor) -> Prediction:
         calibration, task = self.trained.calibration, self.trained.task
+        speaking = self.trained.speaking_of(item)
+        united, apart = self.trained.combined(outputs[None], None if speaking is None else speaking[None])
+        path, logits = None if isinstance(item, Pixels) else str(item), united[0]
+        disagreement = None if apart is None or np.isnan(apart[0]) else float(apart[0])
         calibrated = calibration.probabilities(logits, task).numpy()
         probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
         label = task.decode(task.decide(calibrated[None])[0], self.classes)
         if calibration.sets is None:
-            return Prediction(path, label, probabilities)
+            return Prediction(path, label, probabilities, disagreement=disagreement)
         inside = calibration.sets.hold(calibrated)
         names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)
-        return Prediction(path, label, probabilities, names, abstain=len(names) != 1)
+        return Prediction(path, label, probabilities, names, len(names) != 1, disagreement)
 
 
 def load(
-    run: str | os.PathLike,
+    run: RunPaths,
     precision: PrecisionOption = "auto",
     device: str = "auto",
     tta: TTA | None = None,
 ) -> Classifier:
     """Load a run's model, ready to classify images exactly as its validation did.
 
-    Where its calibration was fitted under another test-time augmentation, a line on stderr says so.
+    Several are an ensemble, whose probabilities are the mean of those of its members; an image that members
+    were trained on, by its place or content, is left to the others, where there are any. What whoever uses
+    the predictions should know, as that the calibration is of another test-time augmentation, is a line on
+    stderr.
 
     Args:
-        run: a run's folder, or its ``model`` folder.
+        run: a run's folder, or its ``model`` folder; for an ensemble a cross-validation's, or a list of
+            several.
         precision: ``fp32``, ``bf16``, ``fp16``, or ``auto`` for what the hardware is fast at.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto`` for a GPU where there is one.
         tta: views of each image that probabilities are averaged over: ``flip`` (it and its mirror image),
@@ -177,11 +194,12 @@ def load(
             those that the calibration was fitted under.
 
     Raises:
-        HemfError: no run or model there, no such device, or views that the model's input does not allow.
+        HemfError: no run or model there, no such device, views that the model's input does not allow, or
+            models of an ensemble that differ in classes or task.
     """
-    trained = load_trained(open_run(run).model, tta)
-    if line := other_tta_line(trained.tta, trained.calibration.tta):
-        print(line, file=sys.stderr)
+    trained = load_models(open_runs(run), tta)
+    for line in trained.notes:
+        print(printable(line), file=sys.stderr)
     return Classifier(trained, precision, device)
 
 

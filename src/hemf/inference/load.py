@@ -3,8 +3,10 @@
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Self
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.config.options import TTA
@@ -12,7 +14,7 @@ from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.data.dataset import check_class_names
 from hemf.data.transforms import InputSpec
-from hemf.inference.tta import with_views
+from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
 from hemf.tasks import MULTICLASS, TASKS, Task
 
@@ -43,6 +45,34 @@ class TrainedModel:
     def predictor(self) -> nn.Module:
         """What predicts: the network, or the network that is shown several views of each image."""
         return with_views(self.model, self.tta, self.spec, self.task)
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What ``predictor`` takes."""
+        return self.spec
+
+    @property
+    def members(self) -> tuple[Self, ...]:
+        """The models that speak: this one."""
+        return (self,)
+
+    @property
+    def calibrated_under(self) -> TTA | None:
+        """The test-time augmentation that its probabilities were calibrated under, if any."""
+        return self.calibration.tta
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that whoever uses its predictions should know."""
+        line = other_tta_line(self.tta, self.calibrated_under)
+        return [line] if line else []
+
+    def combined(self, outputs: Tensor, speaking: np.ndarray | None = None) -> tuple[Tensor, None]:
+        """Return logits and disagreement of what ``predictor`` gives: a single model has nothing to unite."""
+        return outputs, None
+
+    def speaking_of(self, image: Any) -> None:
+        """Return which members may speak of an image: there is but one."""
 
 
 def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedModel:

@@ -34,6 +34,8 @@ class Predictions:
         classes: names of the K classes.
         logits: N x K, float32; None where only the probabilities are known.
         task: what the model is asked about an image.
+        disagreement: of the members of an ensemble about each image, N from 0 to 1, NaN where a single one
+            speaks; None for one model.
     """
 
     paths: list[str]
@@ -43,6 +45,7 @@ class Predictions:
     classes: list[str]
     logits: Tensor | None = None
     task: Task = MULTICLASS
+    disagreement: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -52,6 +55,7 @@ class Predictions:
         classes: Sequence[str],
         calibration: Calibration = UNCALIBRATED,
         task: Task = MULTICLASS,
+        disagreement: np.ndarray | None = None,
     ) -> Self:
         """Return the record of a model's logits (N x K) on N samples."""
         return cls(
@@ -62,6 +66,7 @@ class Predictions:
             list(classes),
             logits,
             task,
+            disagreement,
         )
 
     @cached_property

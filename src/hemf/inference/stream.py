@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
@@ -24,6 +25,7 @@ from hemf.data.image.read import read_image
 from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
 from hemf.data.tensor_transforms import Normalise
 from hemf.data.transforms import InputSpec, eval_pixels, normaliser
+from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.predictions import Predictions
 
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Reader = Callable[[Any, ImageMode, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
-Item = tuple[Tensor, str | None, str | None, tuple[int, int]]
+Item = tuple[list[Tensor], str | None, str | None, tuple[int, int]]
+Inputs = InputSpec | tuple[InputSpec, ...]
+"""What a network takes: one form of each image, or a list of several."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Batch:
 
     Args:
         items: image files, or whatever else was read.
-        inputs: B x C x H x W, normalised, on the model's device; zeros for the unreadable.
+        inputs: B x C x H x W, normalised, on the model's device; zeros for the unreadable. A list of them,
+            where the model takes several.
         logits: B x K, float32 on the CPU.
         errors: why an image could not be read; None where it could.
         empty: what an image is that shows nothing (see ``emptiness``), else None.
@@ -50,7 +55,7 @@ class Batch:
     """
 
     items: list[Any]
-    inputs: Tensor
+    inputs: Any
     logits: Tensor
     errors: list[str | None]
     empty: list[str | None]
@@ -78,39 +83,42 @@ class InferenceOptions:
 
 
 def predict_samples(
-    trained: TrainedModel,
+    trained: TrainedModel | Ensemble,
     images: "DataSet",
     samples: Sequence["Sample"],
     options: InferenceOptions,
     words: str,
+    speaking: np.ndarray | None = None,
 ) -> Predictions:
     """Predict labelled images.
 
     Args:
-        trained: the model.
+        trained: the model, or several as one.
         images: the data set of the samples.
         samples: images of the model's classes.
         options: how to compute.
         words: what stands before the progress bar.
+        speaking: samples x members of an ensemble, booleans: whose probabilities count; None for all.
 
     Raises:
         HemfError: an image cannot be read, which stops the whole, or an option is bad.
     """
     paths = [images.path(s) for s in samples]
     how = (options.batch_size, options.workers, options.precision, options.device)
-    results = stream_logits(trained.predictor, paths, trained.spec, *how)
+    results = stream_logits(trained.predictor, paths, trained.inputs, *how)
     rows = []
     for _, logits, error in watched(results, len(paths), words):
         if error is not None:
             raise HemfError(error)
         rows.append(logits)
-    return Predictions.of(samples, torch.stack(rows), trained.classes, trained.calibration, trained.task)
+    logits, disagreement = trained.combined(torch.stack(rows), speaking)
+    return Predictions.of(samples, logits, trained.classes, trained.calibration, trained.task, disagreement)
 
 
 def stream_logits(
     model: nn.Module,
     paths: Sequence[Any],
-    spec: InputSpec,
+    spec: Inputs,
     batch_size: int = 32,
     workers: int | None = None,
     precision: PrecisionOption = "auto",
@@ -139,7 +147,7 @@ def stream_logits(
 def stream_batches(
     model: nn.Module,
     paths: Sequence[Any],
-    spec: InputSpec,
+    spec: Inputs,
     batch_size: int = 32,
     workers: int | None = None,
     precision: PrecisionOption = "auto",
@@ -155,13 +163,14 @@ def stream_batches(
     Args:
         model: a timm model; it is moved to ``device``, in channels-last memory, and to evaluation mode.
         paths: image files, or whatever ``read`` takes.
-        spec: the model's input.
+        spec: the model's input, or a tuple of several, of which it then takes a list.
         batch_size: images that go through the model at once.
         workers: processes that read images; by default one a core, at most 8, a quarter of the cores where
             the model computes on them too, and none for few images.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         device: torch's name of a device, or ``auto`` for a GPU where there is one.
-        read: from an item of ``paths``, ``spec.image_mode`` and ``spec.window`` to a PIL image.
+        read: from an item of ``paths``, an image mode and a window to a PIL image; called once for each mode
+            and window.
 
     Raises:
         HemfError: bad options, a device that is not there or too small, logits that are not finite, or a
@@ -171,11 +180,12 @@ def stream_batches(
         raise HemfError(f"--batch-size is {batch_size}, --workers {workers}; give at least 1 and at least 0")
     device = pick_device(device)
     precision = resolve_precision(precision, device.type)
-    model, normalise = _moved(model, device), normaliser(spec)
+    specs = spec if isinstance(spec, tuple) else (spec,)
+    model, normalise = _moved(model, device), [normaliser(one) for one in specs]
     on_cpu = device.type == "cpu"
     workers, threads = worker_count(workers, len(paths), on_cpu=on_cpu), model_threads(on_cpu=on_cpu)
     loader = DataLoader(
-        _Images(paths, spec, read),
+        _Images(paths, specs, read),
         batch_size,
         num_workers=workers,
         worker_init_fn=same_limits(),
@@ -187,7 +197,7 @@ def stream_batches(
     with killed_workers_explained(), computing_on(threads):
         for pixels, errors, empty, sizes in loader:
             items = list(islice(left, len(errors)))
-            inputs, logits = _computed(model, pixels, normalise, precision, device)
+            inputs, logits = _computed(model, pixels, normalise, precision, device, spec is specs)
             for path, row, error in zip(items, logits, errors, strict=True):
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
@@ -203,9 +213,9 @@ def watched(results: Iterable[T], total: int, words: str) -> Iterator[T]:
 class _Images(Dataset):
     """(pixels, why it cannot be read, what it is if it shows nothing, width and height) of each path."""
 
-    def __init__(self, paths: Sequence[Any], spec: InputSpec, read: Reader) -> None:
-        self.paths, self.spec, self.read = paths, spec, read
-        self.transform = eval_pixels(spec)
+    def __init__(self, paths: Sequence[Any], specs: Sequence[InputSpec], read: Reader) -> None:
+        self.paths, self.specs, self.read = paths, specs, read
+        self.transforms = [eval_pixels(spec) for spec in specs]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -214,21 +224,26 @@ class _Images(Dataset):
         try:
             return self._image(self.paths[index])
         except HemfError as error:
-            return torch.zeros(self.spec.input_size, dtype=torch.uint8), str(error), None, (0, 0)
+            zeros = [torch.zeros(spec.input_size, dtype=torch.uint8) for spec in self.specs]
+            return zeros, str(error), None, (0, 0)
 
     def _image(self, path: Any) -> Item:
+        """Read an image, once for each mode and window, and bring it into every form."""
         try:
-            image = self.read(path, self.spec.image_mode, self.spec.window)
-            return self.transform(image), None, emptiness(image), image.size
+            kinds: list[tuple[ImageMode, str]] = [(spec.image_mode, spec.window) for spec in self.specs]
+            images = {kind: self.read(path, *kind) for kind in dict.fromkeys(kinds)}
+            pixels = [form(images[kind]) for kind, form in zip(kinds, self.transforms, strict=True)]
+            image = images[kinds[0]]
+            return pixels, None, emptiness(image), image.size
         except MemoryError as error:
             raise HemfError(f"{path} needs more memory than there is; shrink it, or leave it out") from error
 
 
-def _collate(items: list[Item]) -> tuple[Tensor, list, list, list]:
-    """Batch pixels B x C x H x W in channels-last memory, and all else, with zeros for the unreadable."""
-    images, errors, empty, sizes = zip(*items, strict=True)
-    pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
-    return pixels, list(errors), list(empty), list(sizes)
+def _collate(items: list[Item]) -> tuple[list[Tensor], list, list, list]:
+    """Batch pixels B x C x H x W of each form in channels-last memory, and all else."""
+    images, errors, empty, sizes = map(list, zip(*items, strict=True))
+    forms = [torch.stack([one.permute(1, 2, 0) for one in form]) for form in zip(*images, strict=True)]
+    return [form.permute(0, 3, 1, 2) for form in forms], errors, empty, sizes
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
@@ -239,20 +254,27 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _computed(
-    model: nn.Module, pixels: Tensor, normalise: Normalise, precision: str, device: torch.device
-) -> tuple[Tensor, Tensor]:
+    model: nn.Module,
+    pixels: list[Tensor],
+    normalise: list[Normalise],
+    precision: str,
+    device: torch.device,
+    several: bool,
+) -> tuple[Any, Tensor]:
     """Return the inputs, and float32 logits B x K on the CPU.
 
     The inputs stand outside inference mode, as heat maps need; and the mode ends here, for a generator would
     leak it to its consumer.
     """
     try:
-        inputs = normalise(pixels.to(device, non_blocking=True))
+        forms = zip(normalise, pixels, strict=True)
+        inputs: Any = [own(form.to(device, non_blocking=True)) for own, form in forms]
+        inputs = inputs if several else inputs[0]
         autocast = torch.autocast(device.type, AUTOCAST[precision], enabled=precision != "fp32")
         with torch.inference_mode(), autocast:
             return inputs, float32_logits(model, inputs).cpu()
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"a batch of {counted(len(pixels), 'image')} does not fit into the memory of {device}; "
+            f"a batch of {counted(len(pixels[0]), 'image')} does not fit into the memory of {device}; "
             "give a smaller --batch-size"
         ) from error

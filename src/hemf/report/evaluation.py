@@ -1,10 +1,8 @@
 """Measures a run, or a cross-validation, and writes all files of its evaluation."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hemf.core.errors import HemfError
 from hemf.core.files import write_json
 from hemf.core.text import printable
 from hemf.data.manifest import read_data_set
@@ -19,13 +17,13 @@ from hemf.metrics.bootstrap import Draws
 from hemf.report.html import write_report
 from hemf.report.registry import report_of
 from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
-from hemf.runs.folder import is_model
+from hemf.runs.folder import finished
 
 
 def evaluate_run(
     run: str, split: str, data: str | None, fold: int | None, options: InferenceOptions, draws: Draws
 ) -> tuple[Evaluation, list[Mistake]]:
-    """Measure a run on a split and write the evaluation; arguments and errors as for ``hemf.evaluate``.
+    """Measure a run, or several as an ensemble, and write the evaluation; as for ``hemf.evaluate``.
 
     Returns:
         What was found, and the worst mistakes.
@@ -36,25 +34,34 @@ def evaluate_run(
     if not subject.own:
         write_groups(found.folder / "groups.csv", found.predictions)
     indices = report_of(found.report).mistakes(found.predictions)
-    heated = heat_mapped(subject.trained.model)
-    mistakes = picture_mistakes(subject.trained, found.predictions, indices, subject.images.root, heated)
-    _write(found, subject.opened.path, mistakes)
+    first, *others = subject.trained.members
+    heated = None if others else heat_mapped(first.model)
+    mistakes = picture_mistakes(first, found.predictions, indices, subject.images.root, heated)
+    _write(found, None if others and subject.runs.folds is None else subject.runs.home.path, mistakes)
     return found, mistakes
 
 
-def evaluate_folds(path: str, folds: Sequence[Path], options: InferenceOptions, draws: Draws) -> Evaluation:
+def evaluate_folds(
+    path: str, folds: Sequence[Path], options: InferenceOptions, draws: Draws, split: str = "test"
+) -> Evaluation:
     """Measure each fold of a cross-validation on the images that it left out, then all of them together.
+
+    Args:
+        path: folder of the cross-validation.
+        folds: its runs.
+        options: how to compute.
+        draws: the bootstrap's.
+        split: what a run's own fold is to it: ``test``, or ``val`` where test images were kept apart.
 
     Raises:
         HemfError: a fold has not finished, or cannot be measured.
     """
-    if unfinished := [fold for fold in folds if not is_model(fold / "model")]:
-        again = f"hemf train --resume {shlex.quote(str(path))}"
-        raise HemfError(f"{unfinished[0]} has not finished; continue the cross-validation with {again}")
-    of_folds = [evaluate_run(str(fold), "test", None, None, options, draws) for fold in folds]
-    folder = Path(path) / "evaluation" / folder_name("test")
+    of_folds = [
+        evaluate_run(str(fold), split, None, None, options, draws) for fold in finished(Path(path), folds)
+    ]
+    folder = Path(path) / "evaluation" / folder_name(split)
     _say_replaced(folder)
-    found = pool(path, read_data_set(Path(path)), [one for one, _ in of_folds], folder, draws)
+    found = pool(path, read_data_set(Path(path)), [one for one, _ in of_folds], folder, draws, split)
     mistakes = sorted((one for _, ones in of_folds for one in ones), key=lambda one: -one.probability)
     _write(found, Path(path), mistakes[:MOST])
     return found

@@ -62,13 +62,11 @@ def show(report: dict[str, Any], folder: Path) -> None:
         console.print(Text(printable(line)))
     if "calibration" in report:
         show_calibration(console, report)
-    model = report["run"]
     if "folds" in report:
         console.print(_folds(report))
-        model = str(Path(model) / f"fold{report['folds'][0]['fold']}")
     for name in ("metrics.json", "predictions.csv", "confusion-matrix.png", "report.html"):
         console.print(Text(str(folder / name)), soft_wrap=True)
-    console.print(Text(f"next: hemf predict {shlex.quote(model)} IMAGES"), soft_wrap=True)
+    console.print(Text(f"next: hemf predict {shlex.quote(report['run'])} IMAGES"), soft_wrap=True)
 
 
 def provenance_lines(report: Mapping[str, Any]) -> list[str]:
@@ -100,6 +98,11 @@ def provenance_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"Warning: {split} chose the best checkpoint, so these numbers are too good.")
     if report.get("fitted_calibration"):
         lines.append(f"Warning: {split} fitted the calibration, so its numbers are too good.")
+    if (apart := report.get("disagreement")) and apart["value"] is not None:
+        lines.append(
+            f"The members disagree by {apart['value']:.3f} on average of {counted(apart['n'], 'image')}: "
+            "the total variation distance to their mean, 0 where they agree wholly, 1 where not at all."
+        )
     tta = report.get("tta", "none")
     lines += filter(None, [views_line(tta), other_tta_line(tta, report.get("calibrated_under_tta"))])
     if report["absent_classes"]:

@@ -4,8 +4,8 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +80,63 @@ class OpenRun:
         if self.path is None:
             raise HemfError(f"{self.model} is a model without its run; give the run's folder, or the data")
         return self.path
+
+
+RunPaths = str | os.PathLike | Sequence[str | os.PathLike]
+"""A run, a cross-validation, or several of these: in a list, or in one text with commas between."""
+
+
+@dataclass(frozen=True)
+class OpenRuns:
+    """Runs whose models speak as one; a single one speaks alone.
+
+    Args:
+        members: the runs.
+        folds: folder of the cross-validation whose runs they are; None for others.
+    """
+
+    members: tuple[OpenRun, ...]
+    folds: Path | None = None
+
+    @property
+    def home(self) -> OpenRun:
+        """The run that what is made of all is kept with: the cross-validation, else the first."""
+        return self.members[0] if self.folds is None else replace(self.members[0], path=self.folds)
+
+
+def open_runs(runs: RunPaths) -> OpenRuns:
+    """Open a run, or the members of an ensemble: a cross-validation's, or several.
+
+    Args:
+        runs: see ``RunPaths``. A path that exists is taken before it is read as several.
+
+    Raises:
+        HemfError: as ``open_run``; a fold has not finished, or one run is there twice.
+    """
+    if isinstance(runs, str) and "," in runs and not os.path.exists(runs):
+        runs = [part.strip() for part in runs.split(",") if part.strip()]
+    paths = [Path(one) for one in ([runs] if isinstance(runs, str | os.PathLike) else runs)]
+    if not paths:
+        raise HemfError("no run; give the folder that hemf train has made")
+    folds = [fold_paths(path) for path in paths]
+    each = [one for path, those in zip(paths, folds, strict=True) for one in finished(path, those) or [path]]
+    members = tuple(map(open_run, each))
+    places = [member.model.resolve() for member in members]
+    if twice := [one for i, one in enumerate(each) if places[i] in places[:i]]:
+        raise HemfError(f"{twice[0]} is there twice; name each run of an ensemble once")
+    return OpenRuns(members, paths[0] if len(paths) == 1 and folds[0] else None)
+
+
+def finished(path: Path, folds: Sequence[Path]) -> Sequence[Path]:
+    """Return the folds of the cross-validation at ``path``, all of which must be trained.
+
+    Raises:
+        HemfError: one has not finished.
+    """
+    if unfinished := [fold for fold in folds if not is_model(fold / "model")]:
+        again = f"hemf train --resume {shlex.quote(str(path))}"
+        raise HemfError(f"{unfinished[0]} has not finished; continue the cross-validation with {again}")
+    return folds
 
 
 def open_run(path: str | os.PathLike) -> OpenRun:

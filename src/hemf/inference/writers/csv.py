@@ -12,18 +12,18 @@ from hemf.inference.writers.registry import COLUMNS, FORMATS, OutputFormat
 
 
 def write_csv(
-    predictions: Iterable[Prediction], classes: Sequence[str], path: Path, sets: bool = False
+    predictions: Iterable[Prediction], classes: Sequence[str], path: Path, extras: Sequence[str] = ()
 ) -> int:
-    """Write path, prediction, its probability and that of every class; sets fill ``set`` and ``abstain``."""
+    """Write path, prediction, its probability and that of every class, ``extras`` before these."""
     rows = 0
     with (
         whole_file(path) as temporary,
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *(["set", "abstain"] if sets else []), *classes])
+        writer.writerow([*COLUMNS, *extras, *classes])
         for found in predictions:
-            own = [json.dumps(found.set, ensure_ascii=False), json.dumps(found.abstain)] if sets else []
+            own = [json.dumps(getattr(found, name), ensure_ascii=False) for name in extras]
             writer.writerow([found.path, found.label, found.probability, *own, *found.probabilities.values()])
             rows += 1
     return rows

@@ -10,14 +10,14 @@ from hemf.inference.writers.registry import COLUMNS, FORMATS, OutputFormat
 
 
 def write_jsonl(
-    predictions: Iterable[Prediction], classes: Sequence[str], path: Path, sets: bool = False
+    predictions: Iterable[Prediction], classes: Sequence[str], path: Path, extras: Sequence[str] = ()
 ) -> int:
-    """Write path, prediction, its probability, maybe ``set`` and ``abstain``, and all ``probabilities``."""
+    """Write path, prediction, its probability, the ``extras``, and all ``probabilities``."""
     rows = 0
     with whole_file(path) as temporary, open(temporary, "w", encoding="ascii") as file:
         for found in predictions:
             values = dict(zip(COLUMNS, (found.path, found.label, found.probability), strict=True))
-            own = {"set": found.set, "abstain": found.abstain} if sets else {}
+            own = {name: getattr(found, name) for name in extras}
             file.write(json.dumps(values | own | {"probabilities": found.probabilities}) + "\n")
             rows += 1
     return rows

@@ -18,11 +18,12 @@ class OutputFormat:
 
     Args:
         write: writes predictions of a model of these classes as they come, into a file that appears when all
-            are there; the last argument says whether they have sets. Returns their number.
+            are there; the last argument names what they hold besides (``extras`` of the ``Classifier``).
+            Returns their number.
         is_ours: whether a file is one that ``write`` made, which may be replaced.
     """
 
-    write: Callable[[Iterable[Prediction], Sequence[str], Path, bool], int]
+    write: Callable[[Iterable[Prediction], Sequence[str], Path, Sequence[str]], int]
     is_ours: Known
 
 
