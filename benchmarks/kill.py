@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_leaves
 
 Files = dict[str, str]
 TINY = (
-    *("--model", "test_resnet", "--image-size", "32", "--batch-size", "8"),
+    *("--recipe", "paper", "--model", "test_resnet", "--image-size", "32", "--batch-size", "8"),
     *("--precision", "fp32", "--device", "cpu", "--workers", "0"),
 )
 SUITE = """

@@ -117,6 +117,7 @@ def made_run(tmp_path: Path) -> Path:
 
 
 TINY = {
+    "recipe": "paper",
     "model": "test_efficientnet",  # timm's, with BatchNorm, for tests
     "image_size": 32,
     "epochs": 2,

@@ -423,6 +423,7 @@ def test_two_processes_train_one_model(colours, tmp_path):
         "two",
     ]
     options = {
+        "recipe": "paper",
         "model": "test_efficientnet",
         "image_size": 32,
         "epochs": 2,

@@ -115,7 +115,7 @@ def test_prepared_twice_it_is_the_same_and_holds_nothing_of_the_headers(tree, tm
 def test_train_evaluate_and_predict_through_a_window_that_travels_with_the_model(tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = ["--model", "test_resnet", "--image-size", "32", "--epochs", "1", "--val-split", "none"]
-    hardware = ["--workers", "0", "--precision", "fp32", "--accelerator", "cpu"]
+    hardware = ["--recipe", "paper", "--workers", "0", "--precision", "fp32", "--accelerator", "cpu"]
     call = ["train", "--data", "scans", "--window", "lung", "--name", "run", *options, *hardware]
     assert main(call) == 0
     assert hemf.evaluate("runs/run", workers=0, device="cpu").n == len(load_data("scans").subset("test"))

@@ -379,7 +379,9 @@ def recipes(place: Place) -> Iterator[tuple[str, Job]]:
         (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": "test_resnet", "epochs": 1} | change))
         data = [] if "data" in change else ["--data", place.prepared]
         for flag in ("--recipe", "--config"):
-            job = place.job(folder, "train", flag, folder / "recipe.yaml", *data, *few, "--batch-size", 8)
+            paper = [] if flag == "--recipe" else ["--recipe", "paper"]
+            words = (flag, folder / "recipe.yaml", *paper, *data, *few, "--batch-size", 8)
+            job = place.job(folder, "train", *words)
             yield f"{flag} {name}", job
         (folder / "suite.yaml").write_text(yaml.safe_dump(_suite(place, change)))
         yield f"suite {name}", place.job(folder, "bench", folder / "suite.yaml")
@@ -417,6 +419,7 @@ def _suite(place: Place, change: dict[str, Any]) -> dict[str, Any]:
 def data_sets(place: Place) -> Iterator[tuple[str, Job]]:
     """Hostile data sets and archives."""
     few = ["--model", "test_resnet", "--epochs", 1, "--image-size", 32, "--workers", 0, "--batch-size", 8]
+    few += ["--recipe", "paper"]
     for name in ("cache", "audit", "contact-sheet.png"):
         folder = place.new(place.prepared)
         (folder / name).symlink_to(place.outside / ("notes.txt" if "." in name else "folder"))

@@ -110,7 +110,7 @@ def test_what_nobody_has_registered_for_it_is_one_line(sigmoids, train):
 )
 def test_what_does_not_fit_is_refused_before_anything_is_read(sigmoids, tmp_path, options, message):
     with pytest.raises(HemfError, match=message):
-        hemf.train(data=str(tmp_path), **options)
+        hemf.train(data=str(tmp_path), recipe="paper", **options)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def _train(run: PlannedRun, train: Callable[..., Any]) -> None:
     if is_model(run.path / "model"):
         return
     if not run.path.exists():
-        train(**asdict(run.config))
+        train(recipe="paper", **asdict(run.config))  # all options are there
         return
     cache = cache_folder(run.config)
     asked = {

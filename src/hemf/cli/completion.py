@@ -95,7 +95,7 @@ def _choices() -> dict[str, list[str]]:
     return {
         "source": [*SOURCES, "folder", "csv"],
         "suite": SUITES.names(),
-        "recipe": RECIPES.names(),
+        "recipe": ["auto", *RECIPES.names()],
         "model": sorted(hemf_models()),
         "models": sorted(hemf_models()),
         "task": list(TASKS),

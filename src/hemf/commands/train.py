@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.config.names import check_names
-from hemf.config.run_config import RunConfig, read_recipe
+from hemf.config.run_config import RunConfig, one_device, read_recipe
 from hemf.config.spelling import flags
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import refuse_links
@@ -13,11 +13,14 @@ from hemf.runs.consent import check_recipe, check_run
 from hemf.runs.folder import CHANGEABLE, Run, fold_paths
 from hemf.tasks import check_task
 
+AUTO = "auto"
+"""The recipe that ``hemf.planning`` makes."""
+
 
 def train(
     data: str = "",
     *,
-    recipe: str = "paper",
+    recipe: str = AUTO,
     resume: str | None = None,
     folds: int | None = None,
     keep_test: bool = False,
@@ -34,7 +37,9 @@ def train(
 
     Args:
         data: prepared data set, class-folder tree, train/val/test tree or CSV file.
-        recipe: name of a recipe of the package, or path of a YAML file; other options override its values.
+        recipe: auto plans by the data, this machine and --budget (30m), prints each choice with its reason,
+            and writes them as a recipe into the run; else the name of a recipe of the package, such as paper,
+            or the path of a YAML file. Other options override its values.
         resume: folder of a run to take up; only what changes no weight may be given with it: --epochs,
             --workers, --cache, --cache-dir and --devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
@@ -54,14 +59,14 @@ def train(
     own = {"folds": folds, "keep_test": keep_test or None, "device": device}
     if resume is not None:
         others = own | {"data": data and os.fspath(data), "recipe": recipe}
-        others = {name: value for name, value in others.items() if value not in ("", None, "paper")}
+        others = {name: value for name, value in others.items() if value not in ("", None, AUTO)}
         return _resume(Path(resume), options | others, trust)
     if device is not None and (twice := options.keys() & {"accelerator", "devices"}):
         raise HemfError(f"--device names one device; leave it out, or {flags(sorted(twice))}")
     options |= {"data": os.fspath(data)} if data else {}
-    if not trust:
+    if not trust and recipe != AUTO:
         check_recipe(recipe, options)
-    config = RunConfig.of(recipe, device, **options)
+    config = RunConfig.of("paper" if recipe == AUTO else recipe, device, **options)
     check_names(config)
     check_task(config)
     if not config.data:
@@ -75,19 +80,27 @@ def train(
     from hemf.core.device import check_accelerator
 
     check_accelerator(config.accelerator)
-    if config.init is not None or config.pretrained:
+    if keep_test and folds is None:
+        raise HemfError("--keep-test goes with --folds; a single run never trains on its test images")
+    plan = ""
+    if recipe == AUTO:
+        from hemf.planning.plan import make_plan
+
+        given = {*options, *({} if device is None else one_device(device))}
+        planned = make_plan(config, given, folds, keep_test)
+        print(*planned.lines, sep="\n", flush=True)
+        config, plan = planned.config, planned.recipe
+    elif config.init is not None or config.pretrained:
         from hemf.weights.input import follow
 
         config = follow(config, options.keys() | (read_recipe(recipe).keys() if recipe != "paper" else set()))
     if folds is not None:
         from hemf.training.cross_validation import start_folds
 
-        return start_folds(config, folds, keep_test)
-    if keep_test:
-        raise HemfError("--keep-test goes with --folds; a single run never trains on its test images")
+        return start_folds(config, folds, keep_test, plan)
     from hemf.training.trainer import start
 
-    return start(config)
+    return start(config, plan)
 
 
 def _resume(path: Path, given: dict[str, Any], trust: bool) -> Run:

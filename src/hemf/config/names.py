@@ -18,6 +18,7 @@ from hemf.core.registry import load_plugins, suggestion
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
+WEIGHTS = re.compile(r'^WEIGHTS\.register\("(\w+)"\)', re.M)
 LOSS = re.compile(r'^@LOSSES\.register\("(\w+)"\)', re.M)
 DECORATED = r"@{}\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\("
 DEPRECATED = r"^register_model_deprecations\(.*?^\}"
@@ -89,6 +90,13 @@ def loss_names() -> frozenset[str]:
         return frozenset(losses.LOSSES)
     files = (Path(__file__).parents[1] / "losses").glob("*.py")
     return frozenset(name for file in files for name in LOSS.findall(file.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def weight_names() -> frozenset[str]:
+    """Return the names of hemf's own sources of weights, which an installed package brings."""
+    files = (Path(__file__).parents[1] / "weights").glob("*.py")
+    return frozenset(name for file in files for name in WEIGHTS.findall(file.read_text(encoding="utf-8")))
 
 
 def optimizer_names() -> frozenset[str]:

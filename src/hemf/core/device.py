@@ -22,11 +22,6 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return device
 
 
-def has_gpu() -> bool:
-    """Return whether torch finds a GPU to train on."""
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
-
-
 def device_type(accelerator: str) -> str:
     """Translate Lightning's accelerator into torch's device type; ``auto`` and ``gpu`` go by the machine."""
     if accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available()):

@@ -108,14 +108,6 @@ def group_lines(data: "DataSet", word: str = "groups") -> list[str]:
 
 
 def next_training(data: "DataSet", target: Path) -> str:
-    """Suggest the next command for a prepared data set: a training that fits this machine."""
-    from hemf.core.device import has_gpu
-
+    """Suggest the next command for a prepared data set: a training, planned for the data and the machine."""
     fold = f" --folds {len(data.folds)}" if data.folds else ""
-    command = f"next: hemf train --data {shlex.quote(str(target))}{fold}"
-    if has_gpu():
-        return command
-    return (
-        f"{command} --model hemf_nano --recipe small-data\n"
-        "(there is no GPU here; the default, hemf_base, takes about 15 times as long for an image)"
-    )
+    return f"next: hemf train --data {shlex.quote(str(target))}{fold}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hemf.config.names import weight_names
 from hemf.config.run_config import RECIPES, RunConfig, read_recipe
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import STARTS, refuse_requests
@@ -41,9 +42,14 @@ def check_options(values: Mapping[str, Any], where: str, model: str | None = Non
     Raises:
         HemfError: they ask for what a file may not.
     """
-    refuse_requests(values, where)
+    refuse_requests(_without_own_weights(values), where)
     if arguments := values.get("model_args"):
         check_network(values.get("model") or model or RunConfig.model, arguments, where)
+
+
+def _without_own_weights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out ``init`` where it names weights that hemf's extra installs: that reads no other file."""
+    return {name: value for name, value in values.items() if name != "init" or value not in weight_names()}
 
 
 def check_network(model: str, arguments: Any, where: str) -> None:
@@ -83,6 +89,6 @@ def check_run(path: Path, kept: RunConfig, given: Mapping[str, Any]) -> None:
         values = {name: value for name, value in values.items() if name not in ("pretrained", "init")}
     if is_model(path / TEACHER):  # its teacher lies in the run's own folder
         values.pop("teacher", None)
-    refuse_requests(values, where)
+    refuse_requests(_without_own_weights(values), where)
     if "model_args" not in given and ":" not in kept.model:
         check_network(kept.model, network_arguments(kept.model_args) if started else kept.model_args, where)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
-from hemf.core.files import clear_leftovers, lock, open_to_others, write_json
+from hemf.core.files import clear_leftovers, lock, open_to_others, write_json, write_text
 from hemf.core.text import counted
 from hemf.core.untrusted import plain_name, refuse_links
 from hemf.runs.environment import environment
@@ -217,11 +217,13 @@ def make_run(
     precision: str,
     threads: int,
     write_more: Callable[[Path], None] | None = None,
+    recipe: str = "",
 ) -> None:
     """Make the folder ``run``, whole or not at all.
 
     It holds ``config.yaml`` (the options), ``manifest.csv``, ``dataset.json`` and ``fingerprints.csv`` (the
-    images and their split), ``environment.json`` (versions and hardware), and what ``write_more`` writes.
+    images and their split), ``environment.json`` (versions and hardware), what ``write_more`` writes, and
+    where there is a text of a ``recipe`` ``recipe.yaml``.
 
     Raises:
         HemfError: the folder cannot be written.
@@ -236,6 +238,8 @@ def make_run(
         handle = os.open(temporary, os.O_RDONLY)
         lock(handle, wait=True)
         config.save(temporary / "config.yaml")
+        if recipe:
+            write_text(temporary / "recipe.yaml", recipe)
         write_data_set(data, temporary)
         write_json(temporary / "environment.json", environment(precision, threads))
         if write_more is not None:

@@ -30,13 +30,14 @@ from hemf.training.trainer import (
 )
 
 
-def start_folds(config: RunConfig, folds: int, keep_test: bool = False) -> Run:
+def start_folds(config: RunConfig, folds: int, keep_test: bool = False, recipe: str = "") -> Run:
     """Train a new run for each of ``folds`` folds.
 
     Args:
         config: the options.
         folds: number of folds.
         keep_test: the data's own test images are in no fold, and the folds validate; see ``in_folds``.
+        recipe: as for ``make_run``.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -57,7 +58,7 @@ def start_folds(config: RunConfig, folds: int, keep_test: bool = False) -> Run:
     if path is not None:
         threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
         data = fingerprinted(data, run_console())
-        make_run(path, config, data, precision, threads)
+        make_run(path, config, data, precision, threads, recipe=recipe)
         run_console().print(f"cross-validation: {counted(len(data.folds), 'fold')} in {path}")
     return _train_folds(path, config, data)
 

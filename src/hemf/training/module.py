@@ -119,19 +119,22 @@ class ImageClassifier(LightningModule):
         seed_everything(self.config.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        images, target = batch["image"], batch["label"]
-        if self.mixer is not None:
-            images, target = self.mixer(images, target)
-        if self.distillation is None:
-            loss = self._own_loss(self.model(images), target)
-        else:
-            outputs, distance = self.distillation(self.model, images)
-            share = self.config.teacher_weight
-            loss = (1 - share) * self._own_loss(outputs, target) + share * distance
+        images = batch["image"]
+        loss = self.loss_of(images, batch["label"])
         if not torch.isfinite(loss):
             raise HemfError(self._not_finite(f"step {batch_idx + 1}", loss, batch["index"]))
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         return loss
+
+    def loss_of(self, images: Tensor, target: Tensor) -> Tensor:
+        """Compute what a training step lessens, of images ``(B, C, H, W)`` and their targets."""
+        if self.mixer is not None:
+            images, target = self.mixer(images, target)
+        if self.distillation is None:
+            return self._own_loss(self.model(images), target)
+        outputs, distance = self.distillation(self.model, images)
+        share = self.config.teacher_weight
+        return (1 - share) * self._own_loss(outputs, target) + share * distance
 
     def _own_loss(self, outputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
         heads = outputs if isinstance(outputs, tuple) else (outputs,)  # Conformer trains on two

@@ -50,19 +50,21 @@ from hemf.weights.known_images import known_images_line
 from hemf.weights.load import load_into
 
 
-def start(config: RunConfig) -> Run:
-    """Train a new run from options alone.
+def start(config: RunConfig, recipe: str = "") -> Run:
+    """Train a new run from options alone; ``recipe`` as for ``make_run``.
 
     Raises:
         HemfError: see ``hemf.train``.
     """
     check_hardware(config)
     data = load_data(config.data)
-    return begin(config, data if config.fold is None else data.for_fold(config.fold))
+    return begin(config, data if config.fold is None else data.for_fold(config.fold), recipe=recipe)
 
 
-def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
-    """Train a new run on ``data``, which has train, val and test sides; see ``take_up`` for ``build_cache``.
+def begin(config: RunConfig, data: DataSet, build_cache: bool = True, recipe: str = "") -> Run:
+    """Train a new run on ``data``, which has train, val and test sides.
+
+    For ``build_cache`` see ``take_up``, for ``recipe`` ``make_run``.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -81,7 +83,7 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
         for source in filter(None, (config.init, config.teacher)):
             if line := known_images_line(source, data):
                 console.print(f"warning: {line}", style="bold red")
-        make_run(path, config, data, precision, threads, partial(_keep_teacher, classifier))
+        make_run(path, config, data, precision, threads, partial(_keep_teacher, classifier), recipe)
         console.print(f"run folder: {path}")
     with resumable(path, console), computing_on(threads):
         return _fit(trainer, console, config, images, classifier, checkpoint=None)

