@@ -1,5 +1,6 @@
 """Flags in one spelling wherever a person reads them: help, messages, docs; and help that reads well."""
 
+import argparse
 import ast
 import re
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_help_reads_well(name):
     parser = cli.build_parser(name)
     for action in parser._actions:
         text = action.help
-        if action.dest == "help":
+        if action.dest == "help" or text == argparse.SUPPRESS:
             continue
         assert text.endswith("."), f"{action.dest}: {text}"
         start = text.split()[0].lower()

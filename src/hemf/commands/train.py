@@ -44,8 +44,8 @@ def train(
             --workers, --cache, --cache-dir and --devices.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
-        keep_test: with --folds, leave the data's own test images out of all folds: each run is validated on
-            the images of one fold, and all are tested on the same images, alone or as one ensemble.
+        keep_test: the data's own test images stay out of all --folds: each run is validated on the images of
+            one fold, and all are tested on the same images, alone or as one ensemble.
         device: train on one device: cpu, cuda, cuda:1 ..., mps or auto; for several give --accelerator and
             --devices instead.
         trust: the recipe or the run to resume is your own, so it may also fetch weights, compile, use
