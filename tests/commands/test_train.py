@@ -144,6 +144,7 @@ def test_it_ends_with_the_calibration_that_hemf_calibrate_makes(train, capsys):
         "groups": None,
         "chose_checkpoint": True,
         "apart": False,
+        "tta": "none",
     }
     reasons = [why for why in found["left_out"] if why.startswith("no temperature")]
     assert len(reasons) == (found["temperature"] is None)  # twenty images settle one or they do not

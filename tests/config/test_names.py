@@ -50,12 +50,12 @@ def test_models_of_every_kind_pass(name):
     check_model(name)
 
 
-def test_a_model_that_a_program_registers_passes():
+def test_a_model_that_a_program_registers_passes(monkeypatch):
     @timm.models.register_model
     def test_own_network(**kwargs):
         return timm.create_model("test_vit", **kwargs)
 
-    test_own_network.__module__ = "hemf.models"
+    monkeypatch.setattr(test_own_network, "__module__", "hemf.models")
     check_model("test_own_network")
 
 

@@ -134,7 +134,7 @@ def test_verbs_for_one_model_ask_for_one_fold(train, patients):
     assert fold_paths(run.path) == [fold.path for fold in run.folds]
     assert fold_paths(run.folds[0].path) == fold_paths(patients) == []
     with pytest.raises(HemfError, match=r"is a cross-validation of 2 runs; give one of them, .*run/fold0$"):
-        hemf.load(run.path)
+        open_run(run.path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hemf.core.errors import HemfError
+from hemf.core.text import counted
 from hemf.planning.choices import Choices
 from hemf.planning.facts import Facts
 from hemf.planning.rules import can_be_probed, choose_recipe, sizes_to_try, why_no_tuning
@@ -72,10 +73,10 @@ def choose_training(choices: Choices, facts: Facts, pretrained: bool, clock: Clo
     fits, seconds = _epochs(choices, facts, pretrained, clock)
     if not fits and probed and not asked:
         choices.forget("method", "augmentation", "batch size", "optimisation")
-        why = f"{LEAST[True]} epochs of fine-tuning take longer than the budget"
+        why = f"{counted(LEAST[True], 'epoch')} of fine-tuning take longer than the budget"
         return _probe_alone(choices, facts, clock, why)
     if not fits:
-        raise _too_short(f"{LEAST[pretrained]} epochs", choices, clock, seconds)
+        raise _too_short(counted(LEAST[pretrained], "epoch"), choices, clock, seconds)
     return seconds
 
 

@@ -64,7 +64,8 @@ class Facts:
         each = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else f"{sizes[0]}"
         groups = counted(self.data.groups, "patient or lesion", "patients or lesions")
         return printable(
-            f"{counted(self.images, 'training image')} ({each} of each of {len(sizes)} classes), "
+            f"{counted(self.images, 'training image')} ({each} of each of "
+            f"{counted(len(sizes), 'class', 'classes')}), "
             f"{sum(self.val.values())} to validate; {groups if self.data.groups else 'no patients known'}; "
             f"about {self.width} x {self.height} pixels, {'grey' if self.grey else 'colour'}"
         )
