@@ -106,6 +106,26 @@ def _holds(value: Any, kinds: dict[str, type]) -> TypeGuard[dict[str, Any]]:
     )
 
 
+def restore(module: LightningModule, state: Any, path: str | Path) -> None:
+    """Give a module the weights in ``state``, which was read from the checkpoint at ``path``.
+
+    Raises:
+        HemfError: they are not its weights.
+    """
+    try:
+        module.load_state_dict(state["state_dict"])
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: str | Path, error: Exception) -> HemfError:
+    """Return the error of a checkpoint that does not fit, and of how it was found out."""
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return HemfError(
+        f"the checkpoint {path} does not belong to this run ({reason}); restore it or train again"
+    )
+
+
 @contextmanager
 def restored_from(path: Path | None, trainer: Trainer) -> Iterator[None]:
     """Fit inside the block from the checkpoint at ``path``; one line says where it does not fit the run.
@@ -120,10 +140,7 @@ def restored_from(path: Path | None, trainer: Trainer) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if path is None or begun.training:
             raise
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise HemfError(
-            f"the checkpoint {path} does not belong to this run ({reason}); restore it or train again"
-        ) from error
+        raise _foreign(path, error) from error
 
 
 class Begun(Callback):

@@ -16,10 +16,10 @@ from hemf.models.hub import save_model
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
 from hemf.training.calibration import calibrate_on_validation
-from hemf.training.callbacks import Progress, read_checkpoint
+from hemf.training.callbacks import Progress, read_checkpoint, restore
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier, architecture, model_args
-from hemf.training.probe.compare import better_of_probe_and, probe_kept, restore
+from hemf.training.probe.compare import better_of_probe_and, probe_kept
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel

@@ -1,9 +1,7 @@
 """A run that begins with a linear probe and goes on from it keeps the better of the two."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +9,18 @@ from rich.console import Console
 
 from hemf.calibration.temperature import fit_temperature
 from hemf.config.run_config import RunConfig
-from hemf.core.errors import HemfError
 from hemf.core.files import whole_file, write_json
 from hemf.core.text import counted
 from hemf.core.untrusted import read_json
 from hemf.data.loading.datamodule import ImageData
-from hemf.inference.stream import stream_logits, watched
+from hemf.inference.load import TrainedModel
+from hemf.inference.stream import InferenceOptions, predict_samples
+from hemf.losses import balanced_weights
+from hemf.metrics.classification import log_loss_of
 from hemf.runs.environment import read_environment
-from hemf.training.callbacks import read_checkpoint
+from hemf.training.callbacks import read_checkpoint, restore
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier
-from hemf.training.probe.fit import row_of
 
 PROBE = Path("checkpoints", "probe.ckpt")
 
@@ -69,8 +68,8 @@ def better_of_probe_and(
     samples = images.samples(images.val_split)
     weights = np.ones(len(samples))
     if config.class_weights == "balanced":
-        counts = Counter(s.label for s in samples)
-        weights = np.array([len(samples) / len(counts) / counts[s.label] for s in samples])
+        of_class = balanced_weights(images.class_counts(images.val_split)).double().numpy()
+        weights = of_class[[images.data.classes.index(s.label) for s in samples]]
     losses = []
     for checkpoint in (path / PROBE, tuned):
         restore(classifier, read_checkpoint(checkpoint), checkpoint)
@@ -90,21 +89,6 @@ def better_of_probe_and(
     return path / PROBE if keeps_probe else tuned
 
 
-def restore(classifier: ImageClassifier, state: Any, checkpoint: Path) -> None:
-    """Give a run's model the weights in ``state``, which was read from one of its checkpoints.
-
-    Raises:
-        HemfError: they are not its weights.
-    """
-    try:
-        classifier.load_state_dict(state["state_dict"])
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise HemfError(
-            f"the checkpoint {checkpoint} does not belong to this run ({reason}); restore it or train again"
-        ) from error
-
-
 def paired_difference(one: np.ndarray, other: np.ndarray, groups: Sequence[str]) -> tuple[float, float]:
     """Return by how much ``other`` is lower than ``one`` on average, and the standard error of that.
 
@@ -122,13 +106,12 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: Sequence[str])
 
 def _log_losses(path: Path, config: RunConfig, images: ImageData, classifier: ImageClassifier) -> np.ndarray:
     """Return the log-loss of each validation image, of the model calibrated on them."""
-    samples, classes = images.samples(images.val_split or ""), images.data.classes
-    files = [images.data.path(sample) for sample in samples]
     precision, device = read_environment(path)["precision"], first_device(config)
-    how = (config.batch_size, config.workers, precision, device)
-    results = stream_logits(classifier.model, files, images.spec, *how)
-    logits = torch.tensor(np.array([row_of(result) for result in watched(results, len(files), "comparing")]))
-    labels = np.array([classes.index(sample.label) for sample in samples])
-    temperature = fit_temperature(logits.numpy(), labels) or 1.0
-    likely = (logits.double() / temperature).log_softmax(-1)
-    return -likely[torch.arange(len(labels)), torch.from_numpy(labels)].numpy()
+    options = InferenceOptions(config.batch_size, config.workers, precision, device)
+    task = classifier.task
+    trained = TrainedModel(classifier.model, images.data.classes, images.spec, config.model, task=task)
+    samples = images.samples(images.val_split or "")
+    found = predict_samples(trained, images.data, samples, options, "comparing")
+    assert found.logits is not None, "a model's predictions have them"
+    temperature = fit_temperature(found.logits.numpy(), found.labels) or 1.0
+    return log_loss_of(found.labels, task.probabilities(found.logits, temperature).numpy())
