@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CARD = "README.md"
 
 INPUT = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
 """What a model's ``pretrained_cfg`` is read for."""
@@ -39,6 +40,7 @@ def save_model(
     classes: Sequence[str],
     pretrained_cfg: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
+    card: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> None:
     """Write ``model`` so that ``timm.create_model("local-dir:FOLDER", pretrained=True)`` builds it again.
 
@@ -53,6 +55,7 @@ def save_model(
         pretrained_cfg: what of timm's configuration differs from the model's own: input_size, crop_pct,
             crop_mode, interpolation, mean, std.
         extra: further entries of ``config.json``.
+        card: makes the text of ``README.md`` from the configuration; None for no such file.
 
     Raises:
         ValueError: the number of ``classes`` is not the model's.
@@ -79,6 +82,8 @@ def save_model(
     weights = save(state, metadata={"format": "pt"})  # what save_file makes, its owner alone may read
     with whole_file(folder / WEIGHTS) as temporary:
         temporary.write_bytes(weights)
+    if card is not None:
+        write_text(folder / CARD, card(config))
     write_text(folder / CONFIG, text)
 
 

@@ -17,7 +17,8 @@ from hemf.metrics.bootstrap import Draws
 from hemf.report.html import write_report
 from hemf.report.registry import report_of
 from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
-from hemf.runs.folder import finished
+from hemf.runs.card import update_card
+from hemf.runs.folder import finished, is_model
 
 
 def evaluate_run(
@@ -80,4 +81,6 @@ def _write(found: Evaluation, run: Path | None, mistakes: Sequence[Mistake]) -> 
     for name, figure in report_of(found.report).figures(found).items():
         save_figure(figure, folder / name)
     write_report(folder, found.report, run, mistakes)
+    if run is not None and is_model(run / "model") and found.split == "test" and found.report["data"]["own"]:
+        update_card(run, found.report)
     write_json(folder / "metrics.json", found.report)

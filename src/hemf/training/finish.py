@@ -1,6 +1,7 @@
 """The end of a training: the model that was kept, calibrated, and written for use."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
 from hemf.models.hub import save_model
+from hemf.runs.card import card
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
 from hemf.training.calibration import calibrate_on_validation
@@ -20,6 +22,7 @@ from hemf.training.callbacks import Progress, read_checkpoint, restore
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier, architecture, model_args
 from hemf.training.probe.compare import better_of_probe_and, probe_kept
+from hemf.weights.origin import origin_of
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel
@@ -57,6 +60,7 @@ def write_model(
         classes=data.classes,
         pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
         extra={"hemf": _origin(config, data, best) | calibration},
+        card=partial(card, path, config, data),
     )
     _report(console, path, config, best)
     return Run(path, best)
@@ -99,6 +103,7 @@ def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[st
         "split": data.info.get("split", {}),
         "val_split": config.val_split,
         "epoch": best["epoch"],
+        "first_weights": origin_of(config),
     }
 
 
