@@ -47,6 +47,16 @@ def test_every_image_is_tested_once_and_no_patient_is_on_two_sides(train, patien
     assert whole.info["split"] == {"method": "grouped-kfold", "seed": 0, "folds": 3, "val": 0.1}
 
 
+def test_each_fold_learns_from_the_run_that_left_the_same_images_out(train, patients):
+    teachers = train(data=str(patients), folds=2, epochs=1, name="teachers")
+    taught = train(data=str(patients), folds=2, epochs=1, name="taught", teacher=str(teachers.path))
+    for teacher, student in zip(teachers.folds, taught.folds, strict=True):
+        weights = [path / "model.safetensors" for path in (teacher.path / "model", student.path / "teacher")]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+    with pytest.raises(HemfError, match="has other images or folds than this one"):
+        train(data=str(patients), folds=3, epochs=1, name="other", teacher=str(teachers.path))
+
+
 def test_further_processes_know_where_the_cross_validation_is(train, patients, tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as under torchrun; Lightning tells it each fold's folder
     monkeypatch.setattr(

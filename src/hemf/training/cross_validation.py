@@ -14,9 +14,10 @@ from hemf.core.machine import model_threads
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.load import load_data
+from hemf.data.manifest import read_data_set
 from hemf.data.loading.cache import cache_folder
 from hemf.data.splits import fold_training, split_data
-from hemf.runs.folder import CHANGEABLE, Run, fold_paths, is_model, make_run, run_path
+from hemf.runs.folder import CHANGEABLE, Run, finished, fold_paths, is_model, make_run, run_path
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision
 from hemf.training.trainer import (
     begin,
@@ -52,7 +53,7 @@ def start_folds(config: RunConfig, folds: int, keep_test: bool = False, recipe: 
         config = replace(config, cache_dir=str(cache))
     precision = picked_precision(config)
     # What cannot be trained is better known before the first fold is.
-    images = [build(replace(config, fold=fold), data.for_fold(fold))[0] for fold in data.folds][-1]
+    images = [build(_of_fold(config, data, fold), data.for_fold(fold))[0] for fold in data.folds][-1]
     trainer = build_trainer(config, images, precision, None, run_console())
     path = run_path(config, data) if is_first_process() else None
     if path is not None:
@@ -111,6 +112,26 @@ def in_folds(data: DataSet, folds: int, keep_test: bool = False) -> DataSet:
     return split_data(data, "grouped-kfold" if data.groups else "kfold", folds=folds)
 
 
+def _of_fold(config: RunConfig, data: DataSet, fold: int) -> RunConfig:
+    """Return the options of one fold's run.
+
+    Where the teacher is a cross-validation of the same folds, it is the run in there that left the same
+    images out, so that nothing is learnt of them by a roundabout way.
+
+    Raises:
+        HemfError: it has other folds, or is not finished.
+    """
+    if config.teacher is None or not (teachers := fold_paths(config.teacher)):
+        return replace(config, fold=fold)
+    if read_data_set(Path(config.teacher)).hash != data.hash:
+        raise HemfError(
+            f"the cross-validation {config.teacher} has other images or folds than this one, so its runs have "
+            "seen what is left out here; give --teacher one of the same data with the same --folds"
+        )
+    teacher = finished(Path(config.teacher), teachers)[data.folds.index(fold)]
+    return replace(config, fold=fold, teacher=str(teacher))
+
+
 def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     """Train the folds that are not finished; the first process alone knows ``path`` of a new one."""
     runs, changes = [], {name: getattr(config, name) for name in CHANGEABLE}
@@ -126,7 +147,8 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
             where = {} if path is None else {"data": str(path), "out": str(path), "name": f"fold{fold}"}
             if config.budget is not None:
                 where["budget"] = f"{config.seconds / len(data.folds):.3f}s"
-            runs.append(begin(replace(config, fold=fold, **where), data.for_fold(fold), build_cache))
+            own = replace(_of_fold(config, data, fold), **where)
+            runs.append(begin(own, data.for_fold(fold), build_cache))
     except (KeyboardInterrupt, SystemExit):
         again = f"hemf train --resume {shlex.quote(str(path or 'RUN'))}"
         run_console().print(f"the whole cross-validation goes on with: {again}")
