@@ -134,8 +134,8 @@ class OptimisationOptions:
             equally often; `square-root` between the two, by the root of a class's share.
         loss: name of a registered loss.
         loss_args: numbers of the loss, such as {gamma: 1.5} of focal.
-        teacher: a stronger network to learn from too: a run, a model folder, or a name as of --init; with --folds
-            also a cross-validation of the same folds, whose run of the same fold teaches. One of
+        teacher: a stronger network to learn from too: a run, a model folder, or a name as of --init; with
+            --folds also a cross-validation of the same folds, each run of which teaches its own fold. One of
             the same classes shows its logits, any other its feature maps.
         teacher_weight: share of the loss that follows the teacher.
         teacher_temperature: what its logits are divided by, so that what it takes for unlikely counts too.

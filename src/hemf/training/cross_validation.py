@@ -14,8 +14,8 @@ from hemf.core.machine import model_threads
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.load import load_data
-from hemf.data.manifest import read_data_set
 from hemf.data.loading.cache import cache_folder
+from hemf.data.manifest import read_data_set
 from hemf.data.splits import fold_training, split_data
 from hemf.runs.folder import CHANGEABLE, Run, finished, fold_paths, is_model, make_run, run_path
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision
@@ -125,8 +125,8 @@ def _of_fold(config: RunConfig, data: DataSet, fold: int) -> RunConfig:
         return replace(config, fold=fold)
     if read_data_set(Path(config.teacher)).hash != data.hash:
         raise HemfError(
-            f"the cross-validation {config.teacher} has other images or folds than this one, so its runs have "
-            "seen what is left out here; give --teacher one of the same data with the same --folds"
+            f"the cross-validation {config.teacher} has other images or folds than this one, so its runs "
+            "have seen what is left out here; give --teacher one of the same data with the same --folds"
         )
     teacher = finished(Path(config.teacher), teachers)[data.folds.index(fold)]
     return replace(config, fold=fold, teacher=str(teacher))
