@@ -175,7 +175,7 @@ def model_changes(outside: Path) -> dict[str, dict[str, Any]]:
 
 
 def models(place: Place) -> Iterator[tuple[str, Job]]:
-    """Hostile model folders: predicted with, explained, begun from and learnt from."""
+    """Hostile model folders: predicted with, explained, counted, begun from and learnt from."""
     few = ["--recipe", "paper", "--data", place.prepared, "--model", "test_resnet", "--image-size", 32]
     few += ["--epochs", 1, "--batch-size", 8, "--workers", 0, "--name", "one", "--out"]
 
@@ -183,9 +183,11 @@ def models(place: Place) -> Iterator[tuple[str, Job]]:
         yield f"model {name}", place.job(folder, "predict", folder, place.image, "--workers", 0)
         out = folder.parent / "maps"
         yield f"model {name}, explained", place.job(folder, "explain", folder, place.image, "--out", out)
-        for option in ("--init", "--teacher"):
+        there = f"local-dir:{folder}"
+        yield f"model {name}, counted", place.job(folder, "profile", there, "--image-size", 32)
+        for option, source in (("--init", folder), ("--teacher", folder), ("--model", there)):
             runs = folder.parent / f"runs{option}"
-            yield f"model {name}, {option}", place.job(folder, "train", *few, runs, option, folder)
+            yield f"model {name}, {option}", place.job(folder, "train", *few, runs, option, source)
 
     for name, change in model_changes(place.outside).items():
         folder = place.new(place.run / "model")
@@ -268,7 +270,7 @@ def run_changes(outside: Path) -> dict[str, dict[str, Any]]:
 
 
 def runs(place: Place) -> Iterator[tuple[str, Job]]:
-    """Hostile run folders, taken up by ``train --resume`` and measured by ``evaluate`` and ``calibrate``."""
+    """Hostile run folders, taken up by ``train --resume`` and measured by three verbs."""
 
     def jobs(name: str, folder: Path) -> Iterator[tuple[str, Job]]:
         more = ["--epochs", 3, "--workers", 0]
@@ -276,6 +278,8 @@ def runs(place: Place) -> Iterator[tuple[str, Job]]:
         few = ["--workers", 0, "--resamples", 0]
         yield f"run {name}, evaluated", place.job(folder, "evaluate", folder, *few)
         yield f"run {name}, calibrated", place.job(folder, "calibrate", folder, "--workers", 0)
+        few = ["--limit", 2, "--perturb", 1]
+        yield f"run {name}, localised", place.job(folder, "localise", folder, *few)
 
     for name, change in run_changes(place.outside).items():
         folder = place.new(place.run)

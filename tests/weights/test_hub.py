@@ -1,12 +1,18 @@
+import json
 import socket
 import time
 
 import pytest
+import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file
 
+import hemf
 from hemf import HemfError, RunConfig
 from hemf.training.module import build_model
-from hemf.weights.hub import offline_without_network
+from hemf.weights import hub
+from hemf.weights.find import find_weights
+from hemf.weights.hub import network_at, offline_without_network
 
 
 @pytest.fixture
@@ -35,7 +41,6 @@ def test_without_a_network_one_line_says_how_to_give_weights(no_network, tmp_pat
 
 def test_a_file_of_weights_is_taken_without_a_network(no_network, tmp_path):
     import timm
-    import torch
     from safetensors.torch import save_file
 
     weights = timm.create_model("test_resnet").state_dict()
@@ -52,3 +57,41 @@ def test_afterwards_the_hub_is_as_before(no_network):
         assert offline
         assert constants.HF_HUB_OFFLINE
     assert constants.HF_HUB_OFFLINE is False
+
+
+def hostile_hub(tmp_path, monkeypatch, **arguments):
+    """A repository of the hub whose configuration asks for more than a network."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    model = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": {}, "model_args": arguments}
+    (folder / "config.json").write_text(json.dumps(model))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(folder / "config.json"))
+    return folder
+
+
+@pytest.mark.parametrize("argument", ["cache_dir", "checkpoint_path", "pretrained_cfg_overlay"])
+def test_a_repository_gives_a_network_s_own_arguments_alone(no_network, tmp_path, monkeypatch, argument):
+    folder = hostile_hub(tmp_path, monkeypatch, **{argument: str(tmp_path / "anywhere")})
+    for place in ("hf-hub:stranger/model", f"local-dir:{folder}"):
+        with pytest.raises(HemfError, match=f"'{argument}' is no argument of the network test_resnet"):
+            network_at(place)
+    with pytest.raises(HemfError, match=f"'{argument}' is no argument of the network test_resnet"):
+        find_weights("hf-hub:stranger/model")
+    assert not (tmp_path / "anywhere").exists()
+
+
+def test_a_network_at_a_place_is_trained_under_its_own_name(colours, tmp_path):
+    first = hemf.train(
+        **{"data": str(colours), "recipe": "paper", "out": str(tmp_path), "name": "first", "epochs": 1},
+        **{"model": "test_resnet", "model_args": {"channels": [8, 8, 8, 8]}, "image_size": 32, "workers": 0},
+    )
+    again = hemf.train(
+        **{"data": str(colours), "recipe": "paper", "out": str(tmp_path), "name": "again", "epochs": 1},
+        **{"model": f"local-dir:{first.path / 'model'}", "pretrained": True, "lr": 1e-12, "workers": 0},
+    )
+    config = RunConfig.load(again.path / "config.yaml")
+    assert (config.model, config.model_args["channels"], config.image_size) == ("test_resnet", [8] * 4, 32)
+    ours, theirs = (load_file(run.path / "model" / "model.safetensors") for run in (again, first))
+    assert ours.keys() == theirs.keys()
+    trained = [name for name in ours if "running" not in name and "num_batches" not in name]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in trained)

@@ -37,7 +37,8 @@ from hemf.core.tables import Column, Table
 from hemf.core.text import counted
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
 from hemf.models.pervit import PerViT
-from hemf.training.module import model_args
+from hemf.training.module import check_size, model_args
+from hemf.weights.input import at_its_place
 
 MILLION, GIGA, MEBIBYTE = 1e6, 1e9, 2**20
 IMAGENET_CLASSES = 1000
@@ -141,8 +142,10 @@ def build(name: str, task: Task, variant: Variant | None = None) -> nn.Module:
         HemfError: no such model.
     """
     own = {} if variant is None else variant.model_args
-    arguments = model_args(RunConfig(model=name, image_size=task.size, model_args=own))
-    return timm.create_model(name, num_classes=task.num_classes, **arguments)
+    config = at_its_place(RunConfig(model=name, image_size=task.size, model_args=own))
+    arguments = model_args(config)
+    check_size(config, task.num_classes, arguments)
+    return timm.create_model(config.model, num_classes=task.num_classes, **arguments)
 
 
 def profile_models(names: Sequence[str], task: Task) -> tuple[dict[str, Any], list[Table]]:

@@ -80,6 +80,11 @@ def train(
     from hemf.core.device import check_accelerator
 
     check_accelerator(config.accelerator)
+    if ":" in config.model:
+        from hemf.weights.input import at_its_place
+
+        config = at_its_place(config)
+        options = {name: getattr(config, name) for name in options}
     if keep_test and folds is None:
         raise HemfError("--keep-test goes with --folds; a single run never trains on its test images")
     plan = ""

@@ -112,7 +112,7 @@ def load_model(folder: str | os.PathLike) -> tuple["TimmModel", dict[str, Any]]:
     folder = Path(folder)
     refuse_links(folder)
     config = _read_config(folder)
-    architecture, args = _network_of(folder, config)
+    architecture, args = network_of(folder, config)
     try:
         _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
         model = cast("TimmModel", timm.create_model(architecture, **args))
@@ -135,7 +135,7 @@ def new_model(folder: str | os.PathLike) -> "TimmModel":
         ValueError: as for ``load_model``.
     """
     folder = Path(folder)
-    architecture, args = _network_of(folder, _read_config(folder))
+    architecture, args = network_of(folder)
     return cast("TimmModel", timm.create_model(architecture, **args))
 
 
@@ -154,8 +154,18 @@ def weights_shapes(path: str | os.PathLike) -> Shapes:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
 
 
-def _network_of(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the architecture and arguments that a configuration names, checked."""
+def network_of(folder: Path, config: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the architecture and the arguments that a model's folder names, checked.
+
+    Args:
+        folder: the folder.
+        config: its configuration, where that has been read already.
+
+    Raises:
+        ValueError: the folder is not a model's, or names an unknown architecture or an argument that is none
+            of the network's.
+    """
+    config = _read_config(folder) if config is None else config
     missing = [key for key in ("architecture", "num_classes", "pretrained_cfg") if key not in config]
     if missing:
         raise ValueError(

@@ -48,7 +48,7 @@ def _of(model: str) -> tuple[dict[str, Any], str]:
             return {"init": PACKAGED[model]}, "ImageNet, Apache-2.0, here by hemf[weights]"
         except HemfError:  # not installed
             pass
-    about = None if ":" in model else timm.get_pretrained_cfg(model)
+    about = timm.get_pretrained_cfg(model)
     place = about.hf_hub_id if about is not None else None
     if place and isinstance(try_to_load_from_cache(place, "model.safetensors"), str):
         return {"pretrained": True}, "in timm's cache on this machine"

@@ -20,7 +20,7 @@ from hemf.runs.folder import Run
 from hemf.training.calibration import calibrate_on_validation
 from hemf.training.callbacks import Progress, read_checkpoint, restore
 from hemf.training.lightning import first_device
-from hemf.training.module import ImageClassifier, architecture, model_args
+from hemf.training.module import ImageClassifier, model_args
 from hemf.training.probe.compare import better_of_probe_and, probe_kept
 from hemf.weights.origin import origin_of
 
@@ -55,7 +55,7 @@ def write_model(
     save_model(
         model,
         path / "model",
-        architecture=architecture(config, model),
+        architecture=config.model,
         model_args=model_args(config),
         classes=data.classes,
         pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),

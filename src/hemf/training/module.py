@@ -209,21 +209,16 @@ def model_args(config: RunConfig) -> dict[str, Any]:
     Raises:
         HemfError: no model of that name.
     """
-    if ":" not in config.model and not timm.is_model(config.model):
+    if not timm.is_model(config.model):
         hint = suggestion(config.model, timm.list_models(), "see timm.list_models()")
         raise HemfError(f"no model {config.model!r}; {hint}")
     arguments = dict(config.model_args)
-    pretrained_cfg = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
+    pretrained_cfg = timm.get_pretrained_cfg(config.model)
     if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
         arguments.setdefault("img_size", config.input_size[1:])
     if config.in_chans != 3:
         arguments["in_chans"] = config.in_chans
     return arguments
-
-
-def architecture(config: RunConfig, model: "TimmModel") -> str:
-    """Return timm's name of the run's model, also where the run names a folder or a repository."""
-    return model.pretrained_cfg["architecture"] if ":" in config.model else config.model
 
 
 def build_model(config: RunConfig, num_classes: int) -> "TimmModel":
@@ -233,7 +228,7 @@ def build_model(config: RunConfig, num_classes: int) -> "TimmModel":
         HemfError: no such model, arguments it does not take, or a size it does not work at.
     """
     arguments = model_args(config)
-    _check_size(config, num_classes, arguments)
+    check_size(config, num_classes, arguments)
     seed_everything(config.seed)
     try:
         model = _created(config, num_classes, arguments)
@@ -249,13 +244,13 @@ def build_model(config: RunConfig, num_classes: int) -> "TimmModel":
     return model
 
 
-def _check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> None:
+def check_size(config: RunConfig, num_classes: int, arguments: dict[str, Any]) -> None:
     """Refuse a network that this machine cannot hold, before memory is taken for it.
 
     Raises:
         HemfError: its arguments make it so large.
     """
-    if not config.model_args or ":" in config.model:
+    if not config.model_args:
         return  # of timm's own sizes
     own = network_arguments(arguments) | {"num_classes": num_classes}
     try:

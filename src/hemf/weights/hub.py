@@ -1,17 +1,25 @@
-"""Pretrained weights: from timm's hub, from its cache where there is no network, or a line that says how."""
+"""Models and weights from timm's hub, or from its cache where there is no network.
+
+What lies at a place, a folder (``local-dir:``) or a repository (``hf-hub:``), is a stranger's: timm would
+take every argument that its configuration names, and with them where to read and write.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.error import URLError
 
 import timm
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.utils import get_session
+from timm.models import parse_model_name
 
 from hemf.core.errors import HemfError
-from hemf.models.hub import INPUT
+from hemf.core.untrusted import refuse_links
+from hemf.models.hub import CONFIG, INPUT, network_of
+from hemf.weights.files import of_folder
 from hemf.weights.registry import Weights
 
 if TYPE_CHECKING:
@@ -20,12 +28,44 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds for the hub to answer at all
 
 
+def network_at(place: str) -> tuple[str, dict[str, Any]]:
+    """Return what network is at a place: its architecture and arguments, without the number of classes.
+
+    Raises:
+        HemfError: there is none, it cannot be fetched, or its configuration names what a network has not.
+    """
+    try:
+        source, where = parse_model_name(place)
+        folder = Path(where) if source == "local-dir" else _fetched(place, where).parent
+        if source == "local-dir":
+            refuse_links(folder)
+        architecture, arguments = network_of(folder)
+    except ValueError as error:
+        raise HemfError(f"no network at {place}: {' '.join(str(error).split())}") from error
+    return architecture, {name: value for name, value in arguments.items() if name != "num_classes"}
+
+
+def _fetched(place: str, where: str) -> Path:
+    repository, _, revision = where.partition("@")
+    with offline_without_network() as offline:
+        try:
+            return Path(hf_hub_download(repository, CONFIG, revision=revision or None))
+        except OSError as error:  # the hub's own errors are of this kind too
+            if offline or isinstance(error, ConnectionError | URLError):
+                raise HemfError(without_weights(place)) from error
+            raise HemfError(f"cannot read {place}: {' '.join(str(error).split())[:200]}") from error
+
+
 def of_timm(name: str) -> Weights:
     """Load weights by timm's name of a model, with or without tag, or from a place such as ``hf-hub:...``.
 
     Raises:
         HemfError: timm has none of that name, or they are neither here nor to be had.
     """
+    if name.startswith("local-dir:"):
+        return of_folder(Path(parse_model_name(name)[1]))
+    if ":" in name:
+        network_at(name)  # refuses what timm would do with more than a network's own arguments
     model = pretrained_model(name)
     about = model.pretrained_cfg
     licence = f", {about['license']}" if about.get("license") else ""

@@ -10,8 +10,26 @@ from hemf.config.options import InputOptions
 from hemf.config.run_config import RunConfig
 from hemf.data.transforms import check_entries
 from hemf.weights.find import find_weights
+from hemf.weights.hub import network_at
 
 FOLLOWED = ("image_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
+
+
+def at_its_place(config: RunConfig) -> RunConfig:
+    """Replace a model that is named by its place by the network there, and its weights if they are wanted.
+
+    Raises:
+        HemfError: there is no network.
+    """
+    if ":" not in config.model:
+        return config
+    architecture, arguments = network_at(config.model)
+    arguments |= config.model_args
+    channels = arguments.pop("in_chans", config.in_chans)
+    init = config.model if config.pretrained and config.init is None else config.init
+    return replace(
+        config, model=architecture, model_args=arguments, in_chans=channels, init=init, pretrained=False
+    )
 
 
 def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
@@ -31,7 +49,7 @@ def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
         known = {name: value for name, value in weights.input.items() if value is not None}
         check_entries(known)
     else:
-        about = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
+        about = timm.get_pretrained_cfg(config.model)
         known = {} if about is None else about.to_dict()
     wanted = {name: value for name, value in _as_options(known).items() if name not in given}
     return replace(config, **wanted)

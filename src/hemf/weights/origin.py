@@ -25,6 +25,6 @@ def origin_of(config: RunConfig) -> str | None:
         return config.init if named else f"{Path(config.init).resolve().name}, a file or run"
     if not config.pretrained:
         return None
-    about = None if ":" in config.model else timm.get_pretrained_cfg(config.model)
+    about = timm.get_pretrained_cfg(config.model)
     licence = f", {about.license}" if about is not None and about.license else ""
     return f"{config.model} (timm{licence})"
