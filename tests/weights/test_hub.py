@@ -65,13 +65,17 @@ def hostile_hub(tmp_path, monkeypatch, **arguments):
     folder.mkdir()
     model = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": {}, "model_args": arguments}
     (folder / "config.json").write_text(json.dumps(model))
-    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(folder / "config.json"))
+    linked = tmp_path / "snapshot" / "config.json"  # as in the hub's cache
+    linked.parent.mkdir()
+    linked.symlink_to(folder / "config.json")
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(linked))
     return folder
 
 
 @pytest.mark.parametrize("argument", ["cache_dir", "checkpoint_path", "pretrained_cfg_overlay"])
 def test_a_repository_gives_a_network_s_own_arguments_alone(no_network, tmp_path, monkeypatch, argument):
     folder = hostile_hub(tmp_path, monkeypatch, **{argument: str(tmp_path / "anywhere")})
+    (folder / "model.safetensors").touch()
     for place in ("hf-hub:stranger/model", f"local-dir:{folder}"):
         with pytest.raises(HemfError, match=f"'{argument}' is no argument of the network test_resnet"):
             network_at(place)

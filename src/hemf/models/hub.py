@@ -110,22 +110,33 @@ def load_model(folder: str | os.PathLike) -> tuple["TimmModel", dict[str, Any]]:
             the network's, or its weights do not fit.
     """
     folder = Path(folder)
-    refuse_links(folder)
+    architecture, args = checked_network(folder)
     config = _read_config(folder)
-    architecture, args = network_of(folder, config)
     try:
-        _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
         model = cast("TimmModel", timm.create_model(architecture, **args))
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"cannot load {folder / WEIGHTS} into {architecture}: {reason}; save the model again"
-        ) from error
+        raise _unfit(folder, architecture, error) from error
     own = {key: value for key, value in model.pretrained_cfg.items() if key not in _SOURCES}
     seen = {key: value for key, value in config["pretrained_cfg"].items() if key in INPUT}
     model.pretrained_cfg = own | seen | {"num_classes": args["num_classes"]}
     return model.eval(), config
+
+
+def checked_network(folder: str | os.PathLike) -> tuple[str, dict[str, Any]]:
+    """Return the architecture and arguments of a model's folder, whose weights are that network's.
+
+    Raises:
+        ValueError: as for ``load_model``.
+    """
+    folder = Path(folder)
+    refuse_links(folder)
+    architecture, args = network_of(folder)
+    try:
+        _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
+    except ValueError as error:
+        raise _unfit(folder, architecture, error) from error
+    return architecture, args
 
 
 def new_model(folder: str | os.PathLike) -> "TimmModel":
@@ -182,6 +193,11 @@ def network_of(folder: Path, config: Mapping[str, Any] | None = None) -> tuple[s
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     return architecture, {"num_classes": classes, **args}
+
+
+def _unfit(folder: Path, architecture: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:300]
+    return ValueError(f"cannot load {folder / WEIGHTS} into {architecture}: {reason}; save the model again")
 
 
 def _check_fit(weights: Shapes, architecture: str, args: Mapping[str, Any]) -> None:

@@ -17,8 +17,7 @@ from huggingface_hub.utils import get_session
 from timm.models import parse_model_name
 
 from hemf.core.errors import HemfError
-from hemf.core.untrusted import refuse_links
-from hemf.models.hub import CONFIG, INPUT, network_of
+from hemf.models.hub import CONFIG, INPUT, checked_network, network_of
 from hemf.weights.files import of_folder
 from hemf.weights.registry import Weights
 
@@ -36,10 +35,10 @@ def network_at(place: str) -> tuple[str, dict[str, Any]]:
     """
     try:
         source, where = parse_model_name(place)
-        folder = Path(where) if source == "local-dir" else _fetched(place, where).parent
         if source == "local-dir":
-            refuse_links(folder)
-        architecture, arguments = network_of(folder)
+            architecture, arguments = checked_network(where)
+        else:
+            architecture, arguments = network_of(_fetched(place, where).parent)
     except ValueError as error:
         raise HemfError(f"no network at {place}: {' '.join(str(error).split())}") from error
     return architecture, {name: value for name, value in arguments.items() if name != "num_classes"}
