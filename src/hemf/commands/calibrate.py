@@ -136,16 +136,20 @@ def check_unseen(subject: "Subject") -> None:
         print("note: whether the model was trained on these images is unknown, for its run is not at hand")
         return
     if seen.number:
-        here, there = seen.examples[0]
-        how = "the same file as" if here in seen.same else "which shows the same picture as"
+        here, there = next(iter(seen.twins.items()))
+        how = (
+            "the same file as"
+            if any(here in one.same for one in seen.all)
+            else "which shows the same picture as"
+        )
         raise HemfError(
             f"the run was trained on {seen.number} of these {counted(len(samples), 'image')}, where it is "
             f"too sure of itself (first {here}, {how} the training image {there}); give --split val, or "
             "other images with --data"
         )
-    if seen.unknown:
+    if seen.doubts:
         raise HemfError(
-            f"whether the run was trained on these images cannot be checked: {seen.unknown[0]}; put the "
+            f"whether the run was trained on these images cannot be checked: {seen.doubts[0]}; put the "
             "run's images back where they were, or give others"
         )
     if changed := changed_since(subject):
@@ -153,7 +157,7 @@ def check_unseen(subject: "Subject") -> None:
             f"warning: {len(changed)} of these {counted(len(samples), 'image')} are no longer the files "
             f"that the run was trained and split on (first {changed[0]}); the fit is to what is there now"
         )
-    if not are_of_run(subject) and (known := shows_trained_groups(subject)):
+    if known := shows_trained_groups(subject, before=are_of_run(subject)):
         raise HemfError(
             f"{known} of these {counted(len(samples), 'image')} show patients or lesions that the run was "
             "trained on, where it is too sure of itself; give images of other patients"

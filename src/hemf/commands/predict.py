@@ -98,12 +98,12 @@ def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator[
 
 def _trained_on(run: str, files: Sequence[Path]) -> str:
     """Say whether the run was trained on these files, unless its manifest cannot be read."""
-    from hemf.evaluation.samples import manifest_of
     from hemf.evaluation.seen_in_training import trained_on_line
     from hemf.runs.folder import open_runs
+    from hemf.runs.lineage import data_behind
 
     try:
-        return trained_on_line([manifest_of(one) for one in open_runs(run).members], files)
+        return trained_on_line([list(data_behind(one)) for one in open_runs(run).members], files)
     except (HemfError, OSError) as error:
         return f"whether the run was trained on any of these images is not checked: {error}"
 

@@ -1,6 +1,7 @@
 """Knows the images of a run again, its training images above all, by place and content."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,3 +53,19 @@ class TrainingFiles:
             data = replace(self.ours, samples=there)
             self.prints = self.prints | take_fingerprints(data, until - time.monotonic())
         return [s for s in self.samples if s.path in self.prints and self.prints[s.path].picture]
+
+
+class KnownFiles:
+    """All that a model was trained on, by several lists of images: its run's, and of what that learnt from.
+
+    Args:
+        lists: the lists, with their fingerprints; none further is taken.
+    """
+
+    def __init__(self, lists: "Iterable[DataSet]"):
+        self.lists = [TrainingFiles(one, taking=False) for one in lists]
+        self.lost = sum(len(one.lost) for one in self.lists)
+
+    def knows(self, file: Path) -> bool:
+        """Return whether the model was trained on a file, by place or content."""
+        return any(one.find(file)[0] is not None for one in self.lists)

@@ -7,6 +7,7 @@ import numpy as np
 
 from hemf.data.fingerprints import changed_files
 from hemf.evaluation.samples import Subject
+from hemf.evaluation.seen_in_training import groups_of
 
 
 def provenance(subject: Subject) -> dict[str, Any]:
@@ -16,10 +17,10 @@ def provenance(subject: Subject) -> dict[str, Any]:
     where no groups are known), ``images_of_those_groups`` their images here; ``images_trained_on`` counts
     images of this split that the run was trained on (None where that is unknown; ``trained_on`` says how
     that was found out), ``images_changed`` those of the run's own that are other files now (None where
-    that is unknown), ``images_of_groups_trained_on`` those of another data set of the same source whose
-    patient or lesion the run was trained on, and ``chose_checkpoint`` says whether the run's best checkpoint
-    was chosen on this very split. Of an ensemble an image counts as trained on where every member was, so
-    that none could leave it to others.
+    that is unknown), ``images_of_groups_trained_on`` those whose patient or lesion was trained on by the run,
+    if they are of another data set of the same source, or by what it learnt from, and ``chose_checkpoint``
+    says whether the run's best checkpoint was chosen on this very split. Of an ensemble an image counts as
+    trained on where every member was, so that none could leave it to others.
     """
     images, samples, split, seen = subject.images, subject.samples, subject.split, subject.seen
     changed = changed_since(subject)
@@ -34,27 +35,35 @@ def provenance(subject: Subject) -> dict[str, Any]:
         "images_trained_on": None if seen is None else seen.number,
         "trained_on": None if seen is None else seen.to_json(),
         "images_changed": None if changed is None else len(changed),
-        "images_of_groups_trained_on": None if subject.own else shows_trained_groups(subject),
+        "images_of_groups_trained_on": shows_trained_groups(subject, before=subject.own),
         "chose_checkpoint": chose_checkpoint(subject),
         "data": {"name": images.name, "hash": images.hash, "own": subject.own},
     }
 
 
-def shows_trained_groups(subject: Subject) -> int | None:
-    """Count how many of the images show a patient or lesion that the run was trained on.
+def shows_trained_groups(subject: Subject, before: bool = False) -> int | None:
+    """Count how many of the images show a patient or lesion that the run, or what it learnt from, met.
 
     None if that is unknown: no groups, only the model at hand, or data sets of different or nameless
     sources, where the same name may mean different patients.
+
+    Args:
+        subject: the run and the images.
+        before: whether only what the run learnt from counts, as on its own images.
     """
     images, samples, speaking = subject.images, subject.samples, subject.speaking
-    shown = np.zeros(len(samples), bool)
-    for member, ours in enumerate(subject.theirs):
-        if ours is None or not images.groups or not images.names_groups_of(ours):
-            return None
-        trained = {s.group for s in ours.subset("train") if s.group}
+    shown, known = np.zeros(len(samples), bool), bool(images.groups)
+    for member, (ours, ancestors) in enumerate(zip(subject.theirs, subject.learnt_from, strict=True)):
+        earlier = [one.data for one in ancestors]
+        comparable = [one for one in earlier if one is not None and images.names_groups_of(one)]
+        if not before and ours is not None and images.names_groups_of(ours):
+            comparable.append(ours)
+        elif not before or not comparable:
+            known = False
+        trained = set().union(*map(groups_of, comparable))
         of_member = np.array([s.group in trained for s in samples])
         shown |= of_member if speaking is None else of_member & speaking[:, member]
-    return int(shown.sum())
+    return int(shown.sum()) or (0 if known else None)
 
 
 def are_of_run(subject: Subject) -> bool:

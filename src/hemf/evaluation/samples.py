@@ -12,16 +12,19 @@ from hemf.data.fingerprints import changed_files
 from hemf.data.load import ALL_TEST
 from hemf.data.manifest import read_data_set
 from hemf.evaluation.folders import folder_name
-from hemf.evaluation.seen_in_training import SECONDS, Seen, seen_by_all, seen_in_training
+from hemf.evaluation.seen import Seen, seen_by_all
+from hemf.evaluation.seen_in_training import SECONDS, seen_before, seen_in_training
 from hemf.inference.ensemble import Ensemble, load_models
 from hemf.inference.load import TrainedModel
 from hemf.runs.folder import OpenRun, OpenRuns, open_runs
+from hemf.runs.lineage import ancestors_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from hemf.config.options import TTA
     from hemf.data.dataset import DataSet, Sample
+    from hemf.runs.lineage import Ancestor
 
 MOST_NAMED = 5  # classes that the model does not know, in one line
 
@@ -64,10 +67,23 @@ class Subject:
         return [manifest_of(member) for member in self.runs.members]
 
     @cached_property
+    def learnt_from(self) -> "list[tuple[Ancestor, ...]]":
+        """What each run learnt from."""
+        return [() if one.path is None else ancestors_of(one.path) for one in self.runs.members]
+
+    @cached_property
     def seen_by_each(self) -> list[Seen | None]:
         """Which of the samples each run was trained on; None where a run is not at hand."""
-        seconds = self.seconds / len(self.theirs)
-        return [ours and seen_in_training(ours, self.images, self.samples, seconds) for ours in self.theirs]
+        return [
+            None if ours is None else self._seen_by(ours, before)
+            for ours, before in zip(self.theirs, self.learnt_from, strict=True)
+        ]
+
+    def _seen_by(self, ours: "DataSet", before: "Sequence[Ancestor]") -> Seen:
+        seconds = self.seconds / len(self.theirs) / (2 if before else 1)
+        found = seen_in_training(ours, self.images, self.samples, seconds)
+        earlier = seen_before(before, self.images, self.samples, seconds)
+        return replace(found, learnt_from=earlier)
 
     @property
     def seen(self) -> Seen | None:

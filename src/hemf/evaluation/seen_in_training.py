@@ -7,7 +7,7 @@ whether two pictures are one, as in ``hemf data audit``; else their perceptual h
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ import numpy as np
 from hemf.core.machine import usable_cores
 from hemf.core.text import counted
 from hemf.data.fingerprints import is_file_of
-from hemf.data.training_files import TrainingFiles
+from hemf.data.training_files import KnownFiles, TrainingFiles
+from hemf.evaluation.seen import Seen
 
 if TYPE_CHECKING:
     from hemf.auditing.candidates import Candidate
     from hemf.data.dataset import DataSet, Sample
+    from hemf.runs.lineage import Ancestor
 
 SECONDS = 120.0  # the most that evaluate spends on pictures
 PATIENCE = 600.0  # the most that calibrate does, whose result lasts
@@ -29,58 +31,7 @@ ALONE = (
     32  # bits of 256 in which pictures may differ that nothing but their hashes tells; docs/how-to/audit.md
 )
 LEAST_BITS = 64  # that are set, and that are not, in the hash of a picture that shows something
-EXAMPLES = 10
 AT_ONCE = 64  # images between two looks at the clock
-
-
-@dataclass
-class Seen:
-    """Which of some images a run was trained on.
-
-    Args:
-        data: ``name``, ``hash`` and ``files_hash`` of what the run was trained on.
-        training: number of its training images.
-        same: path of each image that is a training image itself, by place or content, and that one's path.
-        alike: path of each other one that shows the picture of a training image, and that one's path.
-        strangers: number of images that are none of the run's own, by place or content.
-        compared: how many of these were compared by what they show.
-        unknown: what could not be checked, in sentences.
-    """
-
-    data: dict[str, Any]
-    training: int
-    same: dict[str, str] = field(default_factory=dict)
-    alike: dict[str, str] = field(default_factory=dict)
-    strangers: int = 0
-    compared: int = 0
-    unknown: list[str] = field(default_factory=list)
-
-    @property
-    def twins(self) -> dict[str, str]:
-        """Path of each image that was trained on, and that of the training image."""
-        return self.same | self.alike
-
-    @property
-    def number(self) -> int | None:
-        """Images trained on, at least; None where none is known and not all could be checked."""
-        return len(self.twins) or (None if self.unknown else 0)
-
-    @property
-    def examples(self) -> list[list[str]]:
-        """The first pairs of an image and a training image."""
-        return [list(pair) for pair in [*self.twins.items()][:EXAMPLES]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Write it as it stands in ``metrics.json``."""
-        return self.data | {
-            "images": self.training,
-            "same_files": len(self.same),
-            "same_pictures": len(self.alike),
-            "strangers": self.strangers,
-            "compared_by_picture": self.compared,
-            "examples": self.examples,
-            "unknown": self.unknown,
-        }
 
 
 def seen_in_training(
@@ -124,43 +75,54 @@ def seen_in_training(
     return found
 
 
-def seen_by_all(found: Sequence[Seen]) -> Seen:
-    """Return what every run of an ensemble was trained on, so that none can be left to speak of it.
+def seen_before(
+    ancestors: Sequence["Ancestor"], images: "DataSet", samples: Sequence["Sample"], seconds: float
+) -> tuple[Seen, ...]:
+    """Return which of the samples each of the things that a run learnt from was trained on.
 
-    What could not be checked for one of them is unknown of all; of a single run it is what was found.
+    Args:
+        ancestors: what it learnt from.
+        images: the data set of the samples.
+        samples: to be checked.
+        seconds: as for ``seen_in_training``, for all together.
     """
-    first, *others = found
-    for one in others:
-        both = first.twins.keys() & one.twins.keys()
-        first = replace(
-            first,
-            same={here: there for here, there in first.same.items() if here in both},
-            alike={here: there for here, there in first.alike.items() if here in both},
-            strangers=min(first.strangers, one.strangers),
-            compared=min(first.compared, one.compared),
-            unknown=list(dict.fromkeys([*first.unknown, *one.unknown])),
-        )
-    return first
+    found = []
+    for one in ancestors:
+        if one.data is None:
+            found.append(Seen({"name": one.source}, None, how=one.how))
+            continue
+        seen = seen_in_training(one.data, images, samples, seconds / len(ancestors))
+        trained = groups_of(one.data)
+        known = bool(images.groups) and images.names_groups_of(one.data)
+        number = sum(s.group in trained for s in samples) if known else None
+        found.append(replace(seen, how=one.how, groups=number))
+    return tuple(found)
 
 
-def trained_on_line(runs: Sequence["DataSet | None"], files: Sequence[Path]) -> str:
+def groups_of(ours: "DataSet") -> set[str]:
+    """Return the patients or lesions that a run was trained on."""
+    return {s.group for s in ours.subset("train") if s.group}
+
+
+def trained_on_line(runs: Sequence[Sequence["DataSet"]], files: Sequence[Path]) -> str:
     """Return whether the run, or every one of several, was trained on these very files, in a line.
 
     They are known by place and content. Pictures are not compared, which would take longer than classifying
     them.
 
     Args:
-        runs: the images of each run, with their fingerprints; None where a run is not at hand.
+        runs: the images of each run, with their fingerprints, and of all that it learnt from; empty where a
+            run is not at hand.
         files: to be looked for.
     """
     these, who = f"these {counted(len(files), 'image')}", "the run" if len(runs) == 1 else "every run"
-    if None in runs:
+    if not all(runs):
         return f"whether the model was trained on any of {these} is not checked: its run is not at hand"
-    known = [TrainingFiles(ours, taking=False) for ours in runs if ours is not None]
-    found = [[one.find(file)[0] is not None for one in known] for file in files if file.is_file()]
+    known = [KnownFiles(one) for one in runs]
+    found = [[one.knows(file) for one in known] for file in files if file.is_file()]
     if number := sum(map(all, found)):
         return f"warning: {who} was trained on {number} of {these}, or on copies, so it knows their classes"
-    if lost := max(len(one.lost) for one in known):
+    if lost := max(one.lost for one in known):
         return (
             f"whether {who} was trained on any of {these} is not checked: it keeps no fingerprints of "
             f"{counted(lost, 'training image')}"

@@ -19,13 +19,13 @@ from hemf.core.files import write_json
 from hemf.core.precision import float32_logits
 from hemf.core.untrusted import read_json
 from hemf.data.fingerprints import sha256_of
-from hemf.data.manifest import read_data_set
-from hemf.data.training_files import TrainingFiles
+from hemf.data.training_files import KnownFiles
 from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel, load_trained
 from hemf.inference.tta import other_tta_line
 from hemf.models.hub import WEIGHTS
 from hemf.runs.folder import OpenRuns
+from hemf.runs.lineage import data_behind
 from hemf.tasks import Task
 
 UNCALIBRATED_ENSEMBLE = (
@@ -43,14 +43,14 @@ class Ensemble:
     Args:
         members: the models; they may differ in architecture, input and order of the classes.
         calibration: of the mean of their calibrated probabilities.
-        training: the images that each was trained on; None where its run is not at hand.
+        training: the images that each was trained on; none where its run is not at hand.
         tta: the views of an image that each averages over.
         digest: SHA-256 over the members' weights and temperatures, in any order.
     """
 
     members: tuple[TrainedModel, ...]
     calibration: Calibration
-    training: tuple[TrainingFiles | None, ...]
+    training: tuple[KnownFiles, ...]
     tta: TTA
     digest: str
 
@@ -126,7 +126,7 @@ class Ensemble:
         """
         if not isinstance(image, Path):
             return None
-        strange = [known is None or known.find(image)[0] is None for known in self.training]
+        strange = [not known.knows(image) for known in self.training]
         return np.array(strange) if any(strange) else None
 
 
@@ -170,10 +170,7 @@ def load_models(runs: OpenRuns, tta: TTA | None = None) -> TrainedModel | Ensemb
     tta = calibration.tta if tta is None else tta
     members = tuple(load_trained(one.model, tta) for one in runs.members)
     _check_agreement(runs, members)
-    training = tuple(
-        None if one.path is None else TrainingFiles(read_data_set(one.path), taking=False)
-        for one in runs.members
-    )
+    training = tuple(KnownFiles(data_behind(one)) for one in runs.members)
     return Ensemble(members, calibration, training, members[0].tta, digest)
 
 

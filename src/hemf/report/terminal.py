@@ -88,9 +88,10 @@ def provenance_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append("Whether a patient or lesion is on two sides is unknown: the data names none.")
     lines += trained_on_lines(report)
     known = report.get("images_of_groups_trained_on")
-    if known is None and not report["data"]["own"]:
+    own = report["data"]["own"]  # and what the run learnt from is said already
+    if known is None and not own:
         lines.append("Whether the run was trained on patients or lesions that these images show is unknown.")
-    if known:
+    if known and not own:
         lines.append(
             f"Warning: {known} of these {these} show patients or lesions that the run was trained on."
         )
@@ -129,29 +130,63 @@ def one_class_lines(report: Mapping[str, Any]) -> list[str]:
 
 def trained_on_lines(report: Mapping[str, Any]) -> list[str]:
     """Say whether the run was trained on the images, what could not be checked, and what has changed."""
-    these, number, seen = counted(report["n"], "image"), report["images_trained_on"], report.get("trained_on")
-    lines = []
-    if number:
-        which = _which(seen) if seen else ""
-        lines.append(f"Warning: the run was trained on {number} of these {these}.{which}")
-    for reason in seen["unknown"] if seen else ():
-        more = "more" if number else "any"
-        lines.append(f"Warning: whether the run was trained on {more} of these images is unknown: {reason}.")
-    if number is None and not seen:
-        lines.append(
-            "Whether the model was trained on any of these images is unknown: its run is not at hand."
-        )
-    if number == 0 and seen and seen["strangers"]:
-        lines.append(
-            f"None of these images was found among the {seen['images']} that the run was trained on "
-            f"({seen['name']}), neither by content nor by picture."
-        )
+    these, seen = counted(report["n"], "image"), report.get("trained_on")
+    lines = _own_training(report, these)
+    for earlier in seen.get("learnt_from", ()) if seen else ():
+        lines += _earlier_training(earlier, these)
     if changed := report.get("images_changed"):
         lines.append(
             f"Warning: {changed} of these {these} are no longer the files that the run was trained and "
             "split on; the numbers are those of what is there now."
         )
     return lines
+
+
+def _own_training(report: Mapping[str, Any], these: str) -> list[str]:
+    """Say what is known of the images that the run itself was trained on."""
+    number, seen = report["images_trained_on"], report.get("trained_on")
+    if not seen:
+        if number is None:
+            return [
+                "Whether the model was trained on any of these images is unknown: its run is not at hand."
+            ]
+        return [f"Warning: the run was trained on {number} of these {these}."] if number else []
+    lines, number = [], seen["same_files"] + seen["same_pictures"]
+    if number:
+        lines.append(f"Warning: the run was trained on {number} of these {these}.{_which(seen)}")
+    lines += _unknown(seen, f"the run was trained on {'more' if number else 'any'} of these images")
+    if not lines and seen["strangers"]:
+        lines.append(
+            f"None of these images was found among the {seen['images']} that the run was trained on "
+            f"({seen['name']}), neither by content nor by picture."
+        )
+    return lines
+
+
+def _earlier_training(seen: dict[str, Any], these: str) -> list[str]:
+    """Say what is known of the images that something was trained on that the run learnt from."""
+    what = f"what the run learnt from ({seen['how']}: {seen['name']})"
+    if seen["images"] is None:
+        return [
+            f"Whether {what} was trained on any of these images is unknown: no list of its images is at hand."
+        ]
+    lines, number = [], seen["same_files"] + seen["same_pictures"]
+    if number:
+        lines.append(f"Warning: {what} was trained on {number} of these {these}.{_which(seen)}")
+    lines += _unknown(seen, f"{what} was trained on {'more' if number else 'any'} of these images")
+    groups = seen["images_of_its_groups"]
+    if groups:
+        lines.append(f"Warning: {groups} of these {these} show patients or lesions that {what} met.")
+    if not lines:
+        patients = ", and whether they show the same patients is unknown" if groups is None else ""
+        lines.append(
+            f"None of these images was found among the {seen['images']} that {what} was trained on{patients}."
+        )
+    return lines
+
+
+def _unknown(seen: dict[str, Any], what: str) -> list[str]:
+    return [f"Warning: whether {what} is unknown: {reason}." for reason in seen["unknown"]]
 
 
 def _which(seen: dict[str, Any]) -> str:

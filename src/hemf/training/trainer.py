@@ -1,6 +1,7 @@
 """From a run's options to its trained model, with Lightning's trainer."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from hemf.data.transforms import mixup_cutmix
 from hemf.models.constructor import network_arguments
 from hemf.runs.environment import differences, environment, read_environment, threads_of
 from hemf.runs.folder import TEACHER, Run, is_model, make_run, run_path
+from hemf.runs.lineage import Ancestor, all_ancestors, write_ancestors
 from hemf.tasks import check_task
 from hemf.training.callbacks import (
     Checkpoints,
@@ -46,7 +48,7 @@ from hemf.training.probe.fit import train_probe
 from hemf.training.stopping import resumable
 from hemf.weights.find import find_weights
 from hemf.weights.input import input_line
-from hemf.weights.known_images import known_images_line
+from hemf.weights.known_images import known_images_lines
 from hemf.weights.load import load_into
 
 
@@ -80,17 +82,19 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True, recipe: st
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
     if path is not None:
         data = fingerprinted(data, console)
-        for source in filter(None, (config.init, config.teacher)):
-            if line := known_images_line(source, data):
-                console.print(f"warning: {line}", style="bold red")
-        make_run(path, config, data, precision, threads, partial(_keep_teacher, classifier), recipe)
+        ancestors = all_ancestors(config)
+        for line in known_images_lines(ancestors, data):
+            console.print(f"warning: {line}", style="bold red")
+        keep = partial(_keep_sources, classifier, ancestors)
+        make_run(path, config, data, precision, threads, keep, recipe)
         console.print(f"run folder: {path}")
     with resumable(path, console), computing_on(threads):
         return _fit(trainer, console, config, images, classifier, checkpoint=None)
 
 
-def _keep_teacher(classifier: ImageClassifier, folder: Path) -> None:
-    """Write what a run learns from, if it has a teacher, into its folder."""
+def _keep_sources(classifier: ImageClassifier, ancestors: Sequence[Ancestor], folder: Path) -> None:
+    """Write what a run learns from into its folder: its teacher, and the images that others learnt from."""
+    write_ancestors(ancestors, folder)
     if classifier.distillation is not None:
         classifier.distillation.teacher.save(folder / TEACHER)
 

@@ -1,35 +1,29 @@
-"""Images that the weights a run begins with have been trained on, and that the run is to be tested on."""
+"""Images that what a run learns from has been trained on, and that the run is to be tested on."""
 
-from pathlib import Path
+from collections.abc import Iterable
 
-from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
-from hemf.data.manifest import read_data_set
-from hemf.runs.folder import open_run
+from hemf.runs.lineage import Ancestor
 
 
-def known_images_line(init: str, data: DataSet) -> str:
-    """Return what makes the results of a run on ``data`` too good, as far as its first weights are concerned.
+def known_images_lines(ancestors: Iterable[Ancestor], data: DataSet) -> list[str]:
+    """Return what makes the results of a run on ``data`` too good, as far as it has learnt from others.
 
     Files are compared by content, and patients or lesions by name where both data sets are of one source.
 
     Args:
-        init: where the weights come from.
+        ancestors: what the run learns from.
         data: the run's images, with their split and fingerprints.
 
     Returns:
-        A sentence; empty where no such image is known, as of weights that are no run's.
+        A sentence for each ancestor that is known to have met such images.
     """
-    if not Path(init).is_dir():
-        return ""
-    try:
-        path = open_run(init).path
-        theirs = None if path is None else read_data_set(path)
-    except HemfError:
-        theirs = None
-    if theirs is None:
-        return ""
+    lines = (_line(one, one.data, data) for one in ancestors if one.data is not None)
+    return [line for line in lines if line]
+
+
+def _line(ancestor: Ancestor, theirs: DataSet, data: DataSet) -> str:
     trained = theirs.subset("train")
     files = {theirs.fingerprints[s.path].sha256 for s in trained if s.path in theirs.fingerprints}
     groups = {s.group for s in trained if s.group} if data.names_groups_of(theirs) else set()
@@ -41,7 +35,8 @@ def known_images_line(init: str, data: DataSet) -> str:
         if same or related:
             what = f"{same} are files" if same >= related else f"{related} show patients or lesions"
             return (
-                f"of the {counted(len(samples), f'{split} image')} {what} that {init}, which the run learns "
-                "from, was trained on, so results on them will be too good; split both data sets alike"
+                f"of the {counted(len(samples), f'{split} image')} {what} that {ancestor.source}, which the "
+                f"run learns from ({ancestor.how}), was trained on, so results on them will be too good; "
+                "split both data sets alike"
             )
     return ""
