@@ -117,7 +117,7 @@ def test_a_better_model_is_found_and_a_pair_of_equals_is_not(three, tmp_path, ca
     assert [pair["mcnemar"]["p_holm"] for pair in found.pairs] == pytest.approx([holm[i] for i in range(3)])
     assert report["intervals"]["groups"] == 30
     said = " ".join(capsys.readouterr().out.split())
-    assert "suppose independent images; these 90 images show 30 patients or lesions" in said
+    assert "those for several images of a patient: 30 patients or lesions in these 90 images" in said
     markdown = (tmp_path / "out" / "compare.md").read_text()
     assert "ROC AUC of c, DeLong" in markdown
     assert r"\begin{tabular}" in (tmp_path / "out" / "compare.tex").read_text()

@@ -44,9 +44,10 @@ def compare(
 ) -> Comparison:
     """Compare runs that were evaluated on the same images.
 
-    For each pair: a paired bootstrap of every metric, which draws patients or lesions where they are known;
-    McNemar's test of accuracy; DeLong's test of ROC AUC, for each class and for their mean. p-values are also
-    given by Holm's correction over the pairs. Nothing is evaluated here: `hemf evaluate RUN` comes first.
+    For each pair: a paired bootstrap of every metric; McNemar's test of accuracy; DeLong's test of ROC AUC,
+    for each class and for their mean; all of them by patient or lesion where these are known. p-values are
+    also given by Holm's correction over the pairs. Nothing is evaluated here: `hemf evaluate RUN` comes
+    first.
 
     Args:
         runs: folders of two or more runs or cross-validations.
@@ -185,8 +186,8 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
     ]
     if intervals["unit"] == "group":
         notes.append(
-            f"McNemar's and DeLong's tests suppose independent images; these {counted(found['n'], 'image')} "
-            f"show {drawn}, so believe the bootstrap where they disagree."
+            f"McNemar's and DeLong's tests are those for several images of a patient: {drawn} in these "
+            f"{counted(found['n'], 'image')}."
         )
     for run, report in zip(runs, reports, strict=True):
         if "folds" in report:

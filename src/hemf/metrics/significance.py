@@ -1,7 +1,8 @@
 """Tests how far models differ on the same images, and whether chance alone could explain it.
 
 DeLong's variance of ROC AUC: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; placement values by
-midranks, as Sun and Xu, IEEE Signal Processing Letters 21, 2014. Images are taken as independent.
+midranks, as Sun and Xu, IEEE Signal Processing Letters 21, 2014; where several images show one patient, with
+sums by patient in place of images, as Obuchowski, Biometrics 53, 1997.
 """
 
 from collections.abc import Sequence
@@ -9,16 +10,17 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, t
 
 from hemf.core.errors import HemfError
 from hemf.inference.predictions import Predictions
-from hemf.metrics.bootstrap import Draws, resample, units_of
+from hemf.metrics.bootstrap import Draws, Units, resample, units_of
 from hemf.metrics.classification import classification_metrics, ranking_scores
 from hemf.metrics.intervals import DEFINED, with_intervals
 from hemf.metrics.resampled import Values, WeightedMeasures, on_resamples
 
-FEW = 25  # discordant images below which McNemar's test is exact
+MOST_EXCHANGED = 10**9  # patients times images of them that two models differ in; seconds of work
+FEW = 25  # discordant images below which McNemar's test of independent images is exact
 
 
 def compare_predictions(
@@ -69,13 +71,13 @@ def compare_predictions(
     pairs = []
     for a, b in combinations(range(len(names)), 2):
         first, second = predictions[a], predictions[b]
-        of_classes, macro = delong(labels, first.probabilities, second.probabilities)
+        of_classes, macro = delong(labels, first.probabilities, second.probabilities, units)
         pairs.append(
             {
                 "first": names[a],
                 "second": names[b],
                 "bootstrap": {m: _difference(models[a], models[b], drawn[a], drawn[b], m) for m in metrics},
-                "mcnemar": mcnemar_test(first.decisions == labels, second.decisions == labels),
+                "mcnemar": mcnemar_test(first.decisions == labels, second.decisions == labels, units),
                 "delong": {
                     "macro": macro,
                     "per_class": {classes[k]: found for k, found in of_classes.items()},
@@ -109,60 +111,101 @@ def _difference(
     return found | {"ci95": [float(low), float(high)], "p": float(p)}
 
 
-def mcnemar_test(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
-    """Compute McNemar's test of two models' accuracies, given which images each has right (N booleans).
+def mcnemar_test(first: np.ndarray, second: np.ndarray, units: Units | None = None) -> dict[str, Any]:
+    """Compute McNemar's test of two models' accuracies.
 
-    It is exact (binomial) where fewer than 25 images are right for one model alone, else by chi-squared.
+    Of independent images it is exact (binomial) where fewer than 25 are right for one model alone, else by
+    chi-squared. Where several images show one patient, it is exact over patients: were the models alike,
+    their names might be exchanged in any patient, so p is the share of all such exchanges after which the
+    models are at least as many images apart. With one image a patient that is the binomial test. Where that
+    would take too long, it is chi-squared with sums by patient (Yang, Sun and Hardin, Statistics in Medicine
+    29, 2010).
+
+    Args:
+        first: N booleans, which images one model has right.
+        second: the same of the other.
+        units: patients or lesions of the images; None for independent images.
+
+    Returns:
+        ``only_first_right``, ``only_second_right``, ``method`` and ``p``.
     """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    counts = {"only_first_right": only_first, "only_second_right": only_second}
+    if units is not None and units.grouped:
+        apart = np.bincount(units.of_image, first.astype(float) - second).astype(int)
+        if np.count_nonzero(apart) * np.abs(apart).sum() > MOST_EXCHANGED:
+            p = float(2 * norm.sf(abs(apart.sum()) / np.sqrt((apart**2).sum())))
+            return counts | {"method": "chi-squared by patient", "p": p}
+        return counts | {"method": "exact by patient", "p": _share_as_far_apart(apart)}
     from statsmodels.stats.contingency_tables import mcnemar
 
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     exact = only_first + only_second < FEW
     table = [[int((first & second).sum()), only_first], [only_second, int((~first & ~second).sum())]]
     found = mcnemar(table, exact=exact, correction=False)
-    return {
-        "only_first_right": only_first,
-        "only_second_right": only_second,
-        "method": "exact" if exact else "chi-squared",
-        "p": float(found.pvalue),  # pyright: ignore[reportAttributeAccessIssue]  # a bunch of keywords
-    }
+    p = float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue]  # a bunch of keywords
+    return counts | {"method": "exact" if exact else "chi-squared", "p": p}
 
 
-def auc_parts(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return ROC AUC and what each image contributes to its error.
+def _share_as_far_apart(apart: np.ndarray) -> float:
+    """Return how often whole numbers with signs drawn by a coin have a sum as far from 0 as theirs."""
+    numbers = np.abs(apart[apart != 0])
+    half = int(numbers.sum())
+    chances = np.zeros(2 * half + 1)  # of the sums from -half to half
+    chances[half] = 1.0
+    for number in numbers:
+        chances = (np.roll(chances, number) + np.roll(chances, -number)) / 2
+    sums = np.abs(np.arange(-half, half + 1))
+    return float(min(1.0, chances[sums >= abs(int(apart.sum()))].sum()))
+
+
+def auc_parts(
+    positive: np.ndarray, scores: np.ndarray, units: Units | None = None
+) -> tuple[float, np.ndarray]:
+    """Return ROC AUC and what each image, or each unit, contributes to its error.
 
     The sum of squares of the contributions is DeLong's variance, and for two models on the same images the
     sum of their products is the covariance: V10 / m and V01 / n about their means, each with the correction
-    of a sample variance.
+    of a sample variance. With units these are summed by unit, and the corrections go by the number of units
+    that have a positive and of those that have a negative image (Obuchowski 1997, section 2, but for the
+    correction of the cross term, which here is the geometric mean of the two).
 
     Args:
         positive: N booleans.
         scores: N, higher for positive.
+        units: patients or lesions of the images; None for independent images.
 
     Returns:
-        AUC, and N contributions; NaN where there are fewer than two images of either kind.
+        AUC, and N contributions or one of each unit; NaN where there are fewer than two images, or units with
+        such images, of either kind.
     """
+    of_image = np.arange(len(scores)) if units is None else units.of_image
     m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) < 2:
-        return np.nan, np.full(len(scores), np.nan)
+    several = [len(np.unique(of_image[kind])) for kind in (positive, ~positive)]
+    if min(several) < 2:
+        return np.nan, np.full(of_image.max() + 1, np.nan)
     ranks, above, below = rankdata(scores), scores[positive], scores[~positive]
     v10 = (ranks[positive] - rankdata(above)) / n
     v01 = 1 - (ranks[~positive] - rankdata(below)) / m
     auc, parts = v10.mean(), np.empty(len(scores))
-    parts[positive] = (v10 - auc) / np.sqrt(m * (m - 1))
-    parts[~positive] = (v01 - auc) / np.sqrt(n * (n - 1))
-    return float(auc), parts
+    corrections = [np.sqrt(units / (units - 1)) for units in several]
+    parts[positive] = (v10 - auc) / m * corrections[0]
+    parts[~positive] = (v01 - auc) / n * corrections[1]
+    return float(auc), np.bincount(of_image, parts)
 
 
 def delong(
-    labels: np.ndarray, first: np.ndarray, second: np.ndarray
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray, units: Units | None = None
 ) -> tuple[dict[int, dict[str, float | None]], dict[str, float | None]]:
     """Compute DeLong's test of the difference in ROC AUC of two models on the same images.
+
+    Where several images show one patient, the difference over its error is taken for Student's t with one
+    degree of freedom less than there are patients, else for normal.
 
     Args:
         labels: N class indices.
         first: N x K probabilities of one model.
         second: N x K of the other.
+        units: patients or lesions of the images; None for independent images.
 
     Returns:
         For each class present against the rest, and for the mean over these classes (macro): ``first`` and
@@ -170,8 +213,11 @@ def delong(
         as with a single image of a class. In the macro the covariance between classes comes from the same
         images.
     """
+    units = units if units is not None and units.grouped else None
     scores = [ranking_scores(one) for one in (first, second)]
-    classes = {int(k): [auc_parts(labels == k, one[:, k]) for one in scores] for k in np.unique(labels)}
+    classes = {
+        int(k): [auc_parts(labels == k, one[:, k], units) for one in scores] for k in np.unique(labels)
+    }
     mean = [
         (
             float(np.mean([found[i][0] for found in classes.values()])),
@@ -179,10 +225,13 @@ def delong(
         )
         for i in range(2)
     ]
-    return {k: _tested(*found) for k, found in classes.items()}, _tested(*mean)
+    chance = norm if units is None else t(max(units.count - 1, 1))
+    return {k: _tested(*found, chance) for k, found in classes.items()}, _tested(*mean, chance)
 
 
-def _tested(first: tuple[float, np.ndarray], second: tuple[float, np.ndarray]) -> dict[str, float | None]:
+def _tested(
+    first: tuple[float, np.ndarray], second: tuple[float, np.ndarray], chance: Any
+) -> dict[str, float | None]:
     difference, error = first[0] - second[0], float(np.sqrt(((first[1] - second[1]) ** 2).sum()))
     if np.isnan(error):
         return dict.fromkeys(("first", "second", "difference", "ci95", "z", "p"))
@@ -190,9 +239,9 @@ def _tested(first: tuple[float, np.ndarray], second: tuple[float, np.ndarray]) -
     if error < 1e-12:
         same = abs(difference) < 1e-12
         return found | {"ci95": None, "z": 0.0 if same else None, "p": 1.0 if same else None}
-    half, z = norm.ppf(0.975) * error, difference / error
+    half, z = chance.ppf(0.975) * error, difference / error
     interval = [float(difference - half), float(difference + half)]
-    return found | {"ci95": interval, "z": float(z), "p": float(2 * norm.sf(abs(z)))}
+    return found | {"ci95": interval, "z": float(z), "p": float(2 * chance.sf(abs(z)))}
 
 
 def _correct(pairs: list[dict[str, Any]], metrics: Sequence[str]) -> None:
