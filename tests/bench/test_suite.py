@@ -9,7 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ from hemf.bench.published import MODELS, TABLE_10, published_scores
 from hemf.bench.results import paper_scores
 from hemf.bench.suite import SUITES, chosen_rows, parse_suite, read_suite
 from hemf.commands.bench import bench
+from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
+from hemf.losses import LOSSES
 
 TINY = {
     "image_size": 32,
@@ -67,7 +71,8 @@ def results_of(out: Path) -> dict:
 
 
 def test_the_package_has_the_papers_suites():
-    assert SUITES.names() == ["paper-ablation", "paper-covid-ct", "paper-isic2018", "paper-kvasir", "smoke"]
+    papers = ["paper-ablation", "paper-covid-ct", "paper-isic2018", "paper-kvasir"]
+    assert SUITES.names() == ["imbalance", *papers, "smoke"]
 
 
 @pytest.mark.parametrize("name", ["paper-isic2018", "paper-kvasir", "paper-covid-ct"])
@@ -80,6 +85,15 @@ def test_a_papers_suite_has_every_model_under_the_papers_recipe(name):
         assert timm.is_model(row.model)
         assert (config.epochs, config.lr, config.batch_size, config.image_size) == (150, 1e-4, 32, 224)
         assert paper_scores(row, data) == published_scores(data, row.model) != {}
+
+
+def test_the_imbalance_suite_has_every_loss_and_sampling_and_differs_in_nothing_else():
+    suite = read_suite("imbalance")
+    configs = [suite.config(row) for row in suite.rows]
+    assert {config.loss for config in configs} == set(LOSSES)
+    assert {config.sampling for config in configs} == set(get_args(get_type_hints(RunConfig)["sampling"]))
+    ways = {"loss": "cross_entropy", "sampling": "natural", "class_weights": None}
+    assert all(replace(config, **ways) == configs[0] for config in configs)
 
 
 def test_the_kvasir_suite_averages_two_folds_by_the_papers_biased_protocol():

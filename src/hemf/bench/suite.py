@@ -1,6 +1,6 @@
 """A suite: which models are trained on which data, in which folds and with which seeds, by one protocol.
 
-A suite is a YAML file; ``Suite`` is its format. Those of the paper's tables come with the package.
+A suite is a YAML file; ``Suite`` is its format. Those of the paper's tables and others come with the package.
 """
 
 import dataclasses
