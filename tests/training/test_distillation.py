@@ -70,10 +70,10 @@ def test_other_classes_are_learnt_from_by_feature_maps():
     assert torch.allclose(outputs, network(images), atol=1e-5)
     assert 0 < loss.item() < 2
     loss.backward()
-    assert all(weight.grad is not None for weight in distillation.projections.parameters())
+    assert all(weight.grad is not None for weight in distillation.maps.projections.parameters())
     assert all(weight.grad is None for weight in teacher.model.parameters())
     same = Distillation(teacher, teacher.model, SPEC, ["a", "b", "c"], MULTICLASS, 2.0)
-    for layer in same.projections:
+    for layer in same.maps.projections:
         torch.nn.init.dirac_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     assert same(teacher.model, images)[1].item() == pytest.approx(0, abs=1e-5)

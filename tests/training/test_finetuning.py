@@ -10,7 +10,7 @@ import hemf
 from hemf import HemfError, RunConfig
 from hemf.data.load import load_data
 from hemf.data.loading.datamodule import ImageData
-from hemf.training.module import build_optimizer
+from hemf.training.network import build_optimizer
 from hemf.weights.load import head_names
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hemf import HemfError, RunConfig
-from hemf.training.module import build_model, build_optimizer, model_args, seed_everything
+from hemf.training.network import build_model, build_optimizer, model_args, seed_everything
 
 
 def config(**options) -> RunConfig:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import hemf
 from hemf import HemfError, RunConfig
-from hemf.training.module import build_model
+from hemf.training.network import build_model
 from hemf.weights import hub
 from hemf.weights.find import find_weights
 from hemf.weights.hub import network_at, offline_without_network

@@ -37,7 +37,7 @@ from hemf.core.tables import Column, Table
 from hemf.core.text import counted
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
 from hemf.models.pervit import PerViT
-from hemf.training.module import check_size, model_args
+from hemf.training.network import check_size, model_args
 from hemf.weights.input import at_its_place
 
 MILLION, GIGA, MEBIBYTE = 1e6, 1e9, 2**20

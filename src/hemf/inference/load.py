@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from hemf.data.transforms import InputSpec
 from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
 from hemf.tasks import MULTICLASS, TASKS, Task
+
+if TYPE_CHECKING:
+    from hemf.core.precision import TimmModel
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,12 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
         HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its
             calibration is damaged.
     """
-    try:
-        model, config = load_model(folder)
-    except (ValueError, RuntimeError) as error:
-        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
-    classes = config.get("label_names") or []
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise HemfError(f"label_names in {folder}/config.json is not a list of names; correct it")
-    own = config.get("hemf") or {}
-    if not isinstance(own, dict):
-        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    model, spec, config = load_network(folder)
+    classes, own = config.get("label_names") or [], config.get("hemf") or {}
+    if not model.num_classes:
+        raise HemfError(
+            f"{folder} is a pretrained network without classes; train it with hemf train --init {folder}"
+        )
     name = own.get("task", MULTICLASS.name)
     if not isinstance(name, str):
         raise HemfError(f"the task in {folder}/config.json is not a name; correct it")
@@ -106,7 +105,27 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
             "outputs; set label_names in its config.json, in the order of the outputs"
         )
     check_class_names(classes, str(folder))
-    spec = InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto"))
     calibration = Calibration.from_config(config) or UNCALIBRATED
     tta = calibration.tta or "none" if tta is None else tta
     return TrainedModel(model, list(classes), spec, config["architecture"], calibration, task, tta)
+
+
+def load_network(folder: str | os.PathLike) -> tuple["TimmModel", InputSpec, dict[str, Any]]:
+    """Load the network in a model's folder, whether it tells classes apart or was only pretrained.
+
+    Returns:
+        The network in evaluation mode, its input, and its configuration.
+
+    Raises:
+        HemfError: it cannot be loaded, or its configuration is damaged.
+    """
+    try:
+        model, config = load_model(folder)
+    except (ValueError, RuntimeError) as error:
+        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
+    classes, own = config.get("label_names") or [], config.get("hemf") or {}
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise HemfError(f"label_names in {folder}/config.json is not a list of names; correct it")
+    if not isinstance(own, dict):
+        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
+    return model, InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto")), config

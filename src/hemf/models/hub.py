@@ -183,8 +183,8 @@ def network_of(folder: Path, config: Mapping[str, Any] | None = None) -> tuple[s
             f"{folder / CONFIG} lacks {missing[0]!r}: it is not in timm's hub layout; save the model again"
         )
     architecture, classes = config["architecture"], config["num_classes"]
-    if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= MOST_CLASSES:
-        raise ValueError(f"num_classes in {folder / CONFIG} must be from 1 to {MOST_CLASSES}: correct it")
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 0 <= classes <= MOST_CLASSES:
+        raise ValueError(f"num_classes in {folder / CONFIG} must be from 0 to {MOST_CLASSES}: correct it")
     if not isinstance(config["pretrained_cfg"], dict):
         raise ValueError(f"pretrained_cfg in {folder / CONFIG} must hold names and values: correct it")
     args = config.get("model_args") or {}

@@ -9,7 +9,7 @@ from hemf.data.transforms import InputSpec
 from hemf.planning.choices import Choices
 from hemf.planning.facts import Facts
 from hemf.tasks import TASKS
-from hemf.training.module import build_model
+from hemf.training.network import build_model
 from hemf.training.probe.fit import last_layer
 
 FEWEST_TO_TUNE = 500

@@ -16,10 +16,11 @@ from hemf.core.precision import AUTOCAST, float32_logits
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.loading.workers import worker_count
+from hemf.training.classification import build
 from hemf.training.lightning import first_device, picked_precision
-from hemf.training.module import ImageClassifier, build_optimizer
+from hemf.training.module import ImageClassifier
+from hemf.training.network import build_optimizer
 from hemf.training.probe.fit import FOLDS, STRENGTHS
-from hemf.training.trainer import build
 
 LONGEST = 4.0  # seconds that one kind of work is timed at most, after its first batch
 DISK = 100e6  # bytes a second that a checkpoint is written at, flushed

@@ -22,7 +22,7 @@ from hemf.core.files import whole_file, write_text
 
 if TYPE_CHECKING:
     from hemf.data.loading.datamodule import ImageData
-    from hemf.training.module import ImageClassifier
+    from hemf.training.network import TrainedNetwork
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -248,10 +248,9 @@ class MetricsTable(Callback):
 
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
-    """Return the training loss, validation metrics and learning rate of the epoch that has just ended."""
+    """Return the training loss, measures and learning rate of the epoch that has just ended."""
     logged = trainer.callback_metrics
-    task = cast("ImageClassifier", trainer.lightning_module).task
-    names = ["train_loss", *(f"val_{name}" for name in task.monitored)]
+    names = cast("TrainedNetwork", trainer.lightning_module).measures
     values = {name: logged[name].item() for name in names if name in logged}
     return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
 

@@ -18,10 +18,10 @@ from hemf.data.loading.cache import cache_folder
 from hemf.data.manifest import read_data_set
 from hemf.data.splits import fold_training, split_data
 from hemf.runs.folder import CHANGEABLE, Run, finished, fold_paths, is_model, make_run, run_path
+from hemf.training.classification import build
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision
 from hemf.training.trainer import (
     begin,
-    build,
     check_files,
     fingerprinted,
     is_first_process,

@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
-from hemf.calibration.fit import CALIBRATIONS
+from hemf.calibration.fit import CALIBRATIONS, describe
+from hemf.calibration.record import Calibration
 from hemf.config.run_config import RunConfig
+from hemf.core.precision import Precision
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.transforms import InputSpec
+from hemf.inference.load import TrainedModel
+from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.models.hub import save_model
 from hemf.runs.card import card
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
-from hemf.training.calibration import calibrate_on_validation
+from hemf.tasks import TASKS
 from hemf.training.callbacks import Progress, read_checkpoint, restore
 from hemf.training.lightning import first_device
-from hemf.training.module import ImageClassifier, model_args
+from hemf.training.module import ImageClassifier
+from hemf.training.network import model_args
 from hemf.training.probe.compare import better_of_probe_and, probe_kept
 from hemf.weights.origin import origin_of
 
@@ -67,7 +73,7 @@ def write_model(
 
 
 def _calibrated(
-    console: Console, path: Path, config: RunConfig, data: DataSet, model: torch.nn.Module
+    console: Console, path: Path, config: RunConfig, data: DataSet, model: nn.Module
 ) -> dict[str, Any]:
     """Return the calibration on the validation images, as an entry of the model's configuration.
 
@@ -91,6 +97,33 @@ def _calibrated(
         return {}
     console.print(found.summary())
     return {"calibration": found.to_config()}
+
+
+def calibrate_on_validation(
+    config: RunConfig, data: DataSet, model: nn.Module, precision: Precision, device: str
+) -> Calibration | None:
+    """Calibrate a run's model on its validation images, with the default settings.
+
+    Args:
+        config: the run's options.
+        data: its images, with their split.
+        model: the network; it is moved to ``device``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: where to compute.
+
+    Returns:
+        None where there are no validation images, or the task knows no calibration.
+    """
+    samples = data.subset("val")
+    if not samples or config.task not in CALIBRATIONS:
+        return None
+    spec, task = InputSpec.from_config(config), TASKS.find(config.task)
+    trained = TrainedModel(model, data.classes, spec, config.model, task=task)
+    options = InferenceOptions(config.batch_size, config.workers, precision, device)
+    found = predict_samples(trained, data, samples, options, "calibrating")
+    about = describe(data, samples, "val", chose_checkpoint=config.val_split == "val")
+    fit = CALIBRATIONS.find(task.name)
+    return fit(found.logits, found.labels, found.classes, about, groups=found.groups)
 
 
 def _origin(config: RunConfig, data: DataSet, best: dict[str, float]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class RunProgress(Callback):
         batch_idx: int,
     ) -> None:
         self.training_time = time.monotonic() - self.epoch_started
-        self.seen = min(self.images, self.seen + len(batch["label"]) * trainer.world_size)
+        self.seen = min(self.images, self.seen + len(batch["index"]) * trainer.world_size)
         if self.bar is None:
             done = f"{self.seen} of {counted(self.images, 'image')}"
             part = f"{done}, loss {outputs['loss']:.4f}, {self._speed(trainer)}"

@@ -20,7 +20,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def resumable(path: Path | None, console: Console) -> Iterator[None]:
+def resumable(path: Path | None, console: Console, verb: str = "hemf train") -> Iterator[None]:
     """Train the run at ``path`` inside the block; whatever stops it, one line says how to go on.
 
     Ctrl-C raises ``KeyboardInterrupt`` and SIGTERM leaves with exit code 143, both at once. A signal to the
@@ -29,11 +29,12 @@ def resumable(path: Path | None, console: Console) -> Iterator[None]:
     Args:
         path: the run's folder; None in processes that do not know it.
         console: where to say it.
+        verb: the command that goes on.
 
     Raises:
         HemfError: the disk is full.
     """
-    again = f"continue with: hemf train --resume {shlex.quote(str(path or 'RUN'))}"
+    again = f"continue with: {verb} --resume {shlex.quote(str(path or 'RUN'))}"
     stopped: list[int] = []
     with _noticed(stopped), _threads_are_quiet_about_a_full_disk():
         try:

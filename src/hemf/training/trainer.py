@@ -21,17 +21,13 @@ from hemf.core.machine import computing_on, model_threads, usable_cores
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import SECONDS, changed_files, take_fingerprints
-from hemf.data.load import load_data
 from hemf.data.loading.cache import cache_folder, decoded_images, find_cache
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.loading.workers import killed_workers_explained
-from hemf.data.summary import group_lines, notes
-from hemf.data.transforms import mixup_cutmix
 from hemf.models.constructor import network_arguments
 from hemf.runs.environment import differences, environment, read_environment, threads_of
 from hemf.runs.folder import TEACHER, Run, is_model, make_run, run_path
 from hemf.runs.lineage import Ancestor, all_ancestors, write_ancestors
-from hemf.tasks import check_task
 from hemf.training.callbacks import (
     Checkpoints,
     Progress,
@@ -39,17 +35,11 @@ from hemf.training.callbacks import (
     read_checkpoint,
     restored_from,
 )
-from hemf.training.distillation import find_teacher
-from hemf.training.finish import finish, write_model
+from hemf.training.classification import CLASSIFICATION
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
-from hemf.training.module import ImageClassifier
-from hemf.training.probe.compare import keep_probe, probe_kept
-from hemf.training.probe.fit import train_probe
+from hemf.training.network import Kind, TrainedNetwork
 from hemf.training.stopping import resumable
-from hemf.weights.find import find_weights
-from hemf.weights.input import input_line
 from hemf.weights.known_images import known_images_lines
-from hemf.weights.load import load_into
 
 
 def start(config: RunConfig, recipe: str = "") -> Run:
@@ -59,25 +49,30 @@ def start(config: RunConfig, recipe: str = "") -> Run:
         HemfError: see ``hemf.train``.
     """
     check_hardware(config)
-    data = load_data(config.data)
+    data = CLASSIFICATION.load(Path(config.data))
     return begin(config, data if config.fold is None else data.for_fold(config.fold), recipe=recipe)
 
 
-def begin(config: RunConfig, data: DataSet, build_cache: bool = True, recipe: str = "") -> Run:
+def begin(
+    config: RunConfig,
+    data: DataSet,
+    build_cache: bool = True,
+    recipe: str = "",
+    kind: Kind = CLASSIFICATION,
+) -> Run:
     """Train a new run on ``data``, which has train, val and test sides.
 
-    For ``build_cache`` see ``take_up``, for ``recipe`` ``make_run``.
+    For ``build_cache`` and ``kind`` see ``take_up``, for ``recipe`` ``make_run``.
 
     Raises:
         HemfError: see ``hemf.train``.
     """
     console = run_console()
     precision = picked_precision(config)
-    images, classifier = build(config, data)
+    images, network = kind.build(config, data)
     path = run_path(config, data) if is_first_process() else None
     trainer = build_trainer(config, images, precision, path, console)
-    _warn(console, config, data)
-    _announce(console, config, images, classifier, precision)
+    kind.announce(console, config, images, network, precision)
     config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
     if path is not None:
@@ -85,27 +80,28 @@ def begin(config: RunConfig, data: DataSet, build_cache: bool = True, recipe: st
         ancestors = all_ancestors(config)
         for line in known_images_lines(ancestors, data):
             console.print(f"warning: {line}", style="bold red")
-        keep = partial(_keep_sources, classifier, ancestors)
+        keep = partial(_keep_sources, network, ancestors)
         make_run(path, config, data, precision, threads, keep, recipe)
         console.print(f"run folder: {path}")
-    with resumable(path, console), computing_on(threads):
-        return _fit(trainer, console, config, images, classifier, checkpoint=None)
+    with resumable(path, console, kind.verb), computing_on(threads):
+        return _fit(trainer, console, config, images, network, None, kind)
 
 
-def _keep_sources(classifier: ImageClassifier, ancestors: Sequence[Ancestor], folder: Path) -> None:
+def _keep_sources(network: TrainedNetwork, ancestors: Sequence[Ancestor], folder: Path) -> None:
     """Write what a run learns from into its folder: its teacher, and the images that others learnt from."""
     write_ancestors(ancestors, folder)
-    if classifier.distillation is not None:
-        classifier.distillation.teacher.save(folder / TEACHER)
+    if network.teacher is not None:
+        network.teacher.save(folder / TEACHER)
 
 
-def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
+def take_up(path: Path, config: RunConfig, build_cache: bool = True, kind: Kind = CLASSIFICATION) -> Run:
     """Go on with the run at ``path`` from its last checkpoint, or from the start if there is none yet.
 
     Args:
         path: the run's folder.
         config: its options, with those that have changed.
         build_cache: whether a cache may be written where the options say; one that is there is read anyway.
+        kind: the kind of training that it is.
 
     Raises:
         HemfError: see ``hemf.train``.
@@ -118,14 +114,14 @@ def take_up(path: Path, config: RunConfig, build_cache: bool = True) -> Run:
         fresh = replace(config, pretrained=False, init=None, model_args=network_arguments(config.model_args))
     if is_model(path / TEACHER):
         fresh = replace(fresh, teacher=str(path / TEACHER))
-    data = load_data(path)
+    data = kind.load(path)
     if state is not None and state.data != data.hash:
         raise HemfError(
             f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
             "put the file back as it was, or start a new run"
         )
-    with resumable(path, console), computing_on(threads_of(read_environment(path))):
-        return _go_on(console, path, config, state, *build(fresh, data), build_cache)
+    with resumable(path, console, kind.verb), computing_on(threads_of(read_environment(path))):
+        return _go_on(console, path, config, state, *kind.build(fresh, data), build_cache, kind)
 
 
 def _go_on(
@@ -134,8 +130,9 @@ def _go_on(
     config: RunConfig,
     state: Progress | None,
     images: ImageData,
-    classifier: ImageClassifier,
+    network: TrainedNetwork,
     build_cache: bool,
+    kind: Kind,
 ) -> Run:
     """Train the epochs that are left, or only write the model of a run that has them all."""
     if state is not None and (state.stopped_early or state.epochs >= config.epochs):
@@ -146,9 +143,9 @@ def _go_on(
                 else "--epochs gives it more"
             )
             console.print(f"the run {path} is finished after {counted(state.epochs, 'epoch')}; {more}")
-            return Run(path, probe_kept(path) or state.best)
+            return Run(path, kind.kept(path) or state.best)
         check_files(path, images.data)
-        return finish(console, path, config, images, classifier)
+        return kind.finish(console, path, config, images, network)
     if config.probe and is_model(path / "model"):
         console.print(f"the run {path} is finished: a probe has no epochs to add")
         return Run(path, {})
@@ -167,7 +164,7 @@ def _go_on(
     console.print(f"resuming {path} after epoch {state.epochs if state else 0} of {config.epochs}")
     _warn_of_other_numbers(console, config, about)
     checkpoint = path / "checkpoints" / "last.ckpt" if state else None
-    return _fit(trainer, console, config, images, classifier, checkpoint)
+    return _fit(trainer, console, config, images, network, checkpoint, kind)
 
 
 def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str, Any]) -> None:
@@ -234,34 +231,6 @@ def set_aside(path: Path, epochs: int) -> None:
         (path / "evaluation").rename(old)
 
 
-def build(config: RunConfig, data: DataSet) -> tuple[ImageData, ImageClassifier]:
-    """Build the batches and the model of a run.
-
-    Raises:
-        HemfError: the data cannot be trained on, or the options do not fit.
-    """
-    images = ImageData(data, config, encode=check_task(config).encode)
-    images.setup("fit")
-    if config.monitor == "roc_auc" and images.val_split and 0 in images.class_counts(images.val_split):
-        raise HemfError(
-            f"ROC AUC is undefined: the {images.val_split} split of {data.name} lacks a class; "
-            "choose another --monitor or another split"
-        )
-    if config.probe_first and not images.val_split:
-        raise HemfError(
-            "--probe-first needs validation images, which decide whether the probe or what follows it is "
-            "kept; give --val-split val, or --probe for the probe alone"
-        )
-    paths = [str(data.path(sample)) for sample in images.samples("train")]
-    mixer = mixup_cutmix(config, len(data.classes))
-    classifier = ImageClassifier(config, images.class_counts("train"), paths, mixer)
-    if config.init is not None:
-        classifier.loaded = load_into(classifier.model, find_weights(config.init), data.classes)
-    if config.teacher is not None:
-        classifier.learn_from(find_teacher(config.teacher), data.classes)
-    return images, classifier
-
-
 def _decode_once(config: RunConfig, images: ImageData, console: Console, build: bool) -> RunConfig:
     """Give the batches their cache, if there is to be one; returns the options with its place in them."""
     folder = cache_folder(config)
@@ -284,72 +253,27 @@ def run_console() -> Console:
     return Console(quiet=not is_first_process(), markup=False, highlight=False, soft_wrap=True)
 
 
-def _warn(console: Console, config: RunConfig, data: DataSet) -> None:
-    """Say what will make the results too good."""
-    notes = []
-    if config.val_split == "test":
-        notes.append(
-            "the test images choose the checkpoint, so the test result will be too good; report it only as "
-            "the paper's protocol"
-        )
-    if leaking := data.leaking_groups():
-        torn = counted(len(leaking), "patient or lesion", "patients or lesions")
-        notes.append(
-            f"{torn} on more than one side of this split, so results will be too good; prepare with --split "
-            "grouped to keep them apart"
-        )
-    for note in notes:
-        console.print(f"warning: {note}", style="bold red")
-
-
-def _announce(
-    console: Console,
-    config: RunConfig,
-    images: ImageData,
-    classifier: ImageClassifier,
-    precision: str,
-) -> None:
-    millions = sum(p.numel() for p in classifier.model.parameters()) / 1e6
-    sizes = {split: len(images.samples(split)) for split in ("train", "val", "test")}
-    size = " x ".join(map(str, config.input_size[1:]))
-    console.print(
-        f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
-        f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
-    )
-    if classifier.loaded is not None or config.pretrained:
-        console.print(*filter(None, [str(classifier.loaded or ""), input_line(config)]), sep="\n")
-    if classifier.distillation is not None:
-        taught = classifier.distillation
-        console.print(f"teacher: {taught.teacher.origin}, by {taught.words}")
-    console.print(*group_lines(images.data)[:1], *notes(images.data), sep="\n", markup=False, soft_wrap=True)
-
-
 def _fit(
     trainer: Trainer,
     console: Console,
     config: RunConfig,
     images: ImageData,
-    classifier: ImageClassifier,
+    network: TrainedNetwork,
     checkpoint: Path | None,
+    kind: Kind,
 ) -> Run:
     """Train, then write the model."""
     checkpoints = trainer.checkpoint_callback
     assert isinstance(checkpoints, Checkpoints), "build_trainer gives it no other"
-    if config.probe or (config.probe_first and checkpoint is None):
-        if checkpoints.run is None or (config.probe_first and trainer.num_devices > 1):
-            raise HemfError(
-                "a probe is fitted by one process; start it without torchrun or SLURM's tasks, --probe-first "
-                "also with --devices 1"
-            )
-        best = train_probe(console, checkpoints.run, config, images, classifier.model)
-        if config.probe:
-            return write_model(console, checkpoints.run, config, images.data, classifier.model, best)
-        keep_probe(checkpoints.run, classifier)
+    if checkpoint is None or config.probe:
+        done = kind.before_epochs(console, checkpoints.run, config, images, network, trainer.num_devices)
+        if done is not None:
+            return done
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # undeclared
     callbacks.insert(0, Threads(torch.get_num_threads()))
     try:
         with quiet(), killed_workers_explained(), restored_from(checkpoint, trainer):
-            trainer.fit(classifier, datamodule=images, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(network, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise HemfError(
             f"a batch of {counted(config.batch_size, 'image')} does not fit into the memory of "
@@ -364,5 +288,5 @@ def _fit(
         ) from error
     assert checkpoints.run is not None, "the first process has told it"
     if trainer.is_global_zero:
-        return finish(console, checkpoints.run, config, images, classifier)
+        return kind.finish(console, checkpoints.run, config, images, network)
     return Run(checkpoints.run, checkpoints.best)

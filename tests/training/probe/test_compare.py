@@ -59,7 +59,7 @@ def test_one_that_was_killed_before_the_end_chooses_alike(train, monkeypatch):
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as patched:
-        patched.setattr("hemf.training.trainer.finish", stops)
+        patched.setattr("hemf.training.classification.finish", stops)
         with pytest.raises(RuntimeError, match="stopped"):
             train(probe_first=True, epochs=2)
     stopped = hemf.train(resume=str(whole.path.with_name("run")))
