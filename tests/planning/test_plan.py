@@ -56,7 +56,7 @@ def test_few_images_with_weights_are_probed(colours, fast):
     assert (found.config.probe, found.config.probe_first) == (True, False)
     assert (found.config.init, found.config.model) == ("lite0", "tf_efficientnet_lite0")
     assert (found.config.image_size, found.config.crop_mode) == (224, "squash")
-    assert "50 training images, fewer than 500" in "\n".join(found.lines)
+    assert "50 training images, fewer than 400" in "\n".join(found.lines)
     assert "the default of --budget" in found.lines[2]
 
 
