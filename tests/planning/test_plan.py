@@ -65,7 +65,7 @@ def test_more_images_are_tuned_from_a_probe(colours, fast, monkeypatch):
     monkeypatch.setattr(rules, "FEWEST_TO_JUDGE", 10)
     found = plan(colours, **HERE)
     assert (found.config.probe, found.config.probe_first) == (False, True)
-    assert (found.config.lr, found.config.freeze_epochs, found.config.freeze_norm) == (2e-4, 0, True)
+    assert (found.config.lr, found.config.freeze_epochs, found.config.freeze_norm) == (5e-4, 0, True)
     assert found.config.epochs == 30  # of 0.7 s each
     assert found.config.seconds == 1800
 

@@ -87,7 +87,7 @@ def choose_recipe(choices: Choices, facts: Facts, pretrained: bool) -> None:
     rest = {option: values[option] for option in OPTIMISATION if option in values}
     why = f"recipe {name}"
     if choices.config.probe_first:
-        rest |= {"lr": 3e-4 if many else 2e-4, "freeze_epochs": 0}
+        rest |= {"lr": 5e-4, "freeze_epochs": 0}
         why += ", slower: the probe's head knows the classes"
     choices.choose("optimisation", why, ["lr"], **rest)
 
