@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from hemf.commands.explain import explain
     from hemf.commands.localise import localise
     from hemf.commands.predict import predict
+    from hemf.commands.pretrain import pretrain
     from hemf.commands.train import train
+    from hemf.config.pretraining import PretrainConfig
     from hemf.config.run_config import RunConfig
     from hemf.core.errors import HemfError
     from hemf.data.load import load_data
@@ -39,6 +41,7 @@ __version__ = version("hemf")
 
 __all__ = [
     "HemfError",
+    "PretrainConfig",
     "RunConfig",
     "__version__",
     "audit",
@@ -53,11 +56,13 @@ __all__ = [
     "load_data",
     "localise",
     "predict",
+    "pretrain",
     "train",
 ]
 
 _WHERE = {
     "HemfError": "hemf.core.errors",
+    "PretrainConfig": "hemf.config.pretraining",
     "RunConfig": "hemf.config.run_config",
     "audit": "hemf.commands.data.audit",
     "calibrate": "hemf.commands.calibrate",
@@ -71,6 +76,7 @@ _WHERE = {
     "load_data": "hemf.data.load",
     "localise": "hemf.commands.localise",
     "predict": "hemf.commands.predict",
+    "pretrain": "hemf.commands.pretrain",
     "train": "hemf.commands.train",
 }
 

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import pytest
 
 from hemf import HemfError, cli
 from hemf.bench import suite
 from hemf.cli import app, verbs
+from hemf.config.pretraining import UNUSED
 from hemf.config.run_config import RunConfig
 from hemf.config.spelling import flag, is_switch, spelled_out
 
@@ -34,11 +36,12 @@ def test_help_of_bench_leaves_out_what_a_suite_refuses(capsys):
     shown = re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE)
     assert {"--epochs", "--device", "--seeds"} <= set(shown)
     assert not {flag(name) for name in suite.FIXED} & set(shown)
+    assert set(verbs.VERBS["pretrain"].hides) == set(UNUSED)
 
 
 def test_train_takes_every_option_of_a_run():
     flags = {action.dest for action in cli.build_parser("train")._actions}
-    assert set(RunConfig.__dataclass_fields__) <= flags
+    assert {field.name for field in fields(RunConfig)} <= flags
 
 
 @pytest.fixture

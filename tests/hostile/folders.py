@@ -374,6 +374,72 @@ def _spoilt_runs(place: Place) -> dict[str, Callable[[Path], Any]]:
     }
 
 
+def pretrainings(place: Place) -> Iterator[tuple[str, Job]]:
+    """Hostile pretrainings, taken up and given to ``train --init``; runs with hostile lists of ancestors."""
+    sound = sound_pretraining(place)
+    changes = {
+        name: change
+        for name, change in run_changes(place.outside).items()
+        if name in ("pretrained", "args", "hub", "compile", "cache", "out")
+    }
+    odd = {"method": "__import__"}, {"method": 7}, {"use": ["all"]}, {"teacher": "hf-hub:stranger/model"}
+    for name, change in {**changes, **{str(one): one for one in odd}}.items():
+        folder = place.new(sound)
+        change_yaml(folder / "config.yaml", change)
+        more = ["--epochs", 3, "--workers", 0]
+        yield f"pretraining {name}, resumed", place.job(folder, "pretrain", "--resume", folder, *more)
+    few = ["--recipe", "paper", "--image-size", 32, "--epochs", 1, "--batch-size", 8, "--workers", 0]
+    for name, spoil in _spoilt_ancestors(place).items():
+        folder = place.new(sound)
+        spoil(folder)
+        begun = [*few, "--data", place.prepared, "--init", folder, "--out", folder.parent / "runs"]
+        yield f"pretraining {name}, begun with", place.job(folder, "train", *begun)
+        run = place.new(place.run)
+        spoil(run)
+        yield f"run {name}, evaluated", place.job(run, "evaluate", run, "--workers", 0, "--resamples", 0)
+
+
+def sound_pretraining(place: Place) -> Path:
+    """A finished pretraining of one epoch on the images of the prepared data set."""
+    from hemf import pretrain
+
+    options = {"model": "test_resnet", "image_size": 32, "batch_size": 8, "epochs": 1, "workers": 0}
+    out = {"out": str(place.home / "pretrainings"), "name": "sound", "precision": "fp32"}
+    return pretrain(str(place.prepared), method="vicreg", **options, **out).path
+
+
+def _spoilt_ancestors(place: Place) -> dict[str, Callable[[Path], Any]]:
+    def listed(rows: Any, **files: str) -> Callable[[Path], Any]:
+        def spoil(folder: Path) -> None:
+            home = folder / "learnt_from"
+            home.mkdir(exist_ok=True)
+            (home / "learnt_from.json").write_text(json.dumps({"learnt_from": rows}))
+            if files:
+                shutil.copytree(place.prepared, home / "0", ignore=shutil.ignore_patterns("images"))
+            for name, content in files.items():
+                (home / "0" / name.replace("_", ".")).write_text(content)
+
+        return spoil
+
+    def linked(folder: Path) -> None:
+        listed([one])(folder)
+        (folder / "learnt_from" / "0").symlink_to(place.outside)
+
+    one = {"how": "teacher", "source": "../../outside/x"}
+    fingerprints = "path,bytes,sha256,picture\n"
+    return {
+        "with an ancestor of odd types": listed([{"how": 1, "source": []}]),
+        "with too many ancestors": listed([one] * 1000),
+        "with an ancestor elsewhere": linked,
+        "with an ancestor of no images": listed([one], manifest_csv="path,label,group,split,fold\n"),
+        "with an ancestor's images outside": listed(
+            [one], dataset_json=json.dumps({"classes": ["a"], "root": str(place.outside)})
+        ),
+        "with an ancestor of odd fingerprints": listed([one], fingerprints_csv=f"{fingerprints}a,b,c,d\n"),
+        "with an ancestor that is an escape": listed([{"how": "\x1b[2J", "source": "\x1b]0;x\x07"}]),
+    }
+
+
 def recipes(place: Place) -> Iterator[tuple[str, Job]]:
     """Hostile recipes and option files, given to ``train``, and suites, given to ``bench``."""
     few = ["--epochs", 1, "--image-size", 32, "--workers", 0]

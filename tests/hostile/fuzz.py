@@ -17,7 +17,7 @@ import corpus
 import folders
 import jobs
 
-KINDS = ("models", "runs", "recipes", "data_sets")
+KINDS = ("models", "runs", "pretrainings", "recipes", "data_sets")
 BATCH = 100
 """Files that are on the disk at once."""
 

@@ -21,7 +21,9 @@ def _tree(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "step"), [("models", 3), ("runs", 9), ("recipes", 7), ("data_sets", 2)])
+@pytest.mark.parametrize(
+    ("kind", "step"), [("models", 3), ("runs", 9), ("pretrainings", 3), ("recipes", 7), ("data_sets", 2)]
+)
 def test_a_stranger_s_files_run_fetch_and_write_nothing(place, kind, step):
     """A part of the folders, so that it takes a minute; ``make fuzz`` opens them all."""
     before = _tree(place.outside)

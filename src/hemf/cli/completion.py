@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import shtab
 
 from hemf.cli.verbs import VERBS, build_parser
-from hemf.config.names import ACCELERATORS, hemf_models, loss_names
+from hemf.config.names import ACCELERATORS, hemf_models, loss_names, method_names
 from hemf.config.run_config import RECIPES
 from hemf.config.spelling import alternatives, flag, is_switch, option_type
 from hemf.core.errors import HemfError
@@ -101,6 +101,7 @@ def _choices() -> dict[str, list[str]]:
         "task": list(TASKS),
         "monitor": list(dict.fromkeys(name for task in TASKS.values() for name in task.monitored)),
         "loss": sorted(loss_names()),
+        "method": sorted(method_names()),
         "accelerator": list(ACCELERATORS),
         "device": ["auto", "cpu", "cuda", "mps"],
         "split": ["train", "val", "test", "all"],

@@ -14,11 +14,16 @@ from hemf.config.spelling import alternatives, flag, is_switch, option_type, sho
 from hemf.config.yaml_keys import use_text_keys
 
 
-def build_parser(function: Callable[..., Any], prog: str, hides: Sequence[str] = ()) -> ArgumentParser:
+def build_parser(
+    function: Callable[..., Any],
+    prog: str,
+    hides: Sequence[str] = (),
+    options: type[RunConfig] = RunConfig,
+) -> ArgumentParser:
     """Make the parser of one verb from its function's signature and docstring.
 
     Arguments without a default are positional, and so are lists of words that are not keyword-only; a
-    function that takes ``**options`` takes those of a run. Help does not show the options in ``hides``.
+    function that takes ``**options`` takes those in ``options``. Help does not show those in ``hides``.
     """
     text = parse(inspect.getdoc(function))
     parameters = inspect.signature(function).parameters
@@ -32,10 +37,10 @@ def build_parser(function: Callable[..., Any], prog: str, hides: Sequence[str] =
     lists = [p for p in parameters.values() if _is_word_list(p)]
     skip: set[str | int] = {p.name for p in lists}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        parser = run_parser(**settings)
+        parser = run_parser(options, **settings)
         parser.add_argument("--config", action="config", help="YAML file of options, which flags override.")
         skip |= {p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD}
-        skip |= set(RunConfig.__dataclass_fields__)
+        skip |= set(options.__dataclass_fields__)
     else:
         parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **settings)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skip)

@@ -12,12 +12,13 @@ class Verb(NamedTuple):
     """Where a verb's function lives, and the line that ``hemf --help`` shows for it.
 
     ``hides`` are options of a run that its own help leaves out, as the verb refuses them with a line of its
-    own that says what to give instead.
+    own that says what to give instead; ``options`` are those that it takes beside its own arguments.
     """
 
     function: str
     summary: str
     hides: tuple[str, ...] = ()
+    options: str = "hemf.config.run_config:RunConfig"
 
 
 VERBS = {
@@ -33,6 +34,16 @@ VERBS = {
     ),
     "data demo": Verb("hemf.data.demo.make:demo", "make a small data set of lesions to try hemf on"),
     "train": Verb("hemf.commands.train:train", "train a model, or resume a run"),
+    "pretrain": Verb(
+        "hemf.commands.pretrain:pretrain",
+        "let a network learn from images without labels",
+        hides=(
+            *("task", "probe", "probe_first", "val_split", "mixup", "cutmix", "freeze_epochs", "freeze_norm"),
+            *("sampling", "loss", "loss_args", "teacher_weight", "teacher_temperature", "label_smoothing"),
+            *("class_weights", "monitor", "patience", "devices", "num_nodes", "strategy"),
+        ),
+        options="hemf.config.pretraining:PretrainConfig",
+    ),
     "evaluate": Verb("hemf.commands.evaluate:evaluate", "measure a run on one split of its data"),
     "calibrate": Verb(
         "hemf.commands.calibrate:calibrate", "fit temperature, prediction sets and thresholds on validation"
@@ -59,12 +70,17 @@ VERBS = {
 
 def load_verb(name: str) -> Callable[..., Any]:
     """Import the public function behind a verb."""
-    module, function = VERBS[name].function.split(":")
-    return getattr(importlib.import_module(module), function)
+    return _load(VERBS[name].function)
 
 
 def build_parser(name: str) -> "ArgumentParser":
     """Make the parser of one verb."""
     from hemf.cli import parser
 
-    return parser.build_parser(load_verb(name), f"hemf {name}", VERBS[name].hides)
+    verb = VERBS[name]
+    return parser.build_parser(load_verb(name), f"hemf {name}", verb.hides, _load(verb.options))
+
+
+def _load(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(module), name)

@@ -67,13 +67,13 @@ def localise(
     from hemf.explanation.measures.terminal import show
     from hemf.inference.load import load_trained
     from hemf.runs.environment import environment
-    from hemf.runs.folder import open_run
+    from hemf.runs.folder import open_classifier
 
     if batch_size < 1 or perturb < 0 or (limit is not None and limit < 1):
         raise HemfError("--batch-size and --limit must be at least 1, --perturb at least 0; correct them")
     if masks is None and not perturb:
         raise HemfError("nothing to measure: give --masks, or --perturb above 0")
-    opened, rng = open_run(run), np.random.default_rng(seed)
+    opened, rng = open_classifier(run), np.random.default_rng(seed)
     images, trained = opened.data, load_trained(opened.model)
     trained.model.to(pick_device(device))
     samples = _drawn(samples_of(images, split, trained.classes), limit, rng)

@@ -8,9 +8,9 @@ from hemf.config.names import check_names
 from hemf.config.run_config import RunConfig, one_device, read_recipe
 from hemf.config.spelling import flags
 from hemf.core.errors import HemfError
-from hemf.core.untrusted import refuse_links
-from hemf.runs.consent import check_recipe, check_run
-from hemf.runs.folder import CHANGEABLE, Run, fold_paths
+from hemf.runs.consent import check_recipe
+from hemf.runs.folder import Run, fold_paths
+from hemf.runs.taking_up import options_to_resume
 from hemf.tasks import check_task
 
 AUTO = "auto"
@@ -109,31 +109,11 @@ def train(
 
 
 def _resume(path: Path, given: dict[str, Any], trust: bool) -> Run:
-    if not (path / "config.yaml").is_file() or not (path / "manifest.csv").is_file():
-        raise HemfError(f"no run to resume at {path}; give the folder that hemf train has made")
-    refuse_links(path)
-    kept = RunConfig.load(path / "config.yaml")
-    if fixed := [name for name, value in given.items() if _differs(kept, name, value)]:
-        raise HemfError(
-            f"a resumed run keeps its own {flags(fixed)}; leave that out (only {flags(CHANGEABLE)} "
-            "may be given with --resume), or start a new run"
-        )
-    folds = fold_paths(path)
-    if not trust:
-        for run in [path, *folds] if folds else [path]:
-            if (run / "config.yaml").is_file():
-                check_run(run, RunConfig.load(run / "config.yaml"), given)
-    config = RunConfig.load(path / "config.yaml", **given)
-    build_cache = trust or "cache_dir" in given
-    if folds:
+    config, build_cache = options_to_resume(path, given, trust, RunConfig), trust or "cache_dir" in given
+    if fold_paths(path):
         from hemf.training.cross_validation import take_up_folds
 
         return take_up_folds(path, config, build_cache)
     from hemf.training.trainer import take_up
 
     return take_up(path, config, build_cache)
-
-
-def _differs(kept: RunConfig, name: str, value: Any) -> bool:
-    """Say whether a resumed run may not take an option: it differs from the run's, and may change weights."""
-    return name not in CHANGEABLE and (not hasattr(kept, name) or getattr(kept, name) != value)

@@ -19,6 +19,7 @@ from hemf.core.registry import load_plugins, suggestion
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu|hpu|xla|mtia)(:\d+)?")
 WEIGHTS = re.compile(r'^WEIGHTS\.register\("(\w+)"\)', re.M)
+METHOD = re.compile(r'^@METHODS\.register\("(\w+)"\)', re.M)
 LOSS = re.compile(r'^@LOSSES\.register\("(\w+)"\)', re.M)
 DECORATED = r"@{}\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\("
 DEPRECATED = r"^register_model_deprecations\(.*?^\}"
@@ -90,6 +91,25 @@ def loss_names() -> frozenset[str]:
         return frozenset(losses.LOSSES)
     files = (Path(__file__).parents[1] / "losses").glob("*.py")
     return frozenset(name for file in files for name in LOSS.findall(file.read_text(encoding="utf-8")))
+
+
+def method_names() -> frozenset[str]:
+    """Return the names of the registered methods of pretraining."""
+    if (pretraining := sys.modules.get("hemf.pretraining")) is not None:
+        return frozenset(pretraining.METHODS)
+    files = (Path(__file__).parents[1] / "pretraining").glob("*.py")
+    return frozenset(name for file in files for name in METHOD.findall(file.read_text(encoding="utf-8")))
+
+
+def check_method(name: str) -> None:
+    """Check that there is a method of pretraining of that name.
+
+    Raises:
+        HemfError: there is none.
+    """
+    if name not in method_names():
+        load_plugins()
+    _check("method", name, method_names())
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -28,6 +28,8 @@ RECIPES = Shelf("recipe", "hemf.config.recipes")
 @dataclass
 class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last parent first
     """All options of a run."""
+
+    groups: ClassVar[tuple[type, ...]] = GROUPS
 
     @classmethod
     def of(cls, recipe: str = "paper", device: str | None = None, **options: Any) -> Self:
@@ -63,7 +65,7 @@ class RunConfig(*reversed(GROUPS)):  # dataclasses take the fields of the last p
         for name, value in values.items():
             if value is None and NoneType not in get_args(kinds[name]):  # which the parser lets pass
                 raise HemfError(f"{flag(name)} has no value in a run; give one, or leave the option out")
-        parser = run_parser()
+        parser = run_parser(cls)
         try:
             checked = parser.parse_object(values)
         except ArgumentError as error:
@@ -149,11 +151,13 @@ def one_device(device: str) -> dict[str, Any]:
     return {"accelerator": kind, "devices": f"{number}," if colon else "auto" if kind == "auto" else 1}
 
 
-def run_parser(**kwargs: Any) -> ArgumentParser:
+def run_parser(options: type[RunConfig] = RunConfig, **kwargs: Any) -> ArgumentParser:
     """Make a parser whose flags are a run's options, in their groups; ``kwargs`` go to ``ArgumentParser``."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **kwargs)
-    for group in GROUPS:
+    for group in options.groups:
         parser.add_class_arguments(group)
+    own = {f.name: f.default for f in dataclasses.fields(options)}
+    parser.set_defaults({name: value for name, value in own.items() if value is not dataclasses.MISSING})
     return parser
 
 

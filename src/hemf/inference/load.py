@@ -1,6 +1,7 @@
 """A trained model with what is needed to use it, from its folder."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -92,9 +93,8 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
     model, spec, config = load_network(folder)
     classes, own = config.get("label_names") or [], config.get("hemf") or {}
     if not model.num_classes:
-        raise HemfError(
-            f"{folder} is a pretrained network without classes; train it with hemf train --init {folder}"
-        )
+        then = f"hemf train --init {shlex.quote(str(folder))}"
+        raise HemfError(f"{folder} is a pretrained network without classes; train it with {then}")
     name = own.get("task", MULTICLASS.name)
     if not isinstance(name, str):
         raise HemfError(f"the task in {folder}/config.json is not a name; correct it")

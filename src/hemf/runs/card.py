@@ -74,6 +74,36 @@ transform = timm.data.create_transform(**timm.data.resolve_model_data_config(mod
 Networks of hemf's own are known to timm after `import hemf`."""
 
 
+def pretraining_card(run: Path, method: str, data: DataSet, model: Mapping[str, Any]) -> str:
+    """Return the card of a network that was pretrained without labels, Markdown under a head of YAML.
+
+    Args:
+        run: the run's folder.
+        method: how it was pretrained.
+        data: its images.
+        model: the network's configuration, as in its ``config.json``.
+    """
+    name, own = run.resolve().name, model.get("hemf") or {}
+    taught = f", from {_text(str(own['teacher']))}" if own.get("teacher") else ""
+    limits = (
+        "It tells no classes apart before it is trained for them. Images and patients that it has met must "
+        "not test what is trained from it; `hemf evaluate` counts them while the run's folder is at hand."
+    )
+    parts = [
+        f"---\n{_head(name, model, data, None).strip()}\n---",
+        f"# {_text(name)}",
+        f"Made by hemf {version('hemf')}. Research software, not a medical device.",
+        f"## Network\n\n- architecture: `{model['architecture']}` (timm's name), without a head\n"
+        f"- pretrained without labels by {method}{taught}, epoch {own.get('epoch')}\n"
+        f"- first weights: {_text(str(own.get('first_weights') or 'none, drawn at random'))}",
+        f"## Data\n\n{_data(data)}",
+        f"## Limits\n\n{limits}",
+        f"## Licence\n\n{_licence(data, model)}",
+        "## Use\n\n```console\n$ hemf train --data DATA --init FOLDER\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _head(name: str, model: Mapping[str, Any], data: DataSet, report: Mapping[str, Any] | None) -> str:
     """Return the YAML that hubs read."""
     from huggingface_hub import EvalResult, ModelCardData

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemf.config.pretraining import is_pretraining
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.core.files import clear_leftovers, lock, open_to_others, write_json, write_text
@@ -120,7 +121,7 @@ def open_runs(runs: RunPaths) -> OpenRuns:
         raise HemfError("no run; give the folder that hemf train has made")
     folds = [fold_paths(path) for path in paths]
     each = [one for path, those in zip(paths, folds, strict=True) for one in finished(path, those) or [path]]
-    members = tuple(map(open_run, each))
+    members = tuple(map(open_classifier, each))
     places = [member.model.resolve() for member in members]
     if twice := [one for i, one in enumerate(each) if places[i] in places[:i]]:
         raise HemfError(f"{twice[0]} is there twice; name each run of an ensemble once")
@@ -137,6 +138,21 @@ def finished(path: Path, folds: Sequence[Path]) -> Sequence[Path]:
         again = f"hemf train --resume {shlex.quote(str(path))}"
         raise HemfError(f"{unfinished[0]} has not finished; continue the cross-validation with {again}")
     return folds
+
+
+def open_classifier(path: str | os.PathLike) -> OpenRun:
+    """Find a trained run, or the model alone, that tells classes apart; see ``open_run``.
+
+    Raises:
+        HemfError: as ``open_run``, or it is a pretraining.
+    """
+    found = open_run(path)
+    if found.path is not None and is_pretraining(found.path):
+        then = f"hemf train --init {shlex.quote(str(found.path))}"
+        raise HemfError(
+            f"{found.path} is a pretraining, whose network knows no classes; train it with {then}"
+        )
+    return found
 
 
 def open_run(path: str | os.PathLike) -> OpenRun:
@@ -162,7 +178,8 @@ def open_run(path: str | os.PathLike) -> OpenRun:
                 f"{path} is a cross-validation of {counted(len(folds), 'run')}; give one of them, {folds[0]}"
             )
         if not is_model(path / "model"):
-            again = f"hemf train --resume {shlex.quote(str(path))}"
+            verb = "hemf pretrain" if is_pretraining(path) else "hemf train"
+            again = f"{verb} --resume {shlex.quote(str(path))}"
             raise HemfError(f"the run {path} has not finished; continue it with {again}")
         return OpenRun(model=path / "model", path=path)
     if not path.exists():
@@ -181,6 +198,8 @@ def fold_paths(path: str | os.PathLike) -> list[Path]:
     if not _is_run(path) or is_model(path / "model"):
         return []
     refuse_links(path)
+    if is_pretraining(path):
+        return []
     data = read_data_set(path)
     if any(s.split for s in data.samples) and not data.keeps_test:
         return []

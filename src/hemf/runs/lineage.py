@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemf.config.names import weight_names
+from hemf.config.pretraining import is_pretraining
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json
+from hemf.core.text import printable
 from hemf.core.untrusted import read_json
 from hemf.runs.folder import OpenRun, open_run
 
@@ -76,14 +78,13 @@ def ancestors_behind(source: str, how: str) -> tuple[Ancestor, ...]:
         return (Ancestor(how, source, None),) if elsewhere and source not in weight_names() else ()
     assert opened.path is not None, "_opened gives no other"
     name = opened.path.resolve().name
+    how = "pretraining" if is_pretraining(opened.path) else how
     return (Ancestor(how, name, _read(opened.path)), *ancestors_of(opened.path))
 
 
 def all_ancestors(config: RunConfig) -> tuple[Ancestor, ...]:
     """Return all that a run with these options learns from, each list of images once."""
     given = {"first weights": config.init, "teacher": config.teacher}
-    if config.pretrained and ":" in config.model:
-        given["first weights"] = config.model
     found = [one for how, source in given.items() if source for one in ancestors_behind(source, how)]
     once = {(one.source, one.data and one.data.hash, one.data and one.data.files_hash): one for one in found}
     return tuple(once.values())
@@ -144,4 +145,5 @@ def _is_row(row: Any) -> bool:
 
 def _ancestor(folder: Path, number: int, row: dict[str, Any]) -> Ancestor:
     place = folder / str(number)
-    return Ancestor(row["how"], row["source"], _read(place) if place.is_dir() else None)
+    how, source = printable(row["how"]), printable(row["source"])
+    return Ancestor(how, source, _read(place) if place.is_dir() else None)

@@ -56,9 +56,7 @@ class Kind(Protocol):
         """
         ...
 
-    def announce(
-        self, console: Console, config: Any, images: "ImageData", network: Any, precision: str
-    ) -> None:
+    def announce(self, console: Console, config: Any, images: Any, network: Any, precision: str) -> None:
         """Say what is trained on what."""
         ...
 
@@ -67,14 +65,14 @@ class Kind(Protocol):
         console: Console,
         path: Path | None,
         config: Any,
-        images: "ImageData",
+        images: Any,
         network: Any,
         devices: int,
     ) -> Run | None:
         """Do what comes before the first epoch; returns the run if there is nothing else to do."""
         ...
 
-    def finish(self, console: Console, path: Path, config: Any, images: "ImageData", network: Any) -> Run:
+    def finish(self, console: Console, path: Path, config: Any, images: Any, network: Any) -> Run:
         """Write the model of a run whose epochs are trained."""
         ...
 

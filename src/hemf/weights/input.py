@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import timm
 
@@ -12,10 +12,11 @@ from hemf.data.transforms import check_entries
 from hemf.weights.find import find_weights
 from hemf.weights.hub import network_at
 
+Options = TypeVar("Options", bound=RunConfig)
 FOLLOWED = ("image_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
 
 
-def at_its_place(config: RunConfig) -> RunConfig:
+def at_its_place(config: Options) -> Options:
     """Replace a model that is named by its place by the network there, and its weights if they are wanted.
 
     Raises:
@@ -32,7 +33,7 @@ def at_its_place(config: RunConfig) -> RunConfig:
     )
 
 
-def follow(config: RunConfig, given: Collection[str]) -> RunConfig:
+def follow(config: Options, given: Collection[str]) -> Options:
     """Complete the options of a run that starts from weights with the input and the model of these weights.
 
     Args:

@@ -256,7 +256,7 @@ class ImageData(LightningDataModule):
 
     def train_dataloader(self) -> ImageLoader:
         """Return the shuffled, augmented batches."""
-        return self._loader("train", train_transform(self.config), training=True)
+        return self._loader(self.samples("train"), train_transform(self.config), training=True)
 
     def val_dataloader(self) -> ImageLoader | list:
         """Return the batches of the split that chooses the checkpoint; none where there is no such split."""
@@ -268,7 +268,11 @@ class ImageData(LightningDataModule):
 
     def eval_dataloader(self, split: str) -> ImageLoader:
         """Return batches of any split as validation sees them: in order, complete, without augmentation."""
-        return self._loader(split, v2.Compose([v2.ToPILImage(), eval_pixels(self.spec)]), training=False)
+        return self._evaluated(self.samples(split))
+
+    def _evaluated(self, samples: list[Sample]) -> ImageLoader:
+        """Return batches of some samples as validation sees them."""
+        return self._loader(samples, v2.Compose([v2.ToPILImage(), eval_pixels(self.spec)]), training=False)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """The batch with its images as normalised floats; Lightning calls this on the model's device."""
@@ -284,10 +288,10 @@ class ImageData(LightningDataModule):
         weights = np.array([counts[s.label] ** -power for s in samples])
         return weights / weights.sum()
 
-    def _loader(self, split: str, transform: PixelTransform, *, training: bool) -> ImageLoader:
+    def _loader(self, samples: list[Sample], transform: PixelTransform, *, training: bool) -> ImageLoader:
         config, trainer = self.config, self.trainer
         dataset = ImageDataset(
-            self.samples(split),
+            samples,
             self.data.root,
             self.data.classes,
             transform,
