@@ -29,8 +29,9 @@ from hemf.data.image.jpeg import jpeg_pixels, read_pixels
 from hemf.data.image.read import find_images, read_image
 from hemf.data.loading.cache import DecodedImages, decoded_images
 from hemf.data.loading.datamodule import ImageData
+from hemf.data.preprocessing import InputSpec
 from hemf.data.tensor_transforms import RandomCrop, as_pixels
-from hemf.data.transforms import InputSpec, normaliser
+from hemf.data.transforms import normaliser
 
 BATCH = 32
 CLASSES = ["a", "b"]

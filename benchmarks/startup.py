@@ -22,7 +22,7 @@ from common import DATA, FOLDERS, described
 from hemf.config.run_config import RunConfig
 from hemf.core.files import write_json
 from hemf.data.image.read import find_images
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.models.hub import save_model
 
 

@@ -85,7 +85,7 @@ def made_run(tmp_path: Path) -> Path:
 
     from hemf.config.run_config import RunConfig
     from hemf.data.dataset import DataSet, Sample
-    from hemf.data.transforms import InputSpec
+    from hemf.data.preprocessing import InputSpec
     from hemf.models.hub import save_model
 
     rng, samples = np.random.default_rng(0), []

@@ -128,7 +128,7 @@ def test_a_layer_without_evidence_is_refused_and_nothing_is_written(tmp_path, ca
     import timm
     import torch
 
-    from hemf.data.transforms import InputSpec
+    from hemf.data.preprocessing import InputSpec
     from hemf.models.hub import save_model
 
     torch.manual_seed(0)

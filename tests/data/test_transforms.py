@@ -15,8 +15,9 @@ from torchvision.transforms import InterpolationMode
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.data.image.read import find_images, read_image
+from hemf.data.preprocessing import InputSpec
 from hemf.data.tensor_transforms import as_pixels
-from hemf.data.transforms import InputSpec, eval_transform, mixup_cutmix, normaliser, train_transform
+from hemf.data.transforms import eval_transform, mixup_cutmix, normaliser, train_transform
 
 
 def picture(width: int = 90, height: int = 60, channels: int = 3, seed: int = 0) -> Image.Image:

@@ -16,8 +16,8 @@ from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.manifest import read_data_set, write_data_set
+from hemf.data.preprocessing import InputSpec
 from hemf.data.splits import split_data
-from hemf.data.transforms import InputSpec
 from hemf.metrics.classification import classification_metrics
 from hemf.models.hub import add_to_config, save_model
 

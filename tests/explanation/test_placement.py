@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hemf.data.transforms import InputSpec, eval_transform
+from hemf.data.preprocessing import InputSpec
+from hemf.data.transforms import eval_transform
 from hemf.explanation.placement import place, seen_box
 
 

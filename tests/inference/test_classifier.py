@@ -10,7 +10,7 @@ from PIL import Image
 
 import hemf
 from hemf.core.errors import HemfError
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.classifier import Classifier
 
 PLAIN = {"precision": "fp32", "device": "cpu"}

@@ -18,7 +18,7 @@ from hemf.data.dataset import DataSet, Sample
 from hemf.data.fingerprints import take_fingerprints
 from hemf.data.image import read
 from hemf.data.manifest import write_data_set
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference import classifier
 from hemf.inference.ensemble import load_models
 from hemf.models.hub import add_to_config, save_model

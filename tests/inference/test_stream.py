@@ -13,7 +13,8 @@ from PIL import Image
 from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
 from hemf.data.image.read import read_image
-from hemf.data.transforms import InputSpec, eval_transform
+from hemf.data.preprocessing import InputSpec
+from hemf.data.transforms import eval_transform
 from hemf.inference.stream import stream_logits
 
 SPEC = InputSpec((3, 32, 32), 1.0, "squash", "bilinear", (0.5,) * 3, (0.5,) * 3)

@@ -13,7 +13,7 @@ import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
 from hemf.core.precision import float32_logits
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.load import load_trained
 from hemf.inference.tta import VIEWS, with_views
 from hemf.models.hub import add_to_config

@@ -9,7 +9,7 @@ import torch
 
 import hemf
 from hemf import HemfError
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.tasks import MULTICLASS
 from hemf.training.distillation import Distillation, Teacher
 

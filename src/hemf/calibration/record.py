@@ -6,17 +6,20 @@ used wherever the model is.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hemf.calibration.thresholds import Target
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
 from hemf.tasks import MULTICLASS, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Logits = TypeVar("Logits", "Tensor", np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,13 @@ class Calibration:
         """The test-time augmentation it was fitted under; None where nothing was fitted."""
         return self.fitted_on.get("tta", "none") if self.fitted_on else None
 
-    def probabilities(self, logits: Tensor, task: Task = MULTICLASS) -> Tensor:
-        """Return calibrated probabilities, K float64, of one image's logits."""
+    def probabilities(self, logits: Logits, task: Task = MULTICLASS) -> Logits:
+        """Return calibrated probabilities, K float64, of one image's logits: a tensor, or an array."""
         return task.probabilities(logits, self.temperature or 1.0)
 
-    def of_images(self, logits: Tensor, task: Task = MULTICLASS) -> np.ndarray:
+    def of_images(self, logits: "Tensor | np.ndarray", task: Task = MULTICLASS) -> np.ndarray:
         """Calibrate N images, N x K float64, each row to the last bit as if it were alone."""
-        return torch.stack([self.probabilities(row, task) for row in logits]).numpy()
+        return np.stack([np.asarray(self.probabilities(row, task)) for row in logits])
 
     def summary(self) -> str:
         """Return what there is, and what is missing, in a sentence."""

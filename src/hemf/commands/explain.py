@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from hemf.data.transforms import InputSpec
+    from hemf.data.preprocessing import InputSpec
     from hemf.explanation.gradcam import Method
     from hemf.explanation.pictures import Explained
     from hemf.inference.classifier import Classifier, Prediction
@@ -235,7 +235,7 @@ def _explained(
     """Yield each image under the mean of the heat maps of the models that speak of it."""
     import numpy as np
 
-    from hemf.data.transforms import centred
+    from hemf.data.preprocessing import centred
     from hemf.explanation.pictures import Explained
     from hemf.explanation.placement import place
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from hemf.data.image.strips import central_part
 from hemf.data.image.wide import bands
-from hemf.data.transforms import InputSpec, centred
+from hemf.data.preprocessing import InputSpec, centred
 
 Box = tuple[float, float, float, float]
 

@@ -19,8 +19,8 @@ from hemf.core.files import write_json
 from hemf.core.precision import float32_logits
 from hemf.core.untrusted import read_json
 from hemf.data.fingerprints import sha256_of
+from hemf.data.preprocessing import InputSpec
 from hemf.data.training_files import KnownFiles
-from hemf.data.transforms import InputSpec
 from hemf.inference.load import TrainedModel, load_trained
 from hemf.inference.tta import other_tta_line
 from hemf.models.hub import WEIGHTS

@@ -14,7 +14,7 @@ from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.data.dataset import check_class_names
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
 from hemf.tasks import MULTICLASS, TASKS, Task

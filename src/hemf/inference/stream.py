@@ -23,8 +23,9 @@ from hemf.data.image.decode import ImageMode
 from hemf.data.image.empty import emptiness
 from hemf.data.image.read import read_image
 from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
+from hemf.data.preprocessing import InputSpec
 from hemf.data.tensor_transforms import Normalise
-from hemf.data.transforms import InputSpec, eval_pixels, normaliser
+from hemf.data.transforms import eval_pixels, normaliser
 from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.predictions import Predictions

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.precision import float32_logits
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.tasks import Task
 
 View = Callable[[Tensor], Tensor]

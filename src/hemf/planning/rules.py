@@ -5,7 +5,7 @@ from dataclasses import replace
 from hemf.config.run_config import RunConfig, read_recipe
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.planning.choices import Choices
 from hemf.planning.facts import Facts
 from hemf.tasks import TASKS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
-    from hemf.data.transforms import InputSpec
+    from hemf.data.preprocessing import InputSpec
     from hemf.inference.load import TrainedModel
 
 MOST = 12

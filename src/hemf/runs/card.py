@@ -11,7 +11,7 @@ from hemf.core.text import counted, in_words, printable
 from hemf.core.untrusted import read_json
 from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.models.hub import CARD
 
 

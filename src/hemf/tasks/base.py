@@ -5,11 +5,13 @@ under the task's name.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    Logits = TypeVar("Logits", Tensor, np.ndarray)
 
 
 class Task(Protocol):
@@ -39,8 +41,12 @@ class Task(Protocol):
         """Return a target or a decision as a label."""
         ...
 
-    def probabilities(self, logits: "Tensor", temperature: float = 1.0) -> "Tensor":
-        """Turn logits (..., outputs), divided by a temperature, into probabilities (..., K) in float64."""
+    def probabilities(self, logits: "Logits", temperature: float = 1.0) -> "Logits":
+        """Turn logits (..., outputs), divided by a temperature, into probabilities (..., K) in float64.
+
+        A tensor becomes a tensor. An array, which is what an export gives where torch may be missing, becomes
+        an array; a task that knows tensors alone has no exports.
+        """
         ...
 
     def logits(self, probabilities: "Tensor") -> "Tensor":

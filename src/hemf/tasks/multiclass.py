@@ -1,13 +1,16 @@
 """Every image is of one of K classes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
 
 from hemf.tasks.registry import TASKS
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
+
+    Logits = TypeVar("Logits", Tensor, np.ndarray)
 
 
 class Multiclass:
@@ -36,8 +39,12 @@ class Multiclass:
         """Return the class's name."""
         return classes[target]
 
-    def probabilities(self, logits: "Tensor", temperature: float = 1.0) -> "Tensor":
+    def probabilities(self, logits: "Logits", temperature: float = 1.0) -> "Logits":
         """Return their softmax."""
+        if isinstance(logits, np.ndarray):
+            scaled = logits.astype(np.float64) / temperature
+            powers = np.exp(scaled - scaled.max(-1, keepdims=True))
+            return powers / powers.sum(-1, keepdims=True)
         return (logits.double() / temperature).softmax(-1)
 
     def logits(self, probabilities: "Tensor") -> "Tensor":

@@ -15,7 +15,7 @@ from hemf.config.run_config import RunConfig
 from hemf.core.precision import Precision
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.load import TrainedModel
 from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.models.hub import save_model

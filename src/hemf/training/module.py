@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hemf.config.run_config import RunConfig
 from hemf.core.precision import float32_logits
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.losses import build_loss
 from hemf.tasks import check_task
 from hemf.training.distillation import Distillation, Teacher

@@ -8,7 +8,7 @@ import timm
 
 from hemf.config.options import InputOptions
 from hemf.config.run_config import RunConfig
-from hemf.data.transforms import check_entries
+from hemf.data.preprocessing.spec import check_entries
 from hemf.weights.find import find_weights
 from hemf.weights.hub import network_at
 

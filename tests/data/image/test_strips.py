@@ -9,8 +9,10 @@ from PIL import Image
 
 from hemf.config.run_config import RunConfig
 from hemf.data.image.strips import LONGEST, central_part, is_strip, shrink
+from hemf.data.preprocessing import InputSpec, centred
+from hemf.data.preprocessing.spec import CROP_MODES
 from hemf.data.tensor_transforms import as_pixels
-from hemf.data.transforms import CROP_MODES, InputSpec, centred, eval_transform, train_transform
+from hemf.data.transforms import eval_transform, train_transform
 from hemf.explanation.placement import seen_box
 
 SIZES = [(60000, 1), (1, 60000), (300_000, 2), (2, 300_000), (101, 1)]

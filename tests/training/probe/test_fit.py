@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 import hemf
 from hemf import HemfError, RunConfig
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.training.probe.fit import Features, fit_probe, last_layer
 
 SPEC = InputSpec.from_config(RunConfig.of(image_size=32))

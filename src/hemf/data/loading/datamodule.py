@@ -27,7 +27,8 @@ from hemf.data.image.decode import ImageMode
 from hemf.data.image.jpeg import read_pixels
 from hemf.data.loading.cache import DecodedImages
 from hemf.data.loading.workers import same_limits, worker_count
-from hemf.data.transforms import InputSpec, PixelTransform, eval_pixels, normaliser, train_transform
+from hemf.data.preprocessing import InputSpec
+from hemf.data.transforms import PixelTransform, eval_pixels, normaliser, train_transform
 
 Key = tuple[int, int]  # epoch and index of a sample
 Encode = Callable[[str, Sequence[str]], Any]

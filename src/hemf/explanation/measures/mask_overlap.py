@@ -10,7 +10,7 @@ from torch import nn
 
 from hemf.core.errors import HemfError
 from hemf.core.text import printable
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.explanation.gradcam import Method, layer_heat_maps
 from hemf.explanation.measures.batches import Batch
 from hemf.explanation.measures.masks import read_mask

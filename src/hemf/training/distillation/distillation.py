@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hemf.core.precision import float32_logits
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.tasks import Task
 from hemf.training.distillation.maps import MapDistance, maps_of
 from hemf.training.distillation.teacher import Teacher, shown_to

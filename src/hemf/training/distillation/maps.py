@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hemf.core.errors import HemfError
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.training.distillation.teacher import Teacher
 
 if TYPE_CHECKING:

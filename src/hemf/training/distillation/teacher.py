@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hemf.core.errors import HemfError
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.load import load_network
 from hemf.models.hub import CONFIG, WEIGHTS, save_model
 from hemf.runs.folder import open_run

@@ -23,7 +23,7 @@ from hemf.core.files import write_json
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
 from hemf.data.loading.datamodule import ImageData
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.inference.stream import stream_logits, watched
 from hemf.runs.environment import read_environment
 from hemf.training.lightning import first_device
