@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hemf.commands.data.audit import audit
     from hemf.commands.evaluate import evaluate
     from hemf.commands.explain import explain
+    from hemf.commands.export import export
     from hemf.commands.localise import localise
     from hemf.commands.predict import predict
     from hemf.commands.pretrain import pretrain
@@ -52,6 +53,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "explain",
+    "export",
     "load",
     "load_data",
     "localise",
@@ -72,6 +74,7 @@ _WHERE = {
     "create_model": "timm",
     "evaluate": "hemf.commands.evaluate",
     "explain": "hemf.commands.explain",
+    "export": "hemf.commands.export",
     "load": "hemf.inference.classifier",
     "load_data": "hemf.data.load",
     "localise": "hemf.commands.localise",

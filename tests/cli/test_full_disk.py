@@ -26,6 +26,7 @@ VERBS = {
     "calibrate": ("calibrate", "RUN", "--workers", "0", *PLAIN),
     "compare": ("compare", "RUN", "TWIN", "--out", "OUT.json", "--resamples", "100"),
     "localise": ("localise", "RUN", "--perturb", "2", "--limit", "4", *PLAIN),
+    "export": ("export", "RUN", "--out", "OUT", "--workers", "0"),
     "profile": ("profile", "test_resnet", "--out", "OUT"),
     "bench": ("bench", "SUITE", "--out", "OUT"),
     "convert": ("convert", "CHECKPOINT", "--out", "OUT"),

@@ -14,6 +14,7 @@ CASES = {
     "predict": (("RUN", "IMAGES", "--out", "OUT.csv", "--workers", "0", *PLAIN), "OUT.csv"),
     "explain": (("RUN", "IMAGES", "--out", "OUT", *PLAIN), "OUT/explain.csv"),
     "compare": (("RUN", "IMAGES", "--out", "OUT.json"), "OUT.tex"),
+    "export": (("RUN", "--out", "OUT", "--workers", "0"), "OUT/config.json"),
     "profile": (("test_resnet", "--out", "OUT"), "OUT/profile.md"),
     "bench": (("SUITE", "--out", "OUT"), "OUT/mine/table.csv"),
     "convert": (("TABLE", "--out", "OUT"), "OUT/config.json"),

@@ -16,7 +16,7 @@ PACKAGE, ROOT = Path(hemf.__file__).parent, Path(__file__).parents[2]
 FLAG = re.compile(r"(?<![\w-])--[A-Za-z](?:[\w-]*\w)?")
 NOT_OURS = {  # flags of other programs that our pages and messages name
     *("--nproc-per-node", "--raw", "--shm-size", "--logdir"),  # torchrun, gdcmconv, docker, tensorboard
-    *("--error-unmatch", "--porcelain"),  # git
+    *("--error-unmatch", "--porcelain", "--no-deps"),  # git, pip
     *(
         "--device-modules",
         "--model",

@@ -20,7 +20,7 @@ from hemf.data.image import read
 from hemf.data.manifest import write_data_set
 from hemf.data.preprocessing import InputSpec
 from hemf.inference import classifier
-from hemf.inference.ensemble import load_models
+from hemf.inference.models import load_models
 from hemf.models.hub import add_to_config, save_model
 from hemf.runs.folder import open_runs
 

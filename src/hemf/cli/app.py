@@ -31,6 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"{f'hemf {name}'.strip()}: error: {printable(shortened(str(error)))}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "hemf").partition(".")[0] == "hemf":
+            raise
+        print(
+            f"hemf {name}: error: this needs {error.name}, which is not installed; pip install hemf with "
+            "all that it depends on",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         if debug:
             raise

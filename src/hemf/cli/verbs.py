@@ -56,6 +56,7 @@ VERBS = {
         "hemf.commands.explain:explain", "show where in images a trained model finds its evidence"
     ),
     "localise": Verb("hemf.commands.localise:localise", "measure whether a run's heat maps can be believed"),
+    "export": Verb("hemf.commands.export:export", "write a trained model for other runtimes, and measure it"),
     "profile": Verb("hemf.commands.profile:profile", "count what models cost, beside the paper's figures"),
     "bench": Verb(
         "hemf.commands.bench:bench",

@@ -85,6 +85,8 @@ def calibrate(
     from hemf.runs.folder import open_runs
 
     runs, options = open_runs(run), InferenceOptions(batch_size, workers, precision, device, tta)
+    if runs.home.is_export:
+        raise HemfError(f"{run} is an export; calibrate its run, and export that again")
     folds = runs.folds if data is None else None
     if folds and (split != "val" or fold is not None):
         raise HemfError(

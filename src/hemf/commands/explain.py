@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from hemf.commands.predict import report_failed
 from hemf.core.errors import HemfError
@@ -67,6 +67,7 @@ def explain(
     """
     from hemf.explanation.pictures import check_free, write_explanations
     from hemf.inference.classifier import collect, load
+    from hemf.runs.folder import open_runs
 
     if Path(out).exists() and not Path(out).is_dir():
         raise HemfError(f"--out {out} is a file; give the name of a folder")
@@ -74,6 +75,8 @@ def explain(
         raise HemfError(f"--batch-size is {batch_size}; give at least 1")
     files, failed = collect(images)
     check_free(Path(out), files, stages)
+    if open_runs(run).home.is_export:
+        raise HemfError(f"{run} is an export, which has no layers to look into; explain its run")
     classifier, blank = load(run, "fp32", device), []
     explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed, blank)
     count = write_explanations(explained, Path(out))
@@ -115,7 +118,7 @@ def explanations(
     if target is not None and target not in classifier.classes:
         have = ", ".join(classifier.classes)
         raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
-    first, *others = classifier.trained.members
+    first, *others = cast("tuple[TrainedModel, ...]", classifier.trained.members)  # no export comes here
     if stages and others:
         raise HemfError("--stages shows the stages of one model; give one run of the ensemble")
     readable = _readable(files, first.spec, failed)

@@ -66,6 +66,12 @@ def model_threads(devices: int = 1, *, on_cpu: bool = True) -> int:
     return min(threads, max(1, usable_cores() // devices - reading_cores(devices, on_cpu=on_cpu)))
 
 
+def library_threads() -> int:
+    """Count the threads that a library other than torch computes on: OMP_NUM_THREADS, else one a core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "") if ASKED_THREADS else ""
+    return int(asked) if asked.isdecimal() and int(asked) else usable_cores()
+
+
 @contextmanager
 def computing_on(threads: int) -> Iterator[None]:
     """Make torch compute on this number of threads inside the block."""

@@ -14,7 +14,7 @@ from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
 from hemf.evaluation.evaluate import Evaluation
 from hemf.evaluation.samples import Subject
-from hemf.inference.ensemble import load_models
+from hemf.inference.ensemble import load_ensemble
 from hemf.inference.predictions import Predictions, pooled
 from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.metrics import MEASURES
@@ -90,7 +90,7 @@ def left_out_subject(runs: OpenRuns, tta: TTA | None, seconds: float) -> Subject
     assert runs.folds is not None, "only folds leave images out"
     data, folder = runs.home.data, runs.folds / "evaluation"
     samples = [s for s in data.samples if s.fold is not None]
-    return Subject(runs, load_models(runs, tta), data, samples, "out-of-fold", folder, True, seconds)
+    return Subject(runs, load_ensemble(runs, tta), data, samples, "out-of-fold", folder, True, seconds)
 
 
 def left_out_predictions(subject: Subject, options: InferenceOptions, words: str) -> Predictions:

@@ -1,9 +1,9 @@
 """Measures a run on some images: the report that ``metrics.json`` holds, and the predictions behind it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,7 +16,11 @@ from hemf.metrics.bootstrap import Draws
 from hemf.metrics.calibration import shares_images
 from hemf.metrics.wording import measure_text
 from hemf.runs.environment import environment
+from hemf.runtime import ExportedModel
 from hemf.tasks import MULTICLASS
+
+if TYPE_CHECKING:
+    from hemf.core.precision import PrecisionOption
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
     Raises:
         HemfError: an image cannot be read, or an option is bad.
     """
-    trained, images, options = subject.trained, subject.images, options.picked()
+    trained, images = subject.trained, subject.images
+    options = options.picked() if not isinstance(trained, ExportedModel) else _of_export(trained, options)
     measures = MEASURES.find(trained.task.name)
     started = time.perf_counter()
     found = predict_samples(trained, images, subject.samples, options, "evaluating", subject.speaking)
@@ -86,6 +91,7 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "seconds": seconds,
         "images_per_second": len(found.paths) / seconds,
         "precision": options.precision,
+        **({"runtime": trained.runtime} if isinstance(trained, ExportedModel) else {}),
         "batch_size": options.batch_size,
         "device": str(options.device),
         "tta": trained.tta,
@@ -94,6 +100,12 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
     }
     report = measures.with_intervals(report, found, trained.calibration, draws)
     return Evaluation(found, report, subject.folder)
+
+
+def _of_export(trained: ExportedModel, options: InferenceOptions) -> InferenceOptions:
+    """Return the options with the device and the precision of an export, which nobody can choose."""
+    device, precision = trained.computes_on(str(options.device), options.precision)
+    return replace(options, device=device, precision=cast("PrecisionOption", precision))
 
 
 def _of_ensemble(subject: Subject, found: Predictions) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from hemf.core.errors import HemfError
 from hemf.data.fingerprints import changed_files
 from hemf.data.load import ALL_TEST
-from hemf.data.manifest import read_data_set
 from hemf.evaluation.folders import folder_name
 from hemf.evaluation.seen import Seen, seen_by_all
 from hemf.evaluation.seen_in_training import SECONDS, seen_before, seen_in_training
-from hemf.inference.ensemble import Ensemble, load_models
+from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
+from hemf.inference.models import load_models
 from hemf.runs.folder import OpenRun, OpenRuns, open_runs
 from hemf.runs.lineage import ancestors_of
+from hemf.runtime import ExportedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Subject:
 
     Args:
         runs: the run, or the members of an ensemble.
-        trained: its model, or theirs as one.
+        trained: its model, theirs as one, or an export.
         images: the data set of the samples.
         samples: the images of the split.
         split: its name.
@@ -45,7 +46,7 @@ class Subject:
     """
 
     runs: OpenRuns
-    trained: TrainedModel | Ensemble
+    trained: TrainedModel | Ensemble | ExportedModel
     images: "DataSet"
     samples: list["Sample"]
     split: str
@@ -59,12 +60,12 @@ class Subject:
 
         Of several other runs they are the first's; None if only its model is at hand.
         """
-        return manifest_of(self.runs.home)
+        return self.runs.home.manifest
 
     @cached_property
     def theirs(self) -> "list[DataSet | None]":
         """The images and split of each run."""
-        return [manifest_of(member) for member in self.runs.members]
+        return [member.manifest for member in self.runs.members]
 
     @cached_property
     def learnt_from(self) -> "list[tuple[Ancestor, ...]]":
@@ -133,7 +134,8 @@ def subject_of(
     name = folder_name(split, None if own else images, fold)
     if isinstance(trained, Ensemble) and runs.folds is None:
         name += f"-ensemble-{trained.digest[:8]}"
-    folder = (runs.home.path or runs.home.model) / "evaluation" / name
+    place = runs.home.model if runs.home.is_export else runs.home.path or runs.home.model
+    folder = place / "evaluation" / name
     return Subject(runs, trained, images, samples, split, folder, own, seconds)
 
 
@@ -159,7 +161,7 @@ def images_of(opened: OpenRun, data: str | None, fold: int | None) -> "DataSet":
     images = load_test_data(data)
     if fold is not None:
         return images.for_fold(fold)
-    ours = manifest_of(opened)
+    ours = opened.manifest
     split = ours is not None and any(s.split for s in ours.samples)  # folds have none
     return replace(ours, root=images.root) if ours and split and _are_ours(images, ours) else images
 
@@ -200,8 +202,3 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
             "leave the images out"
         )
     return samples
-
-
-def manifest_of(opened: OpenRun) -> "DataSet | None":
-    """Return the run's images and split, even if their files are gone; None if only its model is at hand."""
-    return None if opened.path is None else read_data_set(opened.path)

@@ -6,23 +6,28 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from hemf.config.options import TTA
-from hemf.core.device import pick_device
 from hemf.core.errors import HemfError, UnreadableImage
-from hemf.core.precision import Precision, PrecisionOption, resolve_precision
 from hemf.core.text import printable
 from hemf.data.image.decode import ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
-from hemf.inference.ensemble import Ensemble, load_models
-from hemf.inference.load import TrainedModel
-from hemf.inference.stream import Inputs, stream_logits, watched
+from hemf.inference.models import load_models
 from hemf.runs.folder import RunPaths, open_runs
+from hemf.runtime import ExportedModel
+from hemf.runtime.stream import stream_outputs, watched
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hemf.core.precision import PrecisionOption
+    from hemf.inference.ensemble import Ensemble
+    from hemf.inference.load import TrainedModel
+    from hemf.inference.stream import Inputs
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
 Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]
@@ -66,22 +71,34 @@ class Pixels:
     name: str
     image: Image.Image | np.ndarray
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class Classifier:
     """A trained model with its preprocessing, ready for images; made by ``hemf.load``.
 
     Args:
-        trained: model, classes and input; or an ensemble of several.
+        trained: model, classes and input; an ensemble of several; or an export.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: torch's name of a device, or ``auto``.
     """
 
     def __init__(
-        self, trained: TrainedModel | Ensemble, precision: PrecisionOption = "auto", device: str = "auto"
+        self,
+        trained: "TrainedModel | Ensemble | ExportedModel",
+        precision: "PrecisionOption" = "auto",
+        device: str = "auto",
     ) -> None:
         self.trained = trained
+        if isinstance(trained, ExportedModel):
+            self.device, self.precision = trained.computes_on(str(device), precision)
+            return
+        from hemf.core.device import pick_device
+        from hemf.core.precision import resolve_precision
+
         self.device = pick_device(device)
-        self.precision: Precision = resolve_precision(precision, self.device.type)
+        self.precision = resolve_precision(precision, self.device.type)
 
     @property
     def classes(self) -> list[str]:
@@ -100,7 +117,7 @@ class Classifier:
         return [*sets, *(["disagreement"] if len(self.trained.members) > 1 else [])]
 
     @property
-    def input(self) -> Inputs:
+    def input(self) -> "Inputs":
         """How an image becomes the model's input; of an ensemble, all forms that its members take."""
         return self.trained.inputs
 
@@ -137,17 +154,7 @@ class Classifier:
             _report(message, on_error)
         if any(isinstance(item, Pixels) for item in items):
             workers = 0  # open files inside PIL images must not be shared among processes
-        results = stream_logits(
-            self.trained.predictor,
-            items,
-            self.input,
-            batch_size,
-            workers,
-            self.precision,
-            self.device,
-            read,
-            on_empty,
-        )
+        results = self._results(items, batch_size, workers, on_empty)
         for item, logits, error in watched(results, len(items), "classifying") if bar else results:
             if error is not None:
                 _report(error, on_error)
@@ -155,13 +162,29 @@ class Classifier:
             assert logits is not None, "an image without error has logits"
             yield self._prediction(item, logits)
 
-    def _prediction(self, item: Path | Pixels, outputs: Tensor) -> Prediction:
+    def _results(
+        self,
+        items: Sequence[Path | Pixels],
+        batch_size: int,
+        workers: int | None,
+        on_empty: Callable[[Any, str], None] | None,
+    ) -> "Iterator[tuple[Any, Tensor | np.ndarray | None, str | None]]":
+        """Yield each item's outputs, or why it cannot be read."""
+        if isinstance(self.trained, ExportedModel):
+            yield from stream_outputs(self.trained, items, batch_size, workers, read, on_empty)
+            return
+        from hemf.inference.stream import stream_logits
+
+        how = (batch_size, workers, cast("PrecisionOption", self.precision), self.device, read, on_empty)
+        yield from stream_logits(self.trained.predictor, items, self.trained.inputs, *how)
+
+    def _prediction(self, item: Path | Pixels, outputs: Any) -> Prediction:
         calibration, task = self.trained.calibration, self.trained.task
         speaking = self.trained.speaking_of(item)
         united, apart = self.trained.combined(outputs[None], None if speaking is None else speaking[None])
         path, logits = None if isinstance(item, Pixels) else str(item), united[0]
         disagreement = None if apart is None or np.isnan(apart[0]) else float(apart[0])
-        calibrated = calibration.probabilities(logits, task).numpy()
+        calibrated = np.asarray(calibration.probabilities(logits, task))
         probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
         label = task.decode(task.decide(calibrated[None])[0], self.classes)
         if calibration.sets is None:
@@ -173,7 +196,7 @@ class Classifier:
 
 def load(
     run: RunPaths,
-    precision: PrecisionOption = "auto",
+    precision: "PrecisionOption" = "auto",
     device: str = "auto",
     tta: TTA | None = None,
 ) -> Classifier:
@@ -185,9 +208,10 @@ def load(
     stderr.
 
     Args:
-        run: a run's folder, or its ``model`` folder; for an ensemble a cross-validation's, or a list of
-            several.
-        precision: ``fp32``, ``bf16``, ``fp16``, or ``auto`` for what the hardware is fast at.
+        run: a run's folder, its ``model`` folder, or an export; for an ensemble a cross-validation's, or a
+            list of several.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``auto`` for what the hardware is fast at. An export has
+            its own.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto`` for a GPU where there is one.
         tta: views of each image that probabilities are averaged over: ``flip`` (it and its mirror image),
             ``flips`` (also upside down), ``dihedral`` (all eight, of square inputs), or ``none``; None for

@@ -152,8 +152,8 @@ class _Members(nn.Module):
         return self.task.logits(torch.stack(found, 1)).float()
 
 
-def load_models(runs: OpenRuns, tta: TTA | None = None) -> TrainedModel | Ensemble:
-    """Load the model of a run, or those of several as an ensemble.
+def load_ensemble(runs: OpenRuns, tta: TTA | None = None) -> TrainedModel | Ensemble:
+    """Load the models of several runs as an ensemble; that of a single run by itself.
 
     Args:
         runs: where they are.

@@ -4,6 +4,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,12 +13,12 @@ from torch import Tensor, nn
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
-from hemf.core.text import counted
-from hemf.data.dataset import check_class_names
 from hemf.data.preprocessing import InputSpec
 from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
-from hemf.tasks import MULTICLASS, TASKS, Task
+from hemf.runs.folder import is_export
+from hemf.runtime.description import Description, input_of
+from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
     from hemf.core.precision import TimmModel
@@ -90,24 +91,14 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
         HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its
             calibration is damaged.
     """
-    model, spec, config = load_network(folder)
-    classes, own = config.get("label_names") or [], config.get("hemf") or {}
+    model, _, config = load_network(folder)
     if not model.num_classes:
         then = f"hemf train --init {shlex.quote(str(folder))}"
         raise HemfError(f"{folder} is a pretrained network without classes; train it with {then}")
-    name = own.get("task", MULTICLASS.name)
-    if not isinstance(name, str):
-        raise HemfError(f"the task in {folder}/config.json is not a name; correct it")
-    task = TASKS.find(name)
-    if len(set(classes)) != len(classes) or task.outputs(len(classes)) != model.num_classes:
-        raise HemfError(
-            f"{folder} names {counted(len(set(classes)), 'class', 'classes')} for {model.num_classes} "
-            "outputs; set label_names in its config.json, in the order of the outputs"
-        )
-    check_class_names(classes, str(folder))
-    calibration = Calibration.from_config(config) or UNCALIBRATED
-    tta = calibration.tta or "none" if tta is None else tta
-    return TrainedModel(model, list(classes), spec, config["architecture"], calibration, task, tta)
+    found = Description.of(config, model.num_classes, folder)
+    tta = found.calibration.tta or "none" if tta is None else tta
+    name = config["architecture"]
+    return TrainedModel(model, found.classes, found.spec, name, found.calibration, found.task, tta)
 
 
 def load_network(folder: str | os.PathLike) -> tuple["TimmModel", InputSpec, dict[str, Any]]:
@@ -119,13 +110,10 @@ def load_network(folder: str | os.PathLike) -> tuple["TimmModel", InputSpec, dic
     Raises:
         HemfError: it cannot be loaded, or its configuration is damaged.
     """
+    if is_export(Path(folder)):
+        raise HemfError(f"{folder} is an export, which can predict and be evaluated; for this give its run")
     try:
         model, config = load_model(folder)
     except (ValueError, RuntimeError) as error:
         raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
-    classes, own = config.get("label_names") or [], config.get("hemf") or {}
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise HemfError(f"label_names in {folder}/config.json is not a list of names; correct it")
-    if not isinstance(own, dict):
-        raise HemfError(f"the entry hemf in {folder}/config.json holds no names and values; correct it")
-    return model, InputSpec.from_pretrained_cfg(config["pretrained_cfg"], own.get("window", "auto")), config
+    return model, input_of(config, folder), config

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from torch import Tensor
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.errors import HemfError
@@ -17,6 +16,8 @@ from hemf.core.strict_csv import read_csv_table
 from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hemf.data.dataset import Sample
 
 HEAD = ["path", "label", "prediction"]
@@ -43,7 +44,7 @@ class Predictions:
     probabilities: np.ndarray
     groups: list[str]
     classes: list[str]
-    logits: Tensor | None = None
+    logits: "Tensor | np.ndarray | None" = None
     task: Task = MULTICLASS
     disagreement: np.ndarray | None = None
 
@@ -51,7 +52,7 @@ class Predictions:
     def of(
         cls,
         samples: Sequence["Sample"],
-        logits: Tensor,
+        logits: "Tensor | np.ndarray",
         classes: Sequence[str],
         calibration: Calibration = UNCALIBRATED,
         task: Task = MULTICLASS,

@@ -1,15 +1,13 @@
 """Images through a model, one after the other, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,11 +27,12 @@ from hemf.data.transforms import eval_pixels, normaliser
 from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.predictions import Predictions
+from hemf.runtime import ExportedModel
+from hemf.runtime.stream import stream_outputs, watched
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
 
-T = TypeVar("T")
 Reader = Callable[[Any, ImageMode, str], Image.Image]
 Result = tuple[Any, Tensor | None, str | None]
 Item = tuple[list[Tensor], str | None, str | None, tuple[int, int]]
@@ -84,7 +83,7 @@ class InferenceOptions:
 
 
 def predict_samples(
-    trained: TrainedModel | Ensemble,
+    trained: TrainedModel | Ensemble | ExportedModel,
     images: "DataSet",
     samples: Sequence["Sample"],
     options: InferenceOptions,
@@ -94,7 +93,7 @@ def predict_samples(
     """Predict labelled images.
 
     Args:
-        trained: the model, or several as one.
+        trained: the model, several as one, or an export.
         images: the data set of the samples.
         samples: images of the model's classes.
         options: how to compute.
@@ -105,14 +104,18 @@ def predict_samples(
         HemfError: an image cannot be read, which stops the whole, or an option is bad.
     """
     paths = [images.path(s) for s in samples]
-    how = (options.batch_size, options.workers, options.precision, options.device)
-    results = stream_logits(trained.predictor, paths, trained.inputs, *how)
+    if isinstance(trained, ExportedModel):
+        results: Iterator[Any] = stream_outputs(trained, paths, options.batch_size, options.workers)
+    else:
+        how = (options.batch_size, options.workers, options.precision, options.device)
+        results = stream_logits(trained.predictor, paths, trained.inputs, *how)
     rows = []
     for _, logits, error in watched(results, len(paths), words):
         if error is not None:
             raise HemfError(error)
         rows.append(logits)
-    logits, disagreement = trained.combined(torch.stack(rows), speaking)
+    stacked: Any = np.stack(rows) if isinstance(trained, ExportedModel) else torch.stack(rows)
+    logits, disagreement = trained.combined(stacked, speaking)
     return Predictions.of(samples, logits, trained.classes, trained.calibration, trained.task, disagreement)
 
 
@@ -203,12 +206,6 @@ def stream_batches(
                 if error is None and not torch.isfinite(row).all():
                     raise HemfError(f"the model's outputs for {path} are not finite; try --precision fp32")
             yield Batch(items, inputs, logits, errors, empty, sizes)
-
-
-def watched(results: Iterable[T], total: int, words: str) -> Iterator[T]:
-    """Yield the same results, with a progress bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    yield from track(results, words, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 class _Images(Dataset):

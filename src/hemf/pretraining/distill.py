@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hemf.core.errors import HemfError
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.pretraining.registry import METHODS, TaughtMethod
 from hemf.training.distillation import MapDistance, Teacher, maps_of, shown_to
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import hemf.pretraining  # noqa: F401  registers the methods
 from hemf.config.pretraining import PretrainConfig
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.pretraining.batches import ViewedImages
 from hemf.pretraining.health import (
     accuracies,

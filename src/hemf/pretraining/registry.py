@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hemf.core.errors import HemfError
 from hemf.core.registry import Registry
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.training.distillation import Teacher
 
 if TYPE_CHECKING:

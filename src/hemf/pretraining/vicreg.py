@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from hemf.data.transforms import InputSpec
+from hemf.data.preprocessing import InputSpec
 from hemf.pretraining.registry import METHODS, Method, lightly_is_there
 from hemf.training.distillation import Teacher
 

@@ -9,7 +9,7 @@ from hemf.data.manifest import read_data_set
 from hemf.evaluation.cross_validation import pool
 from hemf.evaluation.evaluate import Evaluation, measure
 from hemf.evaluation.folders import folder_name, replaced_line
-from hemf.evaluation.samples import subject_of
+from hemf.evaluation.samples import Subject, subject_of
 from hemf.figures.classification import save_figure
 from hemf.inference.predictions import write_groups, write_predictions
 from hemf.inference.stream import InferenceOptions
@@ -19,6 +19,7 @@ from hemf.report.registry import report_of
 from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
 from hemf.runs.card import update_card
 from hemf.runs.folder import finished, is_model
+from hemf.runtime import ExportedModel
 
 
 def evaluate_run(
@@ -36,10 +37,17 @@ def evaluate_run(
         write_groups(found.folder / "groups.csv", found.predictions)
     indices = report_of(found.report).mistakes(found.predictions)
     first, *others = subject.trained.members
-    heated = None if others else heat_mapped(first.model)
+    heated = None if others or isinstance(first, ExportedModel) else heat_mapped(first.model)
     mistakes = picture_mistakes(first, found.predictions, indices, subject.images.root, heated)
-    _write(found, None if others and subject.runs.folds is None else subject.runs.home.path, mistakes)
+    _write(found, _run_of(subject), mistakes)
     return found, mistakes
+
+
+def _run_of(subject: Subject) -> Path | None:
+    """Return the run whose numbers these are: not those of several, nor those of an export."""
+    runs = subject.runs
+    alone = not runs.home.is_export and (len(runs.members) == 1 or runs.folds is not None)
+    return runs.home.path if alone else None
 
 
 def evaluate_folds(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hemf.data.preprocessing import InputSpec
     from hemf.inference.load import TrainedModel
+    from hemf.runtime import ExportedModel
 
 MOST = 12
 SIDE = 224
@@ -72,7 +73,7 @@ def heat_mapped(model: "nn.Module") -> Explain:
 
 
 def picture_mistakes(
-    trained: "TrainedModel",
+    trained: "TrainedModel | ExportedModel",
     found: Predictions,
     indices: Iterable[int],
     root: Path,
@@ -102,7 +103,7 @@ def picture_mistakes(
 
 
 def _pictures(
-    trained: "TrainedModel", file: Path, target: int, explain: Explain | None
+    trained: "TrainedModel | ExportedModel", file: Path, target: int, explain: Explain | None
 ) -> tuple[str | None, str | None]:
     from hemf.data.image.read import read_image
     from hemf.data.transforms import eval_transform

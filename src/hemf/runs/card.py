@@ -1,6 +1,6 @@
 """The card of a run's model: ``model/README.md``, by which others can judge it and hubs can list it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,18 @@ from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
 from hemf.data.preprocessing import InputSpec
 from hemf.models.hub import CARD
+
+USE = """This folder is in timm's hub layout. With FOLDER for its place:
+
+```console
+$ hemf predict FOLDER IMAGES        # preprocessing, calibration and prediction sets come with it
+```
+```python
+import timm
+model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+```
+Networks of hemf's own are known to timm after `import hemf`."""
 
 
 def update_card(run: Path, report: Mapping[str, Any]) -> None:
@@ -36,8 +48,11 @@ def card(
     data: DataSet,
     model: Mapping[str, Any],
     report: Mapping[str, Any] | None = None,
+    more: Sequence[str] = (),
+    use: str = USE,
+    library: str = "timm",
 ) -> str:
-    """Return the card of a run's model, Markdown under a head of YAML.
+    """Return the card of a run's model, or of an export of it: Markdown under a head of YAML.
 
     Args:
         run: the run's folder.
@@ -45,33 +60,24 @@ def card(
         data: its images.
         model: the model's configuration, as in its ``config.json``.
         report: what ``metrics.json`` holds of the test images; None where they are not measured.
+        more: sections that follow the measures.
+        use: what stands under Use.
+        library: what computes it, as hubs call it.
     """
     name = run.resolve().name
     parts = [
-        f"---\n{_head(name, model, data, report).strip()}\n---",
+        f"---\n{_head(name, model, data, report, library).strip()}\n---",
         f"# {_text(name)}",
         f"Made by hemf {version('hemf')}. Research software, not a medical device.",
         f"## Model\n\n{_model(config, model)}",
         f"## Data\n\n{_data(data)}",
         f"## Measures\n\n{_measures(data, report)}",
+        *more,
         f"## Limits\n\n{_limits(data, model, report)}",
         f"## Licence\n\n{_licence(data, model)}",
-        f"## Use\n\n{USE}",
+        f"## Use\n\n{use}",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-USE = """This folder is in timm's hub layout. With FOLDER for its place:
-
-```console
-$ hemf predict FOLDER IMAGES        # preprocessing, calibration and prediction sets come with it
-```
-```python
-import timm
-model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-```
-Networks of hemf's own are known to timm after `import hemf`."""
 
 
 def pretraining_card(run: Path, method: str, data: DataSet, model: Mapping[str, Any]) -> str:
@@ -90,7 +96,7 @@ def pretraining_card(run: Path, method: str, data: DataSet, model: Mapping[str, 
         "not test what is trained from it; `hemf evaluate` counts them while the run's folder is at hand."
     )
     parts = [
-        f"---\n{_head(name, model, data, None).strip()}\n---",
+        f"---\n{_head(name, model, data, None, 'timm').strip()}\n---",
         f"# {_text(name)}",
         f"Made by hemf {version('hemf')}. Research software, not a medical device.",
         f"## Network\n\n- architecture: `{model['architecture']}` (timm's name), without a head\n"
@@ -104,7 +110,9 @@ def pretraining_card(run: Path, method: str, data: DataSet, model: Mapping[str, 
     return "\n\n".join(parts) + "\n"
 
 
-def _head(name: str, model: Mapping[str, Any], data: DataSet, report: Mapping[str, Any] | None) -> str:
+def _head(
+    name: str, model: Mapping[str, Any], data: DataSet, report: Mapping[str, Any] | None, library: str
+) -> str:
     """Return the YAML that hubs read."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -125,9 +133,9 @@ def _head(name: str, model: Mapping[str, Any], data: DataSet, report: Mapping[st
     card = ModelCardData(
         model_name=name,
         license="unknown",
-        library_name="timm",
+        library_name=library,
         pipeline_tag="image-classification",
-        tags=["timm", "image-classification", "medical", "hemf", str(model["architecture"])],
+        tags=[library, "image-classification", "medical", "hemf", str(model["architecture"])],
         **about,
     )
     return card.to_yaml()

@@ -26,6 +26,11 @@ CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
 """Options that may change when a run is resumed, because they change no weight."""
 
 
+EXPORTS = "exports"
+"""Folder of a run for what is exported from it."""
+EXPORTED = ("model.onnx", "model.xml", "model.bin", "model.pt2")
+"""Networks in other formats."""
+
 TEACHER = "teacher"
 """Where a run keeps what it learns from, as a model's folder, so that it is resumed with the very same."""
 
@@ -50,12 +55,24 @@ class OpenRun:
     """Where a run's parts lie.
 
     Args:
-        model: folder with ``model.safetensors`` and ``config.json``.
+        model: folder with ``model.safetensors`` and ``config.json``, or an export.
         path: the run's folder; None where only the model is at hand.
     """
 
     model: Path
     path: Path | None
+
+    @property
+    def is_export(self) -> bool:
+        """Whether the model is in another format than ours."""
+        return is_export(self.model)
+
+    @property
+    def manifest(self) -> "DataSet | None":
+        """The run's images and split, even if their files are gone; None if only its model is at hand."""
+        from hemf.data.manifest import read_data_set
+
+        return None if self.path is None else read_data_set(self.path)
 
     @property
     def config(self) -> RunConfig:
@@ -156,10 +173,10 @@ def open_classifier(path: str | os.PathLike) -> OpenRun:
 
 
 def open_run(path: str | os.PathLike) -> OpenRun:
-    """Find a trained run, or the model alone, at ``path``.
+    """Find a trained run, the model alone, or an export of it, at ``path``.
 
     Args:
-        path: a run's folder, its ``model`` folder, or a copy of that elsewhere.
+        path: a run's folder, its ``model`` folder, an export, or a copy of one of these elsewhere.
 
     Raises:
         HemfError: neither is there, the run has not finished, or a link in it leads out of it.
@@ -172,6 +189,9 @@ def open_run(path: str | os.PathLike) -> OpenRun:
         return OpenRun(
             model=path, path=parent if _is_run(parent) and path.resolve().name == "model" else None
         )
+    if is_export(path):
+        home = path.resolve().parents[1]
+        return OpenRun(path, home if _is_run(home) and path.resolve().parent.name == EXPORTS else None)
     if _is_run(path):
         if folds := fold_paths(path):
             raise HemfError(
@@ -213,6 +233,11 @@ def _is_run(path: Path) -> bool:
 def is_model(path: Path) -> bool:
     """Return whether ``path`` is a folder with a model's weights and configuration."""
     return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+
+
+def is_export(path: Path) -> bool:
+    """Return whether ``path`` is a folder with a network in another format and its configuration."""
+    return (path / "config.json").is_file() and any((path / file).is_file() for file in EXPORTED)
 
 
 def run_path(config: RunConfig, data: "DataSet") -> Path:

@@ -10,7 +10,8 @@ from hemf.core.errors import UnreadableImage
 from hemf.data.image.read import read_image
 from hemf.explanation.taps import classes_of
 from hemf.inference.load import TrainedModel
-from hemf.inference.stream import stream_batches, watched
+from hemf.inference.stream import stream_batches
+from hemf.runtime.stream import watched
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample

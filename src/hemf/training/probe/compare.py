@@ -112,6 +112,6 @@ def _log_losses(path: Path, config: RunConfig, images: ImageData, classifier: Im
     trained = TrainedModel(classifier.model, images.data.classes, images.spec, config.model, task=task)
     samples = images.samples(images.val_split or "")
     found = predict_samples(trained, images.data, samples, options, "comparing")
-    assert found.logits is not None, "a model's predictions have them"
+    assert isinstance(found.logits, torch.Tensor), "a network's predictions have them"
     temperature = fit_temperature(found.logits.numpy(), found.labels) or 1.0
     return log_loss_of(found.labels, task.probabilities(found.logits, temperature).numpy())

@@ -24,8 +24,9 @@ from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.preprocessing import InputSpec
-from hemf.inference.stream import stream_logits, watched
+from hemf.inference.stream import stream_logits
 from hemf.runs.environment import read_environment
+from hemf.runtime.stream import watched
 from hemf.training.lightning import first_device
 from hemf.training.validation_metrics import VALIDATION_METRICS
 

@@ -1,0 +1,111 @@
+"""``hemf export``: a trained model in another format, measured beside the original."""
+
+from typing import TYPE_CHECKING, Literal
+
+from hemf.config.options import TTA
+from hemf.core.errors import HemfError
+
+if TYPE_CHECKING:
+    from hemf.exporting.make import Export, Material
+    from hemf.runs.folder import OpenRun
+
+MARGIN = 0.5  # points
+
+
+def export(
+    run: str,
+    format: Literal["onnx", "openvino", "torch"] = "onnx",
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    out: str | None = None,
+    data: str | None = None,
+    split: str | None = None,
+    images: int = 1000,
+    margin: float = MARGIN,
+    tta: TTA | None = None,
+    force: bool = False,
+    workers: int | None = None,
+) -> "Export":
+    """Write a trained model for other runtimes, and measure what is written beside the model.
+
+    Makes a folder that is whole by itself: the network, config.json (classes, input, temperature, prediction
+    sets, thresholds), a model card, parity.json, and example.py, which gives the same numbers without hemf.
+    The export predicts validation images beside the model: the largest difference of probabilities, the
+    number of images of the same class, and the changes of accuracy and ROC AUC with their intervals are
+    printed and kept. An fp32 export in which a probability differs by more than 0.0001, and any other that
+    loses more than the margin, is not kept. An export to onnx or openvino goes wherever a run goes in predict
+    and evaluate, also where there is no torch.
+
+    Args:
+        run: a run's folder, or its model folder (which then needs --data).
+        format: onnx, for ONNX Runtime and what reads ONNX; openvino; or torch, a program of torch.export
+            (.pt2).
+        precision: format of the numbers in the weights: fp32; fp16, half the size; or int8, quantised by what
+            training images show, a quarter of the size.
+        out: folder to make; by default exports/FORMAT-PRECISION in the run.
+        data: other images of the same classes to measure on; by default the run's own.
+        split: images to measure on: train, val, test or all; by default the run's validation images (test
+            images where it has none), or with --data all.
+        images: most images to measure on, drawn evenly.
+        margin: points of accuracy, or hundredths of ROC AUC, that an export of lower precision may lose.
+        tta: views of each image that the export averages over by itself; by default those that the model's
+            calibration was fitted under.
+        force: keep an export that differs too much.
+        workers: processes that read images; by default one a core, at most 8.
+
+    Returns:
+        Its folder, and what was measured.
+
+    Raises:
+        HemfError: no such run or images, a network that does not export, an export that differs too much, or
+            something else where it should be written.
+    """
+    from pathlib import Path
+
+    from hemf.core.untrusted import inside
+    from hemf.exporting.make import make_export
+    from hemf.inference.load import load_trained
+    from hemf.runs.folder import EXPORTS, open_run
+
+    if images < 1 or margin < 0:
+        raise HemfError(f"--images is {images}, --margin {margin:g}; give at least 1 and at least 0")
+    opened = open_run(run)
+    trained = load_trained(opened.model, tta)
+    home = opened.path or opened.model
+    target = inside(home, EXPORTS, f"{format}-{precision}") if out is None else Path(out)
+    material = _material(opened, trained.classes, data, split, images)
+    made = make_export(trained, opened, material, target, format, precision, margin, force, workers)
+    _show(made)
+    return made
+
+
+def _material(
+    opened: "OpenRun", classes: list[str], data: str | None, split: str | None, most: int
+) -> "Material":
+    """Find the images to measure on."""
+    from hemf.evaluation.samples import images_of, samples_of
+    from hemf.exporting.make import Material, few_of
+
+    images = images_of(opened, data, None)
+    own = "val" if images.subset("val") else "test"
+    split = split or (own if data is None else "all")
+    samples = few_of(samples_of(images, split, classes), most)
+    return Material(images, samples, split, images.subset("train"))
+
+
+def _show(made: "Export") -> None:
+    from hemf.core.text import counted
+    from hemf.exporting.parity import MEASURES, upper_limit
+
+    found = made.parity
+    print(
+        f"{counted(found['n'], 'image')} of {found['split']}: probabilities differ by at most "
+        f"{found['largest_difference']:.1e}, the class is the same in {found['same_class']}"
+    )
+    for name, words in MEASURES.items():
+        measured = found.get(name)
+        if measured and measured["change"] is not None:
+            both = f"{measured['original']:.4f} -> {measured['export']:.4f}"
+            print(f"{words} {both}{upper_limit(measured)}")
+    for why in found["shortcomings"]:
+        print(f"warning: kept by --force although {why}")
+    print(f"{made.path}")

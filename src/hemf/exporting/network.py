@@ -1,0 +1,107 @@
+"""The network that is exported: from standardised images to the logits of all views, in float32."""
+
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from hemf.core.errors import HemfError
+from hemf.core.precision import float32_logits
+from hemf.inference.load import TrainedModel
+from hemf.inference.tta import VIEWS
+from hemf.models.fuse import fuse
+
+LARGEST_BATCH = 1 << 16
+OPERATOR = re.compile(r"\b(?:aten|prims|torchvision|hemf|timm|quantized)(?:\.|::)\w+(?:\.\w+)?")
+
+
+class Exported(nn.Module):
+    """A model with what its predictions take beside the network: the views that it averages over.
+
+    Args:
+        trained: the model. Its network is taken in its inference form where there is one.
+
+    Raises:
+        HemfError: its task has no mean of several views.
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        super().__init__()
+        if trained.tta != "none" and not trained.task.exclusive:
+            raise HemfError(
+                f"the task {trained.task.name} is not exported with --tta {trained.tta}; give none"
+            )
+        self.network, self.views = _inference_form(trained.model), VIEWS[trained.tta]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, B x K, whose softmax is the mean of the softmaxes of all views."""
+        logits = [float32_logits(self.network, view(images)) for view in self.views]
+        if len(logits) == 1:
+            return logits[0]
+        return torch.stack(logits).log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+
+def _inference_form(network: nn.Module) -> nn.Module:
+    try:
+        return fuse(network)
+    except ValueError:  # it uses a layer in a way that folding does not know
+        return network.eval()
+
+
+def program_of(network: nn.Module, images: Tensor) -> ExportedProgram:
+    """Return the network as a graph of torch's own operators, for batches of any size.
+
+    The compiled kernels (``torch.ops.hemf``) step aside while torch exports; see ``models/kernels``.
+
+    Args:
+        network: from images to logits.
+        images: an example, B x C x H x W.
+
+    Raises:
+        Exception: of any kind, as ``torch.export.export`` raises it.
+    """
+    shapes = ({0: Dim("batch", min=1, max=LARGEST_BATCH)},)
+    with torch.no_grad():
+        return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
+
+
+@contextmanager
+def operator_named(name: str, kind: str) -> Iterator[None]:
+    """Turn whatever an exporter raises inside the block into a line that names the operator.
+
+    Args:
+        name: the architecture.
+        kind: the format.
+
+    Raises:
+        HemfError: the exporter has failed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's exporters, about themselves
+            yield
+    except HemfError:
+        raise
+    except Exception as error:  # torch's exporters raise nearly anything
+        found = [OPERATOR.search(text) for text in _texts(error)]
+        operator = next((match[0] for match in found if match), None)
+        where = f"it stops at the operator {operator}" if operator else _first_line(error)
+        raise HemfError(f"{name} does not export to {kind}: {where}; try another --format") from error
+
+
+def _texts(error: BaseException | None) -> Iterator[str]:
+    """Yield the messages of an error and of what it came from, the deepest first."""
+    if error is not None:
+        yield from _texts(error.__cause__ or error.__context__)
+        yield str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]

@@ -1,0 +1,88 @@
+"""Runs ONNX files with ONNX Runtime on the CPU."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemf.core.errors import HemfError
+from hemf.core.machine import library_threads
+from hemf.core.untrusted import check_regular
+from hemf.runtime.registry import RUNTIMES, Compute, Runtime
+
+FILE = "model.onnx"
+MOST_BYTES = 2 << 30  # the most that a protobuf holds
+AGAIN = "export the run again"
+ELSEWHERE = b"location"
+"""The key under which a tensor names a file that holds its values. It stands in the file as it is here,
+however the rest is encoded, so what does not hold it reads no other file."""
+
+
+def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int) -> Compute:
+    """Make an ONNX file ready to run; see ``Runtime.open``.
+
+    ONNX Runtime computes the operators that it brings and no others: no library is registered with it. The
+    file is handed to it as bytes, so that it knows no folder to look for others in.
+
+    Raises:
+        HemfError: onnxruntime is not installed, or the file cannot or must not be run.
+    """
+    ort = _onnxruntime()
+    try:
+        check_regular(file, AGAIN, MOST_BYTES)
+        content = file.read_bytes()
+    except OSError as error:
+        raise HemfError(f"cannot read {file}: {error.strerror or error}; {AGAIN}") from error
+    if ELSEWHERE in content:
+        raise HemfError(f"{file} may keep weights in other files, which hemf does not open; {AGAIN}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = library_threads()
+    options.log_severity_level = 4  # what goes wrong is told by exceptions
+    try:
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of many kinds, all its own
+        raise HemfError(f"onnxruntime cannot open {file}: {_line(error)}; {AGAIN}") from error
+    _check_ports(session, file, input_size, outputs)
+    name, wanted = session.get_inputs()[0].name, (outputs,)
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        try:
+            (found,) = session.run(None, {name: images})
+        except Exception as error:
+            raise HemfError(f"onnxruntime cannot run {file}: {_line(error)}; {AGAIN}") from error
+        if found.dtype != np.float32 or found.shape != (len(images), *wanted):
+            raise HemfError(f"{file} gives outputs {found.shape} of {found.dtype}; {AGAIN}")
+        return found
+
+    return compute
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise HemfError("this export is run by onnxruntime; pip install onnxruntime") from error
+    return onnxruntime
+
+
+def _check_ports(session: Any, file: Path, input_size: tuple[int, int, int], outputs: int) -> None:
+    """Check that the network takes the images that its configuration describes and gives so many outputs."""
+    given, found = session.get_inputs(), session.get_outputs()
+    wanted = [(given, (None, *input_size)), (found, (None, outputs))]
+    for ports, shape in wanted:
+        fits = len(ports) == 1 and ports[0].type == "tensor(float)" and len(ports[0].shape) == len(shape)
+        if not fits or any(
+            isinstance(side, int) and side != want
+            for side, want in zip(ports[0].shape[1:], shape[1:], strict=True)
+        ):
+            raise HemfError(
+                f"{file} does not take {input_size} and give {outputs} outputs, as its config.json says; "
+                f"{AGAIN}"
+            )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+RUNTIMES.register("onnx")(Runtime("onnxruntime", FILE, open_onnx))

@@ -1,0 +1,31 @@
+"""Runtimes by the format of what they run: a new one is one file of this package with one registration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hemf.core.registry import Registry
+
+Compute = Callable[[np.ndarray], np.ndarray]
+"""From images, B x C x H x W float32, to outputs, B x K float32."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How exports of one format are run.
+
+    Args:
+        name: the library that runs them.
+        file: the network's file in an export's folder.
+        open: makes it ready for input of channels, height and width and so many outputs. The file may come
+            from anyone: whatever it holds, nothing else is read and no code of it is run.
+    """
+
+    name: str
+    file: str
+    open: Callable[[Path, tuple[int, int, int], int], Compute]
+
+
+RUNTIMES: Registry[Runtime] = Registry("runtime")
