@@ -226,7 +226,7 @@ def delong(
         for i in range(2)
     ]
     chance = norm if units is None else t(max(units.count - 1, 1))
-    return {k: _tested(*found, chance) for k, found in classes.items()}, _tested(*mean, chance)
+    return {k: _tested(a, b, chance) for k, (a, b) in classes.items()}, _tested(mean[0], mean[1], chance)
 
 
 def _tested(
