@@ -221,3 +221,64 @@ def test_few_large_images_are_held_at_once_and_the_maps_are_the_same(made_run, t
     for one, other in zip(table(tmp_path / "together"), table(tmp_path / "few"), strict=True):
         maps = (np.load(tmp_path / out / row["heat"]) for out, row in (("together", one), ("few", other)))
         assert np.allclose(*maps, atol=1e-5)
+
+
+def selecting(folder: Path, seed: int = 0) -> Path:
+    """A model's folder with a small untrained HEMF that selects among its stages."""
+    import timm
+    import torch
+
+    from hemf.data.transforms import InputSpec
+    from hemf.models.hub import save_model
+
+    torch.manual_seed(seed)
+    depths = [1, 1, 1, 1]
+    args = {"dims": [8, 16, 24, 32], "num_heads": 2, "local_depths": depths, "global_depths": depths}
+    args |= {"selection": "dynamic"}
+    model = timm.create_model("hemf_nano", num_classes=3, **args)
+    torch.nn.init.normal_(model.selection.gate.weight)
+    spec = InputSpec((3, 32, 32), 1.0, "center", "bilinear", (0.5,) * 3, (0.5,) * 3).to_pretrained_cfg()
+    save_model(
+        model, folder, architecture="hemf_nano", model_args=args, classes=list("abc"), pretrained_cfg=spec
+    )
+    return folder
+
+
+def parts(row: dict[str, str], name: str) -> list[float]:
+    return [float(row[f"{name}_{stage}"]) for stage in (1, 2, 3, 4)]
+
+
+def test_of_a_model_that_selects_the_table_says_which_stage_decided(made_run, tmp_path, capsys):
+    from collections import Counter
+
+    folder, out = selecting(tmp_path / "selecting"), tmp_path / "maps"
+    files = sorted((tmp_path / "images").iterdir())[:3]
+    assert explain(folder, *files, "--out", out, "--batch-size", "2", "--stages") in (0, 1)
+    rows, said = table(out), capsys.readouterr().out
+    for row in rows:
+        evidence = parts(row, "evidence")
+        assert sum(parts(row, "weight")) == pytest.approx(1, abs=1e-6)
+        assert row["deciding_stage"] == str(1 + int(np.argmax(evidence)))
+        assert row["layer"] == "selection"
+        assert (out / row["stages"]).is_file()
+    assert len({row["weight_1"] for row in rows}) == 3
+    line = next(one for one in said.splitlines() if one.startswith("deciding stage: "))
+    counts = Counter(row["deciding_stage"] for row in rows)
+    assert all(f"{stage} in {n} image" in line for stage, n in counts.items())
+    assert explain(folder, *files, "--out", out) in (0, 1)  # the table is known as hemf's own
+    assert explain(made_run, *files, "--out", out) == 0
+    assert "deciding_stage" not in table(out)[0]
+    assert "deciding stage" not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_weights_of_an_ensemble_are_those_of_its_members_on_average(made_run, tmp_path):
+    folders = [selecting(tmp_path / name, seed) for seed, name in enumerate(("first", "second"))]
+    file, found = tmp_path / "images" / "03 50%.png", []
+    for number, run in enumerate([*map(str, folders), ",".join(map(str, folders))]):
+        assert explain(Path(run), file, "--out", tmp_path / f"maps{number}", "--target", "b") in (0, 1)
+        found.append(table(tmp_path / f"maps{number}")[0])
+    for name in ("weight", "evidence"):
+        first, second, both = (parts(row, name) for row in found)
+        assert both == pytest.approx(np.mean([first, second], axis=0), abs=1e-9)
+    assert explain(Path(f"{folders[0]},{made_run / 'model'}"), file, "--out", tmp_path / "mixed") in (0, 1)
+    assert "deciding_stage" not in table(tmp_path / "mixed")[0]

@@ -24,6 +24,13 @@ WINDOWS = {
 PYRAMID = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}
 SMALL = {
     "hemf_nano": {"local_depths": (1, 1, 2, 1), "global_depths": (1, 1, 2, 1)},
+    "hemf_tiny": {
+        "dims": (8, 16, 24, 32),
+        "num_heads": 2,
+        "local_depths": (1, 1, 2, 1),
+        "global_depths": (1, 1, 2, 1),
+        "selection": "dynamic",
+    },
     "hifuse_tiny": WINDOWS,
     "came": WINDOWS,
     "uniformer_base": {**PYRAMID, "head_dim": 8},
@@ -36,7 +43,8 @@ SMALL = {
         "depths": (1, 1, 2, 1),
     },
 }
-STAGED = ["hemf_nano", "hifuse_tiny", "came"]
+SELECTING = "hemf_tiny"
+STAGED = ["hemf_nano", SELECTING, "hifuse_tiny", "came"]
 PYRAMIDS = ["uniformer_base", "biformer_base"]
 DIVISIBLE = [*STAGED, "uniformer_base", "conformer_base_patch16"]
 ONE_HEAD = [name for name in SMALL if not name.startswith("conformer")]
@@ -140,7 +148,10 @@ def test_intermediates_are_the_maps_of_the_parts(name):
     with torch.no_grad():
         features, maps = model.forward_intermediates(x, norm=True)
         torch.testing.assert_close(features, model.forward_features(x))
-        torch.testing.assert_close(maps[-1], features[:, : maps[-1].shape[1]])  # Conformer's token goes after
+        if name == SELECTING:
+            torch.testing.assert_close(model.selection(maps), features)
+        else:
+            torch.testing.assert_close(maps[-1], features[:, : maps[-1].shape[1]])  # a token goes after
         assert [tuple(m.shape[1:]) for m in maps] == [
             (info["num_chs"], *2 * [-(-x.shape[2] // info["reduction"])]) for info in model.feature_info
         ]
@@ -274,7 +285,7 @@ def test_an_output_stride_is_refused_in_one_line(name):
         small(name, features_only=True, output_stride=16)
 
 
-@pytest.mark.parametrize("name", STAGED)
+@pytest.mark.parametrize("name", [name for name in STAGED if name != SELECTING])
 def test_the_last_fusion_is_a_layer_for_heat_maps(name):
     model, seen = small(name).eval(), []
     model.stages[-1].fusion.register_forward_hook(lambda _, __, out: seen.append(out))

@@ -29,6 +29,7 @@ def norms(model: torch.nn.Module) -> int:
     [
         ("hemf_nano", {}, 0),
         ("hemf_nano", {"in_chans": 1, "branches": "global"}, 0),
+        ("hemf_nano", {"selection": "dynamic"}, 0),
         ("test_resnet", {}, 1),
         ("came", {"dims": (8, 16, 32, 64), "num_heads": (1, 1, 1, 1)}, 0),
         ("test_vit", {}, 0),

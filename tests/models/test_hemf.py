@@ -1,4 +1,4 @@
-"""HEMF: the published numbers, any size, the ablation, autocast, and what is its own."""
+"""HEMF: the published numbers, any size, the ablation, the selection, autocast, and what is its own."""
 
 import pytest
 import timm
@@ -104,6 +104,37 @@ def test_ablation_rows_differ_in_parameters():
 def test_refuses_unknown_branches():
     with pytest.raises(ValueError, match="'both', 'local' or 'global', not 'none'"):
         nano(branches="none")
+
+
+@pytest.mark.parametrize(("selection", "more"), [("static", 15_748), ("dynamic", 17_796)])
+def test_a_selection_adds_to_the_network_and_takes_nothing_from_it(selection, more):
+    plain, selecting = nano().state_dict(), nano(selection=selection).state_dict()
+    added = {name: value for name, value in selecting.items() if name not in plain}
+    assert plain.keys() <= selecting.keys()
+    assert all(name.startswith("selection.") for name in added)
+    assert sum(value.numel() for value in added.values()) == more
+    assert list(nano(selection="last").state_dict()) == list(plain)
+
+
+@pytest.mark.parametrize("branches", ["both", "local", "global"])
+def test_a_selecting_network_classifies_what_it_selects(branches):
+    model, x = nano(selection="dynamic", branches=branches), torch.randn(2, 3, 64, 96)
+    torch.nn.init.normal_(model.selection.gate.weight)
+    with torch.no_grad():
+        maps = model.forward_intermediates(x, intermediates_only=True)
+        torch.testing.assert_close(model(x), model.forward_head(model.selection(maps)))
+        model.selection.prior.copy_(torch.tensor([-99.0, 99.0, -99.0, -99.0]))
+        model.selection.gate.weight.zero_()
+        second = model.selection.align(maps)[1]
+        torch.testing.assert_close(model(x), model.forward_head(second))
+        early, (first,) = model.forward_intermediates(x, indices=[0], stop_early=True)
+        assert early is first
+        assert torch.equal(model.forward_intermediates(x, indices=[0])[0], model.forward_features(x))
+
+
+def test_refuses_an_unknown_selection():
+    with pytest.raises(ValueError, match="'last', 'static' or 'dynamic', not 'best'"):
+        nano(selection="best")
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (160, 32)])

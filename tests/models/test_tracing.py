@@ -18,8 +18,14 @@ HIFUSE = {"dims": (24, 48, 96, 192), "local_depths": ONES, "global_depths": ONES
 SMALL = {
     "hemf_base": HEMF,
     "hemf_small": {**HEMF, "branches": "local"},
-    "hemf_tiny": {**HEMF, "branches": "global"},
-    "hemf_nano": {**HEMF, "drop_path_rate": 0.1, "sirmlp": False, "global_depths": (2, 1, 1, 1)},
+    "hemf_tiny": {**HEMF, "branches": "global", "selection": "static"},
+    "hemf_nano": {
+        **HEMF,
+        "drop_path_rate": 0.1,
+        "sirmlp": False,
+        "global_depths": (2, 1, 1, 1),
+        "selection": "dynamic",
+    },
     "came": {**HIFUSE, "global_depths": (2, 1, 1, 1)},
     "uniformer_base": {"depths": ONES},
     "biformer_base": {"depths": ONES},

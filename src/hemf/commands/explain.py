@@ -1,7 +1,8 @@
 """``hemf explain``: where in images a trained model finds its evidence, as pictures and as numbers."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hemf.data.preprocessing import InputSpec
     from hemf.explanation.gradcam import Method
     from hemf.explanation.pictures import Explained
+    from hemf.explanation.selection import Selected
     from hemf.inference.classifier import Classifier, Prediction
     from hemf.inference.load import TrainedModel
 
@@ -41,9 +43,10 @@ def explain(
     Writes for each image NAME.png, the image under its heat map; NAME.npy, the map itself as float32 from 0
     to 1 at the image's size, 0 outside the part that the model sees; and a line of explain.csv: path,
     prediction, its probability, the class that the map is for, its probability, the layer, whether the map
-    is blank, and the names of the files. Images of the same name get a number. Those that cannot be found or
-    read, and those whose map shows no evidence for the class, are named at the end, and the exit code is
-    then 1.
+    is blank, and the names of the files. Of a model that selects among its stages (HEMF's ``selection``) the
+    line goes on with the stage that decided, and each stage's weight and evidence for the class. Images of
+    the same name get a number. Those that cannot be found or read, and those whose map shows no evidence for
+    the class, are named at the end, and the exit code is then 1.
 
     Args:
         run: a run's folder, or its model folder; for an ensemble a cross-validation's folder, or several with
@@ -79,9 +82,27 @@ def explain(
         raise HemfError(f"{run} is an export, which has no layers to look into; explain its run")
     classifier, blank = load(run, "fp32", device), []
     explained = explanations(classifier, files, target, layer, method, stages, batch_size, failed, blank)
-    count = write_explanations(explained, Path(out))
+    decided: Counter[int | None] = Counter()
+    count = write_explanations(_with_stages_counted(explained, decided), Path(out))
     print(f"{counted(count, 'image')} explained in {out}")
+    if decided:
+        print(f"deciding stage: {_shares(decided)}")
     return max(report_failed(failed, f"{count} explained"), _report_blank(blank, count, method))
+
+
+def _with_stages_counted(
+    explained: Iterable["Explained"], decided: Counter[int | None]
+) -> Iterator["Explained"]:
+    """Hand the images on, and count which stage decided each of them, where the model has such."""
+    for one in explained:
+        if one.selected is not None:
+            decided[one.selected.decided] += 1
+        yield one
+
+
+def _shares(decided: Counter[int | None]) -> str:
+    """Say in how many images each stage decided, the most frequent first."""
+    return ", ".join(f"{stage or 'none'} in {counted(n, 'image')}" for stage, n in decided.most_common())
 
 
 def _report_blank(blank: Sequence[str], count: int, method: "Method") -> int:
@@ -244,6 +265,7 @@ def _explained(
 
     (resize, crop), stages = centred(views[0].model.spec), looked[0].stages
     found = [_heat(view, where, method) for view, where in zip(views, looked, strict=True)]
+    picked = _selected(views)
     for i, (file, image) in enumerate(zip(shown.files, shown.images, strict=True)):
         speaking = classifier.trained.speaking_of(file)
         speakers = [m for m in range(len(views)) if speaking is None or speaking[m]]
@@ -260,4 +282,22 @@ def _explained(
             heat=np.mean(heats, axis=0),
             seen=crop(resize(image)),
             stages={branch: [next(staged) for _ in names] for branch, names in stages.items()} or None,
+            selected=_mean([picked[m][i] for m in speakers]) if picked else None,
         )
+
+
+def _selected(views: Sequence[_View]) -> list[list["Selected"]]:
+    """Return what the stages of each model have to do with each image; nothing unless all select."""
+    from hemf.explanation.selection import selected_stages, selects
+
+    if not all(selects(view.model.model) for view in views):
+        return []
+    return [selected_stages(view.model.model, view.inputs, view.indices) for view in views]
+
+
+def _mean(parts: Sequence["Selected"]) -> "Selected":
+    import numpy as np
+
+    from hemf.explanation.selection import Selected
+
+    return Selected(*(np.mean([getattr(one, name) for one in parts], 0) for name in ("weights", "evidence")))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hemf.core.errors import HemfError
 from hemf.explanation.evidence import Evidence, evidence_at, trunk
+from hemf.explanation.selection import selects
 
 
 def default_layer(
@@ -14,11 +15,11 @@ def default_layer(
 ) -> str:
     """Return the layer whose map the head classifies.
 
-    The last fusion of HEMF and its relatives, and the last stage of any other of timm's models. Behind the
-    last stage of a network whose head reads the class token alone the patches no longer matter to the class:
-    then it is what the last block's attention reads. Where the model names no such layer, or the class does
-    not depend on it, it is the last of the model's parts, blocks and norms that the class does depend on, of
-    more than one place if there is one.
+    The last fusion of HEMF and its relatives, the mixture of the stages where HEMF selects among them, and
+    the last stage of any other of timm's models. Behind the last stage of a network whose head reads the
+    class token alone the patches no longer matter to the class: then it is what the last block's attention
+    reads. Where the model names no such layer, or the class does not depend on it, it is the last of the
+    model's parts, blocks and norms that the class does depend on, of more than one place if there is one.
 
     Args:
         model: a classifier.
@@ -97,7 +98,7 @@ def stage_layers(
         HemfError: as ``default_layer``.
     """
     last, named = default_layer(model, images, targets), _named_maps(model)
-    if last.endswith(".fusion") and hasattr(model, "stages"):
+    if selects(model) or (last.endswith(".fusion") and hasattr(model, "stages")):
         return _branches(model, named)
     usual = getattr(model, "usual_maps", range(len(named)))
     if len(usual) and max(usual) < len(named):  # else it is a smaller one of its kind
@@ -149,7 +150,8 @@ def _usual_layers(model: nn.Module) -> list[str]:
     if not names:
         return []
     last = f"{names[-1]}.fusion" if f"{names[-1]}.fusion" in modules else names[-1]
-    return [name for name in (last, f"{last}.norm1") if name in modules]
+    mixture = ["selection"] if selects(model) else []
+    return [*mixture, *(name for name in (last, f"{last}.norm1") if name in modules)]
 
 
 def _branches(model: nn.Module, stages: Sequence[str]) -> dict[str, list[str]]:

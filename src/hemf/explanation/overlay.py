@@ -1,10 +1,12 @@
 """Heat maps laid over their image."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import matplotlib
 import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -45,13 +47,19 @@ def _covered(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
     return np.rint((1 - cover) * pixels + cover * colours).astype(np.uint8)
 
 
-def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]], title: str = "") -> Figure:
+def stage_figure(
+    image: Image.Image,
+    stages: Mapping[str, Sequence[np.ndarray]],
+    title: str = "",
+    bars: Mapping[str, Sequence[float]] = MappingProxyType({}),
+) -> Figure:
     """Draw every stage of every branch in one figure: a row a branch, a column a stage, the image first.
 
     Args:
         image: as the model gets it, resized and cropped.
         stages: by branch, the heat maps (h x w) of its stages from first to last.
         title: over the figure, in one line.
+        bars: by their name, a value for each stage; drawn under the image, as many as there are rows.
     """
     columns = 1 + max(map(len, stages.values()))
     with matplotlib.style.context(STYLE):
@@ -68,4 +76,19 @@ def stage_figure(image: Image.Image, stages: Mapping[str, Sequence[np.ndarray]],
                 axes.imshow(overlay(image, heat))
                 grid_size = f"{heat.shape[0]} x {heat.shape[1]}" if heat.any() else "no evidence"
                 axes.set_title(f"{branch} {number}: {grid_size}", fontsize=9)
+        for axes, (name, values) in zip(grid[1:, 0], bars.items(), strict=False):
+            _draw_bars(axes, name, values)
     return figure
+
+
+def _draw_bars(axes: Axes, name: str, values: Sequence[float]) -> None:
+    """Draw one value a stage, the first stage on top."""
+    axes.set_axis_on()
+    numbers = range(1, len(values) + 1)
+    bars = axes.barh(numbers, values)
+    axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
+    axes.margins(x=0.35)
+    axes.invert_yaxis()
+    axes.set_yticks(numbers)
+    axes.set_xticks([])
+    axes.set_title(f"{name} of stage", fontsize=9)

@@ -11,6 +11,7 @@ from PIL import Image
 from hemf.core.files import whole_file
 from hemf.core.outputs import SOFTWARE, beside, check_output, is_picture, is_table, png_mark
 from hemf.explanation.overlay import overlay, stage_figure
+from hemf.explanation.selection import Selected
 from hemf.inference.classifier import Prediction
 
 LONGEST_STEM = 50
@@ -36,6 +37,7 @@ class Explained:
         heat: the image's height x width, float32 from 0 to 1.
         seen: the image as the model gets it, resized and cropped.
         stages: by branch, the heat maps of its stages, each h x w of ``seen``; None if not asked for.
+        selected: what its stages have to do with the target, where the model selects among them.
     """
 
     path: str
@@ -48,6 +50,7 @@ class Explained:
     heat: np.ndarray
     seen: Image.Image
     stages: dict[str, list[np.ndarray]] | None
+    selected: Selected | None = None
 
 
 def free_names(files: Iterable[Path]) -> list[str]:
@@ -89,14 +92,39 @@ def write_explanations(found: Iterable[Explained], folder: Path) -> int:
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(COLUMNS)
         for one in found:
+            if not count:
+                table.writerow([*COLUMNS, *_selection_columns(one)])
             names = _write(one, folder)
             says, target = one.prediction, one.prediction.probabilities[one.target]
             where = one.layer, str(one.blank).lower()
-            table.writerow([one.path, says.label, says.probability, one.target, target, *where, *names])
+            row = [one.path, says.label, says.probability, one.target, target, *where, *names]
+            table.writerow([*row, *_selection_cells(one)])
             count += 1
+        if not count:
+            table.writerow(COLUMNS)
     return count
+
+
+def _selection_columns(one: Explained) -> list[str]:
+    """Name the columns of a model that selects among its stages; others have none."""
+    if one.selected is None:
+        return []
+    numbers = range(1, len(one.selected.weights) + 1)
+    return ["deciding_stage", *(f"{part}_{i}" for part in ("weight", "evidence") for i in numbers)]
+
+
+def _bars(one: Explained) -> dict[str, list[float]]:
+    """Return what is drawn of each stage."""
+    if one.selected is None:
+        return {}
+    return {"weight": one.selected.weights.tolist(), "evidence": one.selected.evidence.tolist()}
+
+
+def _selection_cells(one: Explained) -> list[object]:
+    if one.selected is None:
+        return []
+    return [one.selected.decided or "", *one.selected.weights, *one.selected.evidence]
 
 
 def _write(one: Explained, folder: Path) -> tuple[str, str, str]:
@@ -109,8 +137,9 @@ def _write(one: Explained, folder: Path) -> tuple[str, str, str]:
         np.save(temporary, one.heat)
     if one.stages:
         title = f"evidence for {one.target} (p = {one.prediction.probabilities[one.target]:.3f})"
+        figure = stage_figure(one.seen, one.stages, title, _bars(one))
         with whole_file(folder / stages) as temporary:
-            stage_figure(one.seen, one.stages, title).savefig(temporary, dpi=120, metadata=SOFTWARE)
+            figure.savefig(temporary, dpi=120, metadata=SOFTWARE)
     return picture, raw, stages
 
 

@@ -18,6 +18,7 @@ from timm.models import (
     generate_default_cfgs,
     register_model,
 )
+from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from .blocks.classifier import configuration
@@ -32,11 +33,13 @@ from .blocks.layers import (
     tokens,
 )
 from .blocks.manhattan import ManhattanSelfAttention, PositionTerms
+from .blocks.selection import StageSelection
 from .blocks.staged import StagedClassifier
 
 __all__ = ["HEMF", "EGFStage", "ELFBlock"]
 
 Branches = Literal["both", "local", "global"]
+Selection = Literal["last", "static", "dynamic"]
 
 
 @register_notrace_module
@@ -191,6 +194,11 @@ class HEMF(StagedClassifier):
     output projections as in RMT (``ManhattanSelfAttention.reset_parameters``); external memories normal of
     std 0.001; the rest of the fusions at PyTorch's defaults.
 
+    The paper classifies the last stage's fusion and names the dynamic selection of hierarchical features as
+    future work. ``selection="dynamic"`` is one such: ``StageSelection`` weighs the four stages' fusions image
+    by image, and the head classifies their weighted sum, which is then what ``forward_features`` returns.
+    With "static" the weights are learnt too, but are the same for all images.
+
     Args:
         in_chans: channels of the image.
         num_classes: number of classes; 0 gives the pooled features.
@@ -204,12 +212,15 @@ class HEMF(StagedClassifier):
         external_attention: use multi-head external attention (MHEA) in the fusions.
         conv_attention: use channel and spatial attention (CA & SA) in the fusions.
         sirmlp: fuse by SIRMLP.
+        selection: what the head classifies: the "last" stage's fusion, as in the paper, or a "static" or
+            "dynamic" mixture of all four.
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth of the last stage's blocks in both branches, rising linearly over the
             blocks from 0; the paper uses none.
 
     Raises:
-        ValueError: unknown ``branches``, or a stage's channels do not divide into heads of even width.
+        ValueError: unknown ``branches`` or ``selection``, or a stage's channels do not divide into heads of
+            even width.
     """
 
     def __init__(
@@ -226,12 +237,15 @@ class HEMF(StagedClassifier):
         external_attention: bool = True,
         conv_attention: bool = True,
         sirmlp: bool = True,
+        selection: Selection = "last",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
         super().__init__(in_chans, num_classes, dims, drop_rate)
         if branches not in ("both", "local", "global"):
             raise ValueError(f"branches must be 'both', 'local' or 'global', not {branches!r}")
+        if selection not in ("last", "static", "dynamic"):
+            raise ValueError(f"selection must be 'last', 'static' or 'dynamic', not {selection!r}")
         fusion = {
             "memory": memory,
             "external_attention": external_attention,
@@ -249,6 +263,7 @@ class HEMF(StagedClassifier):
                 (None, *dims[:-1]), dims, local_rates, global_rates, strict=True
             )
         )
+        self.selection = None if selection == "last" else StageSelection(dims, dynamic=selection == "dynamic")
         self.head = self.new_head(global_pool)
         self.init_weights()
 
@@ -264,6 +279,55 @@ class HEMF(StagedClassifier):
             return local, global_, None
         local = None if self.local_stem is None else self.local_stem(x)
         return local, None if self.global_stem is None else self.global_stem(x), None
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the last fusion (B, dims[-1], H / 32, W / 32) or, with a selection, the stages' mixture.
+
+        Raises:
+            ValueError: H or W is not divisible by 32.
+        """
+        fusions: list[Tensor] = []
+        state = self._begin(x)
+        for stage in self.stages:
+            state = stage(*state)
+            if self.selection is not None:
+                fusions.append(state[-1])
+        if self.selection is not None:
+            return self.selection(fusions)
+        return state[-1]
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Any, list[Tensor]]:
+        """Return the stages' fusions as ``Classifier.forward_intermediates`` does.
+
+        With a selection, the final features are its mixture where every stage has run.
+        """
+        if self.selection is None or intermediates_only:
+            return super().forward_intermediates(x, indices, norm, stop_early, output_fmt, intermediates_only)
+        taken = indices if indices is None or isinstance(indices, int) else list(indices)
+        wanted, last = feature_take_indices(len(self.ends), taken)
+        run = list(range(last + 1 if stop_early else len(self.stages)))
+        features, fusions = super().forward_intermediates(x, run, norm, stop_early, output_fmt)
+        if len(run) == len(self.stages):
+            features = self.selection(fusions)
+        return features, [fusions[index] for index in wanted]
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Remove what the fusions ``indices`` do not need; without the head nothing is selected for it."""
+        stages = len(self.stages)
+        wanted = super().prune_intermediate_layers(indices, prune_norm, prune_head)
+        if prune_head or len(self.stages) < stages:
+            self.selection = None
+        return wanted
 
 
 default_cfgs = generate_default_cfgs(

@@ -5,6 +5,7 @@ from .fusion import HEFFusion, HierarchicalFusion, MainPath, PreviousFusion
 from .layers import ConvBN1x1, LayerNorm2d
 from .manhattan import ManhattanPosition, ManhattanSelfAttention, PositionTerms
 from .mlp import IRMLP, SIRMLP
+from .selection import StageSelection
 from .window import WindowAttention
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "PositionTerms",
     "PreviousFusion",
     "SpatialAttention",
+    "StageSelection",
     "WindowAttention",
 ]
