@@ -87,7 +87,10 @@ def _draw_bars(axes: Axes, name: str, values: Sequence[float]) -> None:
     numbers = range(1, len(values) + 1)
     bars = axes.barh(numbers, values)
     axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
-    axes.margins(x=0.35)
+    least, most = min(0.0, *values), max(0.0, *values)
+    room = 0.4 * (most - least) or 1.0
+    axes.set_xlim(least - (room if least < 0 else 0), most + room)
+    axes.axvline(0, color="black", linewidth=0.8)
     axes.invert_yaxis()
     axes.set_yticks(numbers)
     axes.set_xticks([])
