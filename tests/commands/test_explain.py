@@ -228,7 +228,7 @@ def selecting(folder: Path, seed: int = 0) -> Path:
     import timm
     import torch
 
-    from hemf.data.transforms import InputSpec
+    from hemf.data.preprocessing import InputSpec
     from hemf.models.hub import save_model
 
     torch.manual_seed(seed)
