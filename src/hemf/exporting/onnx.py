@@ -33,7 +33,7 @@ def write_onnx(job: Job, folder: Path) -> dict[str, Any]:
             "exporting to ONNX needs onnx, onnxscript and onnxruntime; pip install 'hemf[export]'"
         ) from error
     with operator_named(job.name, "onnx"):
-        program = _copied_attention(program_of(job.network, job.images))
+        program = _written_out_sums(_copied_attention(program_of(job.network, job.images)))
         found = torch.onnx.export(
             program,
             dynamo=True,
@@ -86,6 +86,31 @@ def _without_notes(model: Any) -> None:
         graph.metadata_props.clear()
     model.metadata_props.clear()
     model.doc_string = None
+
+
+def _written_out_sums(program: "ExportedProgram") -> "ExportedProgram":
+    """Write every log-sum-exp out as what it is, shifted by the maximum.
+
+    ONNX Runtime has an operator for it, which is slow: with it ``hemf_tiny`` took 167 ms for four images,
+    written out 138.
+    """
+    aten, graph = torch.ops.aten, program.graph
+    for node in graph.find_nodes(op="call_function", target=aten.logsumexp.default):
+        x, axes, kept = node.args[0], node.args[1], len(node.args) > 2 and bool(node.args[2])
+        with graph.inserting_before(node):
+            most = graph.call_function(aten.amax.default, (x, axes, True))
+            powers = graph.call_function(aten.exp.default, (graph.call_function(aten.sub.Tensor, (x, most)),))
+            total = graph.call_function(
+                aten.log.default, (graph.call_function(aten.sum.dim_IntList, (powers, axes, True)),)
+            )
+            found = graph.call_function(aten.add.Tensor, (total, most))
+            if not kept:
+                found = graph.call_function(aten.squeeze.dims, (found, axes))
+        found.meta = dict(node.meta)
+        node.replace_all_uses_with(found)
+        graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
 
 
 def _fold(file: Path, onnxruntime: Any) -> None:
