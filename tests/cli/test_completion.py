@@ -43,7 +43,7 @@ def completed(script, *words: str) -> list[str]:
         (["data", "prepare", "--spl"], {"--split"}),
         (["train", "--image-"], {"--image-size"}),
         (["train", "--no-c"], {"--no-cache", "--no-compile"}),
-        (["pretrain", "--method", ""], {"distill", "simsiam", "vicreg"}),
+        (["pretrain", "--method", ""], {"distill", "vicreg"}),
         (["train", "--model", "hemf_"], {"hemf_base", "hemf_nano", "hemf_small", "hemf_tiny"}),
         (["train", "--val-split", ""], {"val", "test", "none"}),
         (["train", "--recipe", "pap"], {"paper"}),

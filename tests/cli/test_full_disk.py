@@ -31,7 +31,7 @@ VERBS = {
     "bench": ("bench", "SUITE", "--out", "OUT"),
     "convert": ("convert", "CHECKPOINT", "--out", "OUT"),
     "train": TRAIN,
-    "pretrain": ("pretrain", "--method", "simsiam", *TRAIN[1:]),
+    "pretrain": ("pretrain", "--method", "vicreg", *TRAIN[1:]),
     "train, into a cache": (*TRAIN, "--cache-dir", "OUT"),
     "data demo": ("data", "demo", "--out", "OUT", "--lesions", "5", "--size", "32"),
     "data prepare": ("data", "prepare", "csv", "--root", "TABLE", "--out", "OUT"),

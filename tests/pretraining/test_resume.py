@@ -52,7 +52,7 @@ FILES = ("model/model.safetensors", "metrics.csv", "neighbours.png")
 @pytest.mark.slow
 def test_killed_in_a_step_and_before_the_model(colours: Path, tmp_path: Path):
     options = {
-        **{"data": str(colours), "out": str(tmp_path), "model": "test_efficientnet", "method": "simsiam"},
+        **{"data": str(colours), "out": str(tmp_path), "model": "test_efficientnet", "method": "vicreg"},
         **{
             "image_size": 32,
             "epochs": 3,
