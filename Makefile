@@ -36,6 +36,13 @@ fuzz: install  ## a thousand damaged files through every verb, with the result i
 kill: install  ## 200 random SIGKILLs over all verbs that write, each followed by the same command: about an hour
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill.py --kills 200 --out kill.json
 
+.PHONY: load
+load: install  ## 50 clients on a server for a minute: throughput beside the bare model, waiting times, memory
+	rm -rf prepared/load runs/load
+	$(BIN)/hemf data demo --out prepared/load
+	$(BIN)/hemf train --data prepared/load --recipe quickstart --name load --epochs 1
+	$(BIN)/python benchmarks/serving.py runs/load --images prepared/load --seconds 60 --out load.json
+
 .PHONY: lint
 lint: install  ## style, format, types, and which way imports go
 	$(BIN)/ruff check

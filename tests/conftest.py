@@ -24,8 +24,11 @@ gc.disable()
 SHARED = Path(__file__).parents[2] / "shared"
 
 
-SHARED_RUNS = ("tests/test_zoo_training.py", "tests/hostile/test_hostile.py", "tests/bench/test_suite.py")
-"""Files whose tests share runs that take long to make."""
+SHARED_RUNS = (
+    *("tests/test_zoo_training.py", "tests/hostile/test_hostile.py", "tests/bench/test_suite.py"),
+    "tests/serving/",
+)
+"""Files and folders whose tests share what takes long to make."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class OneByOne(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return file if file in SHARED_RUNS else nodeid
+            return next((one for one in SHARED_RUNS if file.startswith(one)), nodeid)
 
     return OneByOne(config, log)
 

@@ -17,6 +17,7 @@ FLAG = re.compile(r"(?<![\w-])--[A-Za-z](?:[\w-]*\w)?")
 NOT_OURS = {  # flags of other programs that our pages and messages name
     *("--nproc-per-node", "--raw", "--shm-size", "--logdir"),  # torchrun, gdcmconv, docker, tensorboard
     *("--error-unmatch", "--porcelain", "--no-deps"),  # git, pip
+    "--data-binary",  # curl
     *(
         "--device-modules",
         "--model",

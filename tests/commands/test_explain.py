@@ -215,7 +215,7 @@ def test_few_large_images_are_held_at_once_and_the_maps_are_the_same(made_run, t
         return predict(self, images, **options)
 
     monkeypatch.setattr(Classifier, "predict", watching)
-    monkeypatch.setattr("hemf.commands.explain.HELD_PIXELS", 1)
+    monkeypatch.setattr("hemf.explanation.images.HELD_PIXELS", 1)
     assert explain(made_run, *files, "--out", tmp_path / "few") == 0
     assert held == [1] * 5
     for one, other in zip(table(tmp_path / "together"), table(tmp_path / "few"), strict=True):

@@ -17,6 +17,7 @@ from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.fingerprints import take_fingerprints
 from hemf.data.image import read
+from hemf.data.image.decode import ImageBytes
 from hemf.data.manifest import write_data_set
 from hemf.data.preprocessing import InputSpec
 from hemf.inference import classifier
@@ -168,6 +169,12 @@ def test_only_members_that_did_not_see_an_image_speak_of_it(split_runs, tmp_path
     np.testing.assert_allclose(both, expected, rtol=1e-5, atol=1e-6)
     found = hemf.load(split_runs, "fp32", "cpu").predict(files, workers=0)
     assert [one.disagreement is None for one in found] == [False, True, True, False]
+    classifier = hemf.load(split_runs, "fp32", "cpu")
+    in_memory = [ImageBytes(file.name, file.read_bytes()) for file in files]
+    for images in (in_memory, list(map(classifier.prepare, in_memory))):
+        again = classifier.predict(images)
+        assert [one.probabilities for one in again] == [one.probabilities for one in found]
+        assert [one.path for one in again] == [file.name for file in files]
     capsys.readouterr()
     names = ",".join(map(str, split_runs))
     assert main(["predict", names, *map(str, files), *FLAGS]) == 0

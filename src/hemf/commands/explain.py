@@ -3,28 +3,16 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from hemf.commands.predict import report_failed
 from hemf.core.errors import HemfError
 from hemf.core.text import counted, printable
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-    from torch import Tensor
-
-    from hemf.data.preprocessing import InputSpec
     from hemf.explanation.gradcam import Method
     from hemf.explanation.pictures import Explained
-    from hemf.explanation.selection import Selected
-    from hemf.inference.classifier import Classifier, Prediction
-    from hemf.inference.load import TrainedModel
-
-HELD_PIXELS = 25_000_000  # after which no further image joins those that are held at once
 
 
 def explain(
@@ -68,6 +56,7 @@ def explain(
         HemfError: no such run, class or layer, a layer without evidence, no image at all, or the folder
             cannot be written.
     """
+    from hemf.explanation.images import explanations
     from hemf.explanation.pictures import check_free, write_explanations
     from hemf.inference.classifier import collect, load
     from hemf.runs.folder import open_runs
@@ -116,188 +105,3 @@ def _report_blank(blank: Sequence[str], count: int, method: "Method") -> int:
             file=sys.stderr,
         )
     return 1 if blank else 0
-
-
-def explanations(
-    classifier: "Classifier",
-    files: Sequence[Path],
-    target: str | None,
-    layer: str | None,
-    method: "Method",
-    stages: bool,
-    batch_size: int,
-    failed: list[str],
-    blank: list[str],
-) -> Iterator["Explained"]:
-    """Yield images explained in their order.
-
-    A message for each that cannot be read is added to ``failed``, for each whose map is blank to ``blank``.
-
-    Raises:
-        HemfError: no such class or layer, a layer without evidence, or the stages of several models.
-    """
-    if target is not None and target not in classifier.classes:
-        have = ", ".join(classifier.classes)
-        raise HemfError(f"the model knows no class {target!r}; its classes are {have}")
-    first, *others = cast("tuple[TrainedModel, ...]", classifier.trained.members)  # no export comes here
-    if stages and others:
-        raise HemfError("--stages shows the stages of one model; give one run of the ensemble")
-    readable = _readable(files, first.spec, failed)
-    looked: list[_Where] = []
-    while batch := _batch(readable, batch_size):
-        shown = _shown(classifier, batch, target)
-        views = [_view(model, shown, first.spec) for model in (first, *others)]
-        looked = looked or [_where(view, layer, stages) for view in views]
-        for one in _explained(classifier, shown, views, looked, method):
-            if one.blank:
-                blank.append(f"{one.path}: no evidence for {one.target} at {one.layer}, a blank heat map")
-            yield one
-
-
-def _batch(
-    readable: Iterator[tuple[Path, str, "Image.Image"]], most: int
-) -> list[tuple[Path, str, "Image.Image"]]:
-    """Return the next images that are held in memory together: as many as ``most``, or fewer large ones."""
-    batch, pixels = [], 0
-    while len(batch) < most and pixels < HELD_PIXELS and (one := next(readable, None)):
-        batch.append(one)
-        pixels += one[2].width * one[2].height
-    return batch
-
-
-def _readable(
-    files: Sequence[Path], spec: "InputSpec", failed: list[str]
-) -> Iterator[tuple[Path, str, "Image.Image"]]:
-    """Yield each file that can be read, the name of what is written of it, and the image."""
-    from hemf.explanation.pictures import free_names
-    from hemf.inference.classifier import read
-
-    for file, name in zip(files, free_names(files), strict=True):
-        try:
-            image = read(file, spec.image_mode, spec.window)
-        except HemfError as error:
-            failed.append(str(error))
-        else:
-            yield file, name, image
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A batch, what the model says of it, and the class that each of its maps is for."""
-
-    files: list[Path]
-    names: list[str]
-    images: list["Image.Image"]
-    predictions: list["Prediction"]
-    targets: list[str]
-
-
-@dataclass(frozen=True)
-class _View:
-    """A batch as one model gets it."""
-
-    model: "TrainedModel"
-    inputs: "Tensor"
-    indices: list[int]
-
-
-@dataclass(frozen=True)
-class _Where:
-    """The layers of one model's maps of a call, chosen on its first batch, so that they can be compared."""
-
-    layer: str
-    stages: dict[str, list[str]]
-
-
-def _shown(
-    classifier: "Classifier", batch: Sequence[tuple[Path, str, "Image.Image"]], target: str | None
-) -> _Shown:
-    files, names, images = map(list, zip(*batch, strict=True))
-    alone = len(classifier.trained.members) == 1  # several see the file each in its own way
-    predictions = classifier.predict(images if alone else files, batch_size=len(images))
-    targets = [target or max(one.probabilities, key=one.probabilities.__getitem__) for one in predictions]
-    return _Shown(files, names, images, predictions, targets)
-
-
-def _view(model: "TrainedModel", shown: _Shown, first: "InputSpec") -> _View:
-    """Return the images as a model takes them; those of the ``first`` model's kind are read already."""
-    import torch
-
-    from hemf.data.transforms import eval_transform
-    from hemf.inference.classifier import read
-
-    transform, images = eval_transform(model.spec), shown.images
-    mode, window = model.spec.image_mode, model.spec.window
-    if (mode, window) != (first.image_mode, first.window):
-        images = [read(file, mode, window) for file in shown.files]
-    indices = [model.classes.index(one) for one in shown.targets]
-    return _View(model, torch.stack([transform(image) for image in images]), indices)
-
-
-def _where(view: _View, layer: str | None, stages: bool) -> _Where:
-    from hemf.explanation.layers import chosen_layer, stage_layers
-
-    first = view.model.model, view.inputs, view.indices
-    return _Where(chosen_layer(*first, layer), stage_layers(*first) if stages else {})
-
-
-def _heat(view: _View, where: _Where, method: "Method") -> list["np.ndarray"]:
-    """Return a model's maps at its layer, then at its stages."""
-    from hemf.explanation.gradcam import layer_heat_maps
-
-    layers = [where.layer, *chain(*where.stages.values())]
-    return layer_heat_maps(view.model.model, view.inputs, view.indices, layers, method)
-
-
-def _explained(
-    classifier: "Classifier",
-    shown: _Shown,
-    views: Sequence[_View],
-    looked: Sequence[_Where],
-    method: "Method",
-) -> Iterator["Explained"]:
-    """Yield each image under the mean of the heat maps of the models that speak of it."""
-    import numpy as np
-
-    from hemf.data.preprocessing import centred
-    from hemf.explanation.pictures import Explained
-    from hemf.explanation.placement import place
-
-    (resize, crop), stages = centred(views[0].model.spec), looked[0].stages
-    found = [_heat(view, where, method) for view, where in zip(views, looked, strict=True)]
-    picked = _selected(views)
-    for i, (file, image) in enumerate(zip(shown.files, shown.images, strict=True)):
-        speaking = classifier.trained.speaking_of(file)
-        speakers = [m for m in range(len(views)) if speaking is None or speaking[m]]
-        staged = iter(maps[i] for maps in found[0][1:])
-        heats = [place(found[m][0][i], views[m].model.spec, image.size) for m in speakers]
-        yield Explained(
-            path=str(file),
-            name=shown.names[i],
-            image=image,
-            prediction=shown.predictions[i],
-            target=shown.targets[i],
-            layer=", ".join(dict.fromkeys(looked[m].layer for m in speakers)),
-            blank=not any(found[m][0][i].any() for m in speakers),
-            heat=np.mean(heats, axis=0),
-            seen=crop(resize(image)),
-            stages={branch: [next(staged) for _ in names] for branch, names in stages.items()} or None,
-            selected=_mean([picked[m][i] for m in speakers]) if picked else None,
-        )
-
-
-def _selected(views: Sequence[_View]) -> list[list["Selected"]]:
-    """Return what the stages of each model have to do with each image; nothing unless all select."""
-    from hemf.explanation.selection import selected_stages, selects
-
-    if not all(selects(view.model.model) for view in views):
-        return []
-    return [selected_stages(view.model.model, view.inputs, view.indices) for view in views]
-
-
-def _mean(parts: Sequence["Selected"]) -> "Selected":
-    import numpy as np
-
-    from hemf.explanation.selection import Selected
-
-    return Selected(*(np.mean([getattr(one, name) for one in parts], 0) for name in ("weights", "evidence")))

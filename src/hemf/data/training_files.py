@@ -1,5 +1,6 @@
 """Knows the images of a run again, its training images above all, by place and content."""
 
+import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemf.data.fingerprints import is_file_of, sha256_of, take_fingerprints
+from hemf.data.image.decode import ImageBytes
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet, Sample
@@ -35,8 +37,11 @@ class TrainingFiles:
         self._contents = {one.sha256 for one in self.prints.values()}
         self._sizes = {one.bytes for one in self.prints.values()}
 
-    def find(self, file: Path) -> tuple[str | None, bool]:
+    def find(self, file: Path | ImageBytes) -> tuple[str | None, bool]:
         """Find the training image that ``file`` is, if any, and whether it is any image of the run."""
+        if isinstance(file, ImageBytes):
+            content = hashlib.sha256(file.data).hexdigest() if len(file.data) in self._sizes else None
+            return self._training.get(content or ""), content in self._contents
         here = self._places.get(file.resolve())
         if here in self._paths:
             return here, True
@@ -66,6 +71,6 @@ class KnownFiles:
         self.lists = [TrainingFiles(one, taking=False) for one in lists]
         self.lost = sum(len(one.lost) for one in self.lists)
 
-    def knows(self, file: Path) -> bool:
+    def knows(self, file: Path | ImageBytes) -> bool:
         """Return whether the model was trained on a file, by place or content."""
         return any(one.find(file)[0] is not None for one in self.lists)

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -53,10 +54,10 @@ class Explained:
     selected: Selected | None = None
 
 
-def free_names(files: Iterable[Path]) -> list[str]:
+def free_names(files: Iterable[Any]) -> list[str]:
     """Return a name for what is written of each image, from its own; no two are the same."""
     taken: set[str] = set()
-    return [_free_name(file.stem, taken) for file in files]
+    return [_free_name(Path(str(file)).stem, taken) for file in files]
 
 
 def check_free(folder: Path, files: Sequence[Path], stages: bool) -> None:

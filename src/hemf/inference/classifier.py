@@ -14,12 +14,13 @@ from PIL import Image
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.core.text import printable
-from hemf.data.image.decode import ImageMode, plain_image
+from hemf.data.image.decode import ImageBytes, ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
+from hemf.data.loading.prepared import Prepared
 from hemf.inference.models import load_models
 from hemf.runs.folder import RunPaths, open_runs
 from hemf.runtime import ExportedModel
-from hemf.runtime.stream import stream_outputs, watched
+from hemf.runtime.stream import prepare_for, stream_outputs, watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hemf.inference.stream import Inputs
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
-Images = str | os.PathLike | Image.Image | np.ndarray | Iterable[Any]
+Images = str | os.PathLike | Image.Image | np.ndarray | Prepared | Iterable[Any]
 OnError = Callable[[str], None]
 
 
@@ -72,7 +73,11 @@ class Pixels:
     image: Image.Image | np.ndarray
 
     def __str__(self) -> str:
+        """Return the name."""
         return self.name
+
+
+Item = Path | ImageBytes | Pixels | Prepared
 
 
 class Classifier:
@@ -125,6 +130,17 @@ class Classifier:
         """Predict all images at once; arguments and errors are those of ``stream``."""
         return list(self.stream(images, **options))
 
+    def prepare(self, image: Path | ImageBytes | Pixels) -> Prepared:
+        """Read an image and bring it into the model's form, so that ``predict`` has only to compute.
+
+        Any thread may do it, while another computes. What cannot be read says so in ``Prepared.error``.
+        """
+        if isinstance(self.trained, ExportedModel):
+            return prepare_for(self.trained, image, read)
+        from hemf.inference.stream import prepare
+
+        return prepare(image, self.trained.inputs, read)
+
     def stream(
         self,
         images: Images,
@@ -138,8 +154,9 @@ class Classifier:
 
         Args:
             images: a file, a folder (with those below it), a glob, a PIL image, a numpy array (height x
-                width, or that x 1, 3 or 4 channels as grey, RGB or RGBA, of uint8; or grey of uint16), or a
-                list of any of these. What exists under a name is taken before it is read as a glob.
+                width, or that x 1, 3 or 4 channels as grey, RGB or RGBA, of uint8; or grey of uint16), a file
+                in memory (``ImageBytes``), an image that was prepared, or a list of any of these. What exists
+                under a name is taken before it is read as a glob.
             batch_size: images that go through the model at once.
             workers: processes that read images; by default one a core, at most 8.
             on_error: called with a message for what cannot be found or read, which is then left out.
@@ -152,7 +169,7 @@ class Classifier:
         items, missing = collect(images)
         for message in missing:
             _report(message, on_error)
-        if any(isinstance(item, Pixels) for item in items):
+        if not all(isinstance(item, Path) for item in items):
             workers = 0  # open files inside PIL images must not be shared among processes
         results = self._results(items, batch_size, workers, on_empty)
         for item, logits, error in watched(results, len(items), "classifying") if bar else results:
@@ -164,7 +181,7 @@ class Classifier:
 
     def _results(
         self,
-        items: Sequence[Path | Pixels],
+        items: Sequence[Item],
         batch_size: int,
         workers: int | None,
         on_empty: Callable[[Any, str], None] | None,
@@ -178,7 +195,8 @@ class Classifier:
         how = (batch_size, workers, cast("PrecisionOption", self.precision), self.device, read, on_empty)
         yield from stream_logits(self.trained.predictor, items, self.trained.inputs, *how)
 
-    def _prediction(self, item: Path | Pixels, outputs: Any) -> Prediction:
+    def _prediction(self, item: Item, outputs: Any) -> Prediction:
+        item = item.item if isinstance(item, Prepared) else item
         calibration, task = self.trained.calibration, self.trained.task
         speaking = self.trained.speaking_of(item)
         united, apart = self.trained.combined(outputs[None], None if speaking is None else speaking[None])
@@ -230,17 +248,20 @@ def load(
 @overload
 def collect(images: Paths) -> tuple[Sequence[Path], list[str]]: ...
 @overload
-def collect(images: Images) -> tuple[Sequence[Path | Pixels], list[str]]: ...
-def collect(images: Images) -> tuple[Sequence[Path | Pixels], list[str]]:
+def collect(images: Images) -> tuple[Sequence[Item], list[str]]: ...
+def collect(images: Images) -> tuple[Sequence[Item], list[str]]:
     """Return all images that ``images`` names, in order, and a message for each name that leads to none.
 
     Raises:
         HemfError: there is not one image.
     """
-    items: list[Path | Pixels] = []
+    items: list[Item] = []
     missing: list[str] = []
-    for source in [images] if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) else images:
-        if isinstance(source, str | os.PathLike):
+    single = isinstance(images, str | os.PathLike | Image.Image | np.ndarray | Prepared | Pixels)
+    for source in [images] if single else images:
+        if isinstance(source, ImageBytes | Prepared | Pixels):
+            items.append(source)
+        elif isinstance(source, str | os.PathLike):
             found = _files(Path(source)) if os.fspath(source) else []  # "" is not the current folder
             items += found
             if not found:
@@ -254,7 +275,7 @@ def collect(images: Images) -> tuple[Sequence[Path | Pixels], list[str]]:
     return items, missing
 
 
-def read(item: Path | Pixels, mode: ImageMode, window: str = "auto") -> Image.Image:
+def read(item: Path | ImageBytes | Pixels, mode: ImageMode, window: str = "auto") -> Image.Image:
     """Return a file's or an array's image in ``mode``, both by the same rules.
 
     Raises:

@@ -19,6 +19,7 @@ from hemf.core.files import write_json
 from hemf.core.precision import float32_logits
 from hemf.core.untrusted import read_json
 from hemf.data.fingerprints import sha256_of
+from hemf.data.image.decode import ImageBytes
 from hemf.data.preprocessing import InputSpec
 from hemf.data.training_files import KnownFiles
 from hemf.inference.load import TrainedModel, load_trained
@@ -124,7 +125,7 @@ class Ensemble:
 
         Where all were trained on it, all speak.
         """
-        if not isinstance(image, Path):
+        if not isinstance(image, Path | ImageBytes):
             return None
         strange = [not known.knows(image) for known in self.training]
         return np.array(strange) if any(strange) else None

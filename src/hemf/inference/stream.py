@@ -20,6 +20,7 @@ from hemf.core.text import counted
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.empty import emptiness
 from hemf.data.image.read import read_image
+from hemf.data.loading.prepared import Prepared
 from hemf.data.loading.workers import killed_workers_explained, same_limits, worker_count
 from hemf.data.preprocessing import InputSpec
 from hemf.data.tensor_transforms import Normalise
@@ -166,7 +167,7 @@ def stream_batches(
 
     Args:
         model: a timm model; it is moved to ``device``, in channels-last memory, and to evaluation mode.
-        paths: image files, or whatever ``read`` takes.
+        paths: image files, whatever ``read`` takes, or images already ``Prepared`` for this model.
         spec: the model's input, or a tuple of several, of which it then takes a list.
         batch_size: images that go through the model at once.
         workers: processes that read images; by default one a core, at most 8, a quarter of the cores where
@@ -208,6 +209,18 @@ def stream_batches(
             yield Batch(items, inputs, logits, errors, empty, sizes)
 
 
+def prepare(item: Any, spec: Inputs, read: Reader = read_image) -> Prepared:
+    """Read an image now, to go through a model later: what a stream does with each, at a time of one's own.
+
+    Args:
+        item: an image file, or whatever ``read`` takes.
+        spec: the model's input, or a tuple of several.
+        read: as for ``stream_batches``.
+    """
+    found = _Images([item], spec if isinstance(spec, tuple) else (spec,), read)[0]
+    return Prepared(item, found, found[1], found[2])
+
+
 class _Images(Dataset):
     """(pixels, why it cannot be read, what it is if it shows nothing, width and height) of each path."""
 
@@ -219,8 +232,11 @@ class _Images(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Item:
+        one = self.paths[index]
+        if isinstance(one, Prepared):
+            return one.read
         try:
-            return self._image(self.paths[index])
+            return self._image(one)
         except HemfError as error:
             zeros = [torch.zeros(spec.input_size, dtype=torch.uint8) for spec in self.specs]
             return zeros, str(error), None, (0, 0)

@@ -14,6 +14,7 @@ from hemf.core.machine import MOST_READERS, usable_cores
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.empty import emptiness
 from hemf.data.image.read import read_image
+from hemf.data.loading.prepared import Prepared
 from hemf.data.preprocessing import pixels_of, standardised
 from hemf.runtime.exported import ExportedModel
 
@@ -34,7 +35,7 @@ def stream_outputs(
 
     Args:
         model: the model.
-        items: image files, or whatever ``read`` takes.
+        items: image files, whatever ``read`` takes, or images already ``Prepared`` for this model.
         batch_size: images that go through the model at once.
         workers: threads that read images while the model computes; by default one a core, at most 8.
         read: from an item, an image mode and a window to a PIL image.
@@ -63,6 +64,12 @@ def stream_outputs(
                 yield item, row, error
 
 
+def prepare_for(model: ExportedModel, item: Any, read: Reader = read_image) -> Prepared:
+    """Read an image now, to go through a model later; arguments are those of ``stream_outputs``."""
+    found = _pixels(model, item, read)
+    return Prepared(item, found, found[1], found[2])
+
+
 def watched(results: Iterable[T], total: int, words: str) -> Iterator[T]:
     """Yield the same results, with a progress bar on stderr where that is a terminal."""
     from rich.console import Console
@@ -86,6 +93,8 @@ def _computed(model: ExportedModel, pixels: list[np.ndarray]) -> np.ndarray:
 
 def _pixels(model: ExportedModel, item: Any, read: Reader) -> Read:
     """Read an image: what the network sees, why it cannot be read, and what it is where it shows nothing."""
+    if isinstance(item, Prepared):
+        return item.read
     try:
         image = read(item, model.spec.image_mode, model.spec.window)
         return pixels_of(image, model.spec), None, emptiness(image)

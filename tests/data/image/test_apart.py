@@ -67,9 +67,9 @@ def test_a_decoder_that_dies_costs_its_image_only(tmp_path, monkeypatch):
     Image.fromarray(picture()).save(tmp_path / "a.png")
     ask = apart._ask
 
-    def dying(process, request):
+    def dying(process, request, data):
         process.kill()
-        return ask(process, request)
+        return ask(process, request, data)
 
     monkeypatch.setattr(apart, "_ask", dying)
     with pytest.raises(UnreadableImage, match=r"a\.png is damaged \(it ends the process that reads it\)"):

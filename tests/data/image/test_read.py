@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hemf.core.errors import HemfError, UnreadableImage
+from hemf.data.image.decode import ImageBytes
 from hemf.data.image.limits import MAX_PIXELS, set_max_pixels
-from hemf.data.image.read import find_images, inspect_image, read_image
+from hemf.data.image.read import decode_image, find_images, inspect_image, read_image
 
 SIZE = st.tuples(st.integers(1, 40), st.integers(1, 40))
 PER_FOLDER = settings(
@@ -370,3 +371,25 @@ def test_a_real_image_in_every_format(real_data, tmp_path):
     for suffix in ("bmp", "tif", "png"):
         read_image(source).save(tmp_path / f"a.{suffix}")
         assert np.array_equal(pixels(tmp_path / f"a.{suffix}"), reference)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "avif"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_file_in_memory_is_read_as_on_disk(tmp_path, suffix, mode):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(noise((56, 40))).save(path)
+    found = decode_image(ImageBytes(path.name, path.read_bytes()), mode)  # AVIF in a process of its own
+    wanted = decode_image(path, mode)
+    assert np.array_equal(found[0], wanted[0])
+    assert found[1:] == wanted[1:]
+
+
+def test_faults_of_a_file_in_memory_are_those_of_a_file(tmp_path):
+    for data in (b"", b"no image", b"\0" * 128 + b"DICM"):
+        (tmp_path / "a.png").write_bytes(data)
+        said = []
+        for source in (tmp_path / "a.png", ImageBytes("a.png", data)):
+            with pytest.raises(UnreadableImage) as refused:
+                read_image(source)
+            said.append(str(refused.value).replace(f"{tmp_path}/", ""))
+        assert said[0] == said[1]

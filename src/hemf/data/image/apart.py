@@ -20,6 +20,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from hemf.core.errors import UnreadableImage
+from hemf.data.image.decode import ImageBytes, decode_here
 from hemf.data.image.limits import MAX_PIXELS, max_pixels, set_max_pixels
 
 SECONDS = 15  # of the processor that an image may take; a larger limit of pixels gives more
@@ -39,9 +40,10 @@ def decode_apart(
     process, late = _processes.take(), threading.Event()
     timer = threading.Timer(PATIENCE * _scaled(SECONDS), _end, (process, late))
     timer.start()
+    data = path.data if isinstance(path, ImageBytes) else None
     request = {"path": os.fspath(path), "mode": mode, "window": window, "limit": max_pixels()}
     try:
-        answer = _ask(process, request)
+        answer = _ask(process, request | {"bytes": None if data is None else len(data)}, data or b"")
     except (OSError, ValueError):  # it ended before its answer did
         _close(process)
         too_long = late.is_set() or process.returncode == -getattr(signal, "SIGXCPU", 0)
@@ -70,11 +72,14 @@ def _scaled(amount: float) -> int:
     return round(amount * max(1, max_pixels() / MAX_PIXELS))
 
 
-def _ask(process: subprocess.Popen, request: dict[str, Any]) -> tuple[Image.Image, tuple, str, str] | str:
-    """Return the process's answer; a message where it cannot read the image."""
+def _ask(
+    process: subprocess.Popen, request: dict[str, Any], data: bytes
+) -> tuple[Image.Image, tuple, str, str] | str:
+    """Return the process's answer; a message where it cannot read the image, which may follow the request."""
     assert process.stdin is not None
     assert isinstance(process.stdout, io.BufferedReader)
     process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.write(data)
     process.stdin.flush()
     about = json.loads(process.stdout.readline())
     if "error" in about:
@@ -92,11 +97,13 @@ class _Processes:
         self.idle: list[subprocess.Popen] = []
 
     def take(self) -> subprocess.Popen:
-        while self.idle:
-            process = self.idle.pop()
+        while True:
+            try:
+                process = self.idle.pop()
+            except IndexError:  # also where another thread has just taken the last
+                return _start()
             if process.poll() is None:
                 return process
-        return _start()
 
     def give_back(self, process: subprocess.Popen) -> None:
         self.idle.append(process)
@@ -146,8 +153,6 @@ def _close(process: subprocess.Popen) -> None:
 
 def serve() -> None:
     """Answer requests on standard input until it ends: what the process does."""
-    from hemf.data.image.decode import decode_here
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends this one
     Image.MAX_IMAGE_PIXELS = None  # our own limit is judged instead
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each would take memory and time of those of the image
@@ -157,16 +162,16 @@ def serve() -> None:
         request = json.loads(line)
         set_max_pixels(request["limit"])
         _bound()
+        path, length = request["path"], request["bytes"]
+        source = path if length is None else ImageBytes(path, requests.read(length))
         try:
-            image, size, mode, kind = decode_here(
-                request["path"], request["mode"], request["window"], alone=True
-            )
+            image, size, mode, kind = decode_here(source, request["mode"], request["window"], alone=True)
         except UnreadableImage as error:
             _tell(answers, {"error": str(error)})
             continue
         shape = (image.height, image.width, 3) if image.mode == "RGB" else (image.height, image.width)
         _tell(answers, {"shape": shape, "size": size, "mode": mode, "format": kind}, image)
-        del image
+        del image, source
 
 
 def _bound() -> None:

@@ -1,10 +1,12 @@
 """Decodes image files in this process: picks the reader, and refuses what should not be read."""
 
+import io
 import os
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -45,6 +47,27 @@ MOST_COUNTED, FEW_BYTES = 100, 2**20  # pages that are counted one by one, and t
 PREVIEWED = ("MPO",)  # photographs whose further frames are previews or a second eye's view
 
 ORIENTATION, PHOTOMETRIC, MIN_IS_WHITE = 0x0112, 262, 0
+
+
+@dataclass(frozen=True)
+class ImageBytes(os.PathLike):
+    """An image file that lies in memory and on no disk, given wherever ``read_image`` takes a path.
+
+    Args:
+        name: what messages call it; its suffix counts as that of a file.
+        data: what the file holds.
+    """
+
+    name: str
+    data: bytes
+
+    def __fspath__(self) -> str:
+        """Return the name: for messages and the suffix, not to open."""
+        return self.name
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
 
 
 def plain_image(image: Image.Image, mode: ImageMode = "RGB") -> Image.Image:
@@ -106,7 +129,7 @@ def _decoded(
             raise
         return _through_tifffile(file, path, mode, alone)
     with opened as image:
-        _check_pages(image, path)
+        _check_pages(image, file, path)
         check_effort(image, file, path, alone, 2 if wide in (RGB, GREY_ALPHA, RGBA) else 1)
         if isinstance(image, TiffImageFile) and not pillow_reads(image):
             file.seek(0)
@@ -137,9 +160,10 @@ def _as_stored(
 def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
     """Open the file, and turn whatever is raised inside the block into ``UnreadableImage``."""
     try:
-        _check_file(path, alone)
+        size = len(path.data) if isinstance(path, ImageBytes) else _size_of(path)
+        _check_size(path, size, alone)
         # by handle: given a name, Pillow 13 maps TIFFs that lie on their side with width for height
-        with open(path, "rb") as file:
+        with io.BytesIO(path.data) if isinstance(path, ImageBytes) else open(path, "rb") as file:
             yield file
     except (UnreadableImage, Laborious):
         raise
@@ -165,28 +189,40 @@ def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _check_file(path: str | os.PathLike, alone: bool) -> None:
-    """Refuse what is not a file to read; a large one is read in a process of its own."""
+def _size_of(path: str | os.PathLike) -> int:
+    """Return the size of a file in bytes, and refuse what is not a file to read."""
     about = os.stat(path)
     if stat.S_ISDIR(about.st_mode):
         raise UnreadableImage(f"{path} is a folder; give an image file")
     if not stat.S_ISREG(about.st_mode):  # such as a pipe, which would be waited for
         raise UnreadableImage(f"{path} is no file; give an image file")
-    if about.st_size == 0:
+    return about.st_size
+
+
+def _check_size(path: str | os.PathLike, size: int, alone: bool) -> None:
+    """Refuse files that are empty or too large; a large one is read in a process of its own."""
+    if size == 0:
         raise UnreadableImage(f"{path} is an empty file; copy it again from its source, or leave it out")
-    check_bytes(path, about.st_size)
-    if about.st_size > QUICK_FILE and not alone:
+    check_bytes(path, size)
+    if size > QUICK_FILE and not alone:
         raise Laborious
 
 
-def _check_pages(image: Image.Image, path: str | os.PathLike) -> None:
+def _check_pages(image: Image.Image, file: BinaryIO, path: str | os.PathLike) -> None:
     """Refuse several pages; their number is told where it is soon known."""
     if image.format in PREVIEWED or not getattr(image, "is_animated", False):
         return
     number = "several"
-    if image.format == "TIFF" or os.path.getsize(path) < FEW_BYTES:
+    if image.format == "TIFF" or _bytes_in(file) < FEW_BYTES:
         number = _counted_pages(image) if image.format == "TIFF" else str(getattr(image, "n_frames", number))
     raise UnreadableImage(f"{path} holds {number} pages; save the one to classify as its own file")
+
+
+def _bytes_in(file: BinaryIO) -> int:
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size
 
 
 def _counted_pages(image: Image.Image) -> str:

@@ -24,7 +24,7 @@ def read_image(
     Large images, and those whose decoding may take long, are read in a process of their own.
 
     Args:
-        path: the file.
+        path: the file, or ``ImageBytes``.
         mode: ``RGB``, or ``L`` for grey by ITU-R 601 weights.
         window: of DICOM files: ``auto`` for their own, or a name in ``hemf.data.dicom.read.WINDOWS`` for CT.
 
