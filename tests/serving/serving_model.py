@@ -60,6 +60,37 @@ def save(folder: Path, seed: int = 0, classes: list[str] = CLASSES) -> Path:
     return folder
 
 
+def save_export(folder: Path) -> Path:
+    """Save an exported linear model of 8 pixels; returns its folder."""
+    import json
+
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = np.random.default_rng(0).normal(size=(192, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    folder.mkdir()
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10),
+        folder / "model.onnx",
+    )
+    seen = {"input_size": [3, 8, 8], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"architecture": "linear", "num_classes": 3, "label_names": CLASSES, "pretrained_cfg": seen}
+    about = {"format": "onnx", "precision": "fp32", "tta": "none"}
+    (folder / "config.json").write_text(json.dumps(config | {"export": about, "hemf": {}}))
+    return folder
+
+
 def dicom(values: Any) -> bytes:
     """A DICOM file of 12-bit grey."""
     import io

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from serving_model import TOKEN, Server, save, started
+from serving_model import TOKEN, Server, save, save_export, started
 
+import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
 from hemf.serving.models import Models, named
@@ -169,6 +170,21 @@ def test_killed_it_starts_again_and_at_sigterm_it_answers_what_it_has_begun(
         assert second.words() == ""
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc here")
+def test_an_export_is_served_without_torch(pictures, files_of, tmp_path) -> None:
+    folder = save_export(tmp_path / "export")
+    with started(tmp_path / "tmp", str(folder)) as server:
+        said = requests.post(f"{server.url}/predict", files=files_of(pictures)).json()["images"]
+        heat = requests.post(f"{server.url}/explain", files=files_of(pictures[:1]))
+        libraries = Path(f"/proc/{server.process.pid}/maps").read_text()
+    found = hemf.load(folder).predict(pictures)
+    assert [one["probabilities"] for one in said] == [one.probabilities for one in found]
+    assert heat.status_code == 501
+    assert heat.json()["error"] == "export is an export, which cannot show where it looks; serve its run"
+    assert "onnxruntime" in libraries
+    assert "libtorch" not in libraries
+
+
 def test_a_public_address_needs_a_token(model, capsys) -> None:
     assert main(["serve", str(model), "--host", "0.0.0.0"]) == 2
     assert "--host 0.0.0.0 lets other machines in; protect it with --token-file" in capsys.readouterr().err
@@ -200,8 +216,6 @@ def test_models_are_called_as_their_folders_or_as_is_said(tmp_path) -> None:
 
 
 def test_a_model_that_cannot_be_loaded_leaves_all_as_they_were(model) -> None:
-    import hemf
-
     models = Models({"a": str(model)}, hemf.load)
     before = models.all()
     models.places["b"] = str(model / "gone")
