@@ -23,18 +23,25 @@ class ImageAnswer(BaseModel):
     """What the model says of one image, or why it says nothing."""
 
     name: str = Field(description="of the file, as it was sent")
-    error: str | None = Field(None, description="why the image could not be read; all else is then null")
-    label: str | None = Field(None, description="the most probable class")
-    probability: float | None = Field(None, description="of that class, calibrated where the model is")
-    probabilities: dict[str, float] | None = Field(None, description="of every class; they sum to one")
+    error: str | None = Field(
+        default=None, description="why the image could not be read; all else is then null"
+    )
+    label: str | None = Field(default=None, description="the most probable class")
+    probability: float | None = Field(
+        default=None, description="of that class, calibrated where the model is"
+    )
+    probabilities: dict[str, float] | None = Field(
+        default=None, description="of every class; they sum to one"
+    )
     set: list[str] | None = Field(
-        None, description="the classes that the image may be of, at the model's coverage; null without sets"
+        default=None,
+        description="the classes that the image may be of, at the model's coverage; null without sets",
     )
     abstain: bool | None = Field(
-        None,
+        default=None,
         description="whether the set is empty or holds several classes, so that the label does not stand",
     )
-    disagreement: float | None = Field(None, description="of the members of an ensemble, from 0 to 1")
+    disagreement: float | None = Field(default=None, description="of the members of an ensemble, from 0 to 1")
     warnings: list[str] = Field(default_factory=list, description="what to look at before the label is used")
 
 
