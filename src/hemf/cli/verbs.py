@@ -57,7 +57,9 @@ VERBS = {
     ),
     "localise": Verb("hemf.commands.localise:localise", "measure whether a run's heat maps can be believed"),
     "export": Verb("hemf.commands.export:export", "write a trained model for other runtimes, and measure it"),
-    "serve": Verb("hemf.commands.deployment.serve:serve", "serve trained models over HTTP, with a page to try them"),
+    "serve": Verb(
+        "hemf.commands.deployment.serve:serve", "serve trained models over HTTP, with a page to try them"
+    ),
     "profile": Verb("hemf.commands.profile:profile", "count what models cost, beside the paper's figures"),
     "bench": Verb(
         "hemf.commands.bench:bench",
