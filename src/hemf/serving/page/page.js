@@ -26,8 +26,10 @@ function about() {
   );
 }
 
-function add(files) {
-  for (const file of files) {
+async function add(files) {
+  const given = [...files]; // the list itself may change while the models are still being asked for
+  if (!(await ready)) return;
+  for (const file of given) {
     const entry = { file, model: model(), answer: null, error: null, row: make("tr") };
     entries.push(entry);
     at("rows").tBodies[0].append(entry.row);
@@ -137,13 +139,17 @@ function connectDrop() {
   });
 }
 
+const ready = start().then(
+  () => true,
+  (error) => {
+    at("problem").hidden = false;
+    at("problem").textContent = error.message;
+    return false;
+  },
+);
 at("files").addEventListener("change", () => add(at("files").files));
 at("model").addEventListener("change", about);
 at("download").addEventListener("click", download);
 at("clear").addEventListener("click", clear);
 connectDrop();
 connect(() => shown && [shown, shown.model]);
-start().catch((error) => {
-  at("problem").hidden = false;
-  at("problem").textContent = error.message;
-});
