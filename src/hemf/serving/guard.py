@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import check_regular
-from hemf.serving.limits import REFUSED_BYTES, Limits
+from hemf.serving.limits import REFUSED_TIMES, Limits
 from hemf.serving.metrics import Metrics
 from hemf.serving.refusals import FAILED, Refused
 
@@ -208,8 +208,8 @@ class _Exchange:
         )
 
     async def _drain(self) -> None:
-        """Read a little of what is still being sent, for a sender who is cut off may not see the answer."""
-        left = REFUSED_BYTES
+        """Read what is still being sent, for a second: a sender who is cut off may not see the answer."""
+        left = REFUSED_TIMES * self.limits.body
         try:
             async with asyncio.timeout(1):
                 while left > 0:

@@ -8,8 +8,8 @@ from hemf.core.machine import MOST_READERS, usable_cores
 MEBIBYTE = 2**20
 HEAD_SECONDS = 10.0
 """In which the head of a request must have come."""
-REFUSED_BYTES = MEBIBYTE
-"""Of a request that is refused, which are still read so that its sender gets to see why."""
+REFUSED_TIMES = 2
+"""How often the bytes of a request are still read, and thrown away, of one that is refused."""
 
 
 @dataclass(frozen=True)
