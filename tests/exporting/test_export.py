@@ -249,7 +249,7 @@ def test_what_an_export_cannot_do_is_said(run: Path, exported: Path, colours: Pa
         (lambda: hemf.calibrate(str(exported)), "calibrate its run"),
         (lambda: hemf.explain(str(exported), [image], str(tmp_path / "maps")), "explain its run"),
         (lambda: hemf.load([exported, run]), "which speaks alone"),
-        (lambda: hemf.load(exported, device="cuda"), "runs exports on the CPU"),
+        (lambda: hemf.load(exported, device="cuda"), "but exports run on the CPU, by onnxruntime"),
         (lambda: hemf.load(exported, precision="bf16"), "but the export is fp32"),
         (lambda: hemf.export(str(exported)), "for this give its run"),
         (lambda: hemf.export(str(run), images=0), "--images is 0"),

@@ -69,7 +69,7 @@ def test_layers_learn_the_slower_the_lower_they_are():
 def test_classes_are_drawn_as_asked(colours, sampling, blue):
     config = RunConfig.of(data=str(colours), sampling=sampling, image_size=32)
     images = ImageData(load_data(colours), config)
-    sampler, samples = images._loader("train", lambda x: x, training=True).sampler, images.samples("train")
+    sampler, samples = images.train_dataloader().sampler, images.samples("train")
     drawn = Counter()
     for epoch in range(40):
         sampler.set_epoch(epoch)

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import torch
 from rich.console import Console
 
-from hemf.tasks import TASKS
 from hemf.training import progress as progress_module
 from hemf.training.progress import RunProgress
 
@@ -17,7 +16,7 @@ def trainer(epoch: int) -> SimpleNamespace:
         is_global_zero=True,
         callback_metrics={"train_loss": torch.tensor(0.5), "val_accuracy": torch.tensor(0.75)},
         num_val_batches=[7],
-        lightning_module=SimpleNamespace(task=TASKS.find("multiclass")),
+        lightning_module=SimpleNamespace(measures=["train_loss", "val_accuracy"]),
         optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])],
     )
 
@@ -25,7 +24,7 @@ def trainer(epoch: int) -> SimpleNamespace:
 def run_epoch(progress: RunProgress, epoch: int) -> None:
     progress.on_train_epoch_start(trainer(epoch), None)
     progress.on_train_batch_end(
-        trainer(epoch), None, {"loss": torch.tensor(0.6)}, {"label": torch.zeros(10)}, 0
+        trainer(epoch), None, {"loss": torch.tensor(0.6)}, {"index": torch.arange(10)}, 0
     )
     progress.on_train_epoch_end(trainer(epoch), None)
 
@@ -68,7 +67,7 @@ def test_within_an_epoch_a_log_file_has_a_line_a_minute(monkeypatch):
     for batch in range(10):
         now += 25.0
         progress.on_train_batch_end(
-            trainer(0), None, {"loss": torch.tensor(0.6)}, {"label": torch.zeros(100)}, batch
+            trainer(0), None, {"loss": torch.tensor(0.6)}, {"index": torch.zeros(100)}, batch
         )
     for batch in range(4):
         now += 25.0

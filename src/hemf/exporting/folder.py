@@ -8,7 +8,7 @@ from typing import Any
 
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json, write_text
-from hemf.core.text import printable
+from hemf.core.text import counted, printable
 from hemf.core.untrusted import read_json
 from hemf.data.fingerprints import sha256_of
 from hemf.exporting.parity import MEASURES
@@ -122,8 +122,8 @@ def _export(about: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     lines = [
         f"- format: {about['format']}, {about['precision']}: {weights}",
         f"- views that it averages over by itself: {about['tta']}",
-        f"- measured beside the model on {parity['n']:,} {parity['split']} images of "
-        f"{printable(parity['data']['name'])}: largest difference of a probability "
+        f"- measured beside the model on {counted(parity['n'], 'image', form=',')} of "
+        f"{printable(parity['data']['name'])} ({parity['split']}): largest difference of a probability "
         f"{parity['largest_difference']:.1e}, same class in {parity['same_class']:,} of {parity['n']:,}",
     ]
     for name, words in MEASURES.items():

@@ -11,6 +11,7 @@ import torch
 
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_folder
+from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.image.read import read_image
 from hemf.data.preprocessing import pixels_of, standardised
@@ -98,9 +99,9 @@ def make_export(
         parity = parity_of(original, exported, Draws())
         too_far = shortcomings(parity, precision, margin)
         if too_far and not force:
+            where = counted(parity["n"], f"{material.split} image")
             raise HemfError(
-                f"not exported, for on {parity['n']} {material.split} images {'; '.join(too_far)}; --force "
-                "exports it all the same"
+                f"not exported, for on {where} {'; '.join(too_far)}; --force exports it all the same"
             )
         data = {"name": material.images.name, "hash": material.images.hash}
         where = {"data": data, "split": material.split, "margin": margin, "shortcomings": too_far}

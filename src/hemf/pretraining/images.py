@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hemf.core.errors import HemfError
+from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.fingerprints import take_fingerprints
 from hemf.data.load import ALL_TEST, load_test_data
@@ -72,7 +73,7 @@ def without_unreadable(data: DataSet) -> tuple[DataSet, list[str]]:
 def skipped_line(skipped: list[str], left: int) -> str:
     """Say how many images cannot be read, and name the first."""
     such = ", ".join(skipped[:NAMED])
-    return f"skipped {len(skipped)} unreadable of {left + len(skipped)} images, first {such}"
+    return f"skipped {len(skipped)} unreadable of {counted(left + len(skipped), 'image')}, first {such}"
 
 
 def has_labels(data: DataSet) -> bool:

@@ -179,7 +179,8 @@ def _measures(data: DataSet, report: Mapping[str, Any] | None) -> str:
     rows = [f"| {name} | {_measure(found)} | {found['n']:,} |" for name, found in report["metrics"].items()]
     table = "\n".join(["| measure | value [95% interval] | n |", "|---|---:|---:|", *rows])
     tta = f", by test-time augmentation ({in_words(report['tta'])})" if report.get("tta") else ""
-    return f"On the {report['split']} images of {_text(data.name)}, n = {report['n']:,}{tta}:\n\n{table}"
+    measured = counted(report["n"], "image", form=",")
+    return f"On {measured} of {_text(data.name)} ({report['split']}){tta}:\n\n{table}"
 
 
 def _measure(found: Mapping[str, Any]) -> str:

@@ -89,7 +89,9 @@ class ExportedModel:
             HemfError: something else is asked for.
         """
         if device not in ("auto", "cpu"):
-            raise HemfError(f"--device is {device}, but {self.runtime} runs exports on the CPU; leave it out")
+            raise HemfError(
+                f"--device is {device}, but exports run on the CPU, by {self.runtime}; leave it out"
+            )
         if precision not in ("auto", self.precision):
             raise HemfError(f"--precision is {precision}, but the export is {self.precision}; leave it out")
         return "cpu", self.precision

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hemf.core.errors import HemfError
+from hemf.core.text import counted
 from hemf.data.image.decode import ImageBytes
 from hemf.data.loading.prepared import Prepared
 from hemf.inference.classifier import Prediction
@@ -89,12 +90,10 @@ class Batcher:
             Refused: there is no room, now or ever.
         """
         if images > self.limits.queue:
-            line = (
-                f"{images} images in one request, more than the {self.limits.queue} that are held; send fewer"
-            )
-            raise Refused(413, line)
+            held = f"the {self.limits.queue} that are held"
+            raise Refused(413, f"{counted(images, 'image')} in one request, more than {held}; send fewer")
         if self.held + images > self.limits.queue:
-            raise self.busy(f"{self.held} images are waiting")
+            raise self.busy(f"the queue holds {counted(self.held, 'image')}")
         self._hold(images)
         try:
             yield
