@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hemf.bench.execute import Finish, record_failure
 from hemf.bench.plan import PlannedRun
 from hemf.core.errors import HemfError
-from hemf.core.text import counted
+from hemf.core.text import counted, one_line
 
 Cluster = Literal["slurm", "local", "debug"]
 
@@ -56,14 +56,14 @@ def finish_on(
     try:
         jobs = executor.map_array(Job(finish), runs)
     except Exception as error:  # whatever the scheduler says
-        raise HemfError(f"{cluster} takes no jobs: {_line(error)}; change --cluster-args") from error
+        raise HemfError(f"{cluster} takes no jobs: {one_line(error)}; change --cluster-args") from error
     print(f"{counted(len(jobs), 'job')} on {cluster}; their logs are in {folder}")
     try:
         for run, job in zip(runs, jobs, strict=True):
             try:
                 yield run, job.result()
             except Exception as error:  # the job died outside our code
-                yield run, record_failure(run, HemfError(f"job {job.job_id} died: {_line(error)}"))
+                yield run, record_failure(run, HemfError(f"job {job.job_id} died: {one_line(error)}"))
     finally:
         for job in jobs:
             if not job.done():
@@ -79,9 +79,7 @@ def _executor(cluster: Cluster, folder: Path, parameters: dict[str, Any]) -> Any
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         executor.update_parameters(**{"name": "hemf-bench", "timeout_min": 24 * 60} | parameters)
     except (RuntimeError, TypeError, NameError, ValueError, AssertionError) as error:
-        raise HemfError(f"submitit cannot use {cluster} so: {_line(error)}; change --cluster-args") from error
+        raise HemfError(
+            f"submitit cannot use {cluster} so: {one_line(error)}; change --cluster-args"
+        ) from error
     return executor
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

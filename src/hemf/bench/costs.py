@@ -34,7 +34,7 @@ from hemf.core.device import pick_device
 from hemf.core.errors import HemfError
 from hemf.core.precision import Precision, resolve_precision
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted
+from hemf.core.text import counted, one_line
 from hemf.models.blocks.mlp import IRMLP, SIRMLP
 from hemf.models.pervit import PerViT
 from hemf.training.network import check_size, model_args
@@ -129,7 +129,7 @@ def count(name: str, task: Task, variant: Variant | None = None) -> Counts:
         if isinstance(error, HemfError):
             raise
         height, width = task.size
-        line = " ".join(str(error).split())
+        line = one_line(error)
         raise HemfError(
             f"cannot profile {name} on images of {height} x {width}: {line}; change --image-size or the model"
         ) from error

@@ -57,7 +57,6 @@ def pretrain(
         from hemf.weights.input import at_its_place
 
         config = at_its_place(config)
-        options = {name: getattr(config, name) for name in options}
     if config.init is not None or config.pretrained:
         from hemf.weights.input import follow
 

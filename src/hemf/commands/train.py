@@ -84,7 +84,6 @@ def train(
         from hemf.weights.input import at_its_place
 
         config = at_its_place(config)
-        options = {name: getattr(config, name) for name in options}
     if keep_test and folds is None:
         raise HemfError("--keep-test goes with --folds; a single run never trains on its test images")
     plan = ""

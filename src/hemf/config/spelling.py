@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from jsonargparse import ArgumentError, ArgumentParser
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 
 TRUTH = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
 ELSEWHERE = {  # what other programs call an option of ours
@@ -129,7 +130,7 @@ def _no_such_flag(wrong: str, options: Mapping[str, Action]) -> str:
 
 def plain_error(error: ArgumentError, parser: ArgumentParser) -> str:
     """Say in one line what the parser complains of, in terms of flags instead of Python's types."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     key = re.search(r'key "(\w+)"', text)
     value = re.search(r"(?:Got value|Given value): (.*)$", text)
     hints = {action.dest: option_type(action) for action in parser._actions}

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ def load_plugins() -> None:
         try:
             plugin.load()
         except Exception as error:  # whatever the module does
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             raise HemfError(f"the plugin {plugin.name} ({plugin.value}) does not load: {reason}") from error
 
 

@@ -17,6 +17,11 @@ def shortened(text: str, most: int = 1000) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} [...] {text[-most // 2 :]}"
 
 
+def one_line(error: BaseException, most: int | None = None) -> str:
+    """Return an error's message on one line, at most so many characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def counted(n: int | str, noun: str, plural: str | None = None, form: str = "") -> str:
     """Write a number with its noun: ``1 image``, ``2 images``.
 

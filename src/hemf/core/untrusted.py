@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 
 MOST_BYTES = 64 << 20
 """Of a JSON or YAML file: ten times what an evaluation of 100,000 images writes."""
@@ -19,6 +20,8 @@ MOST_VALUES = 1_000_000
 """Of a YAML file once its aliases are followed, each of which repeats a part."""
 MOST_ENTRIES = 1_000_000
 """Of a run's folder."""
+MOST_CLASSES = 100_000
+"""That a model's configuration may name."""
 
 STARTS = ("pretrained", "init", "teacher", "model", "compile", "devices", "num_nodes")
 """Options that may fetch or read weights, start a compiler, or start processes."""
@@ -192,4 +195,4 @@ def plain_name(text: str, otherwise: str = "data") -> str:
 def _line(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return " ".join(str(error).split())[:300]
+    return one_line(error, 300)

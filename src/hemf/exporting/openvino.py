@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 from hemf.exporting.network import operator_named
 from hemf.exporting.onnx import write_onnx
 from hemf.exporting.registry import EXPORTERS, Exporter, Job
@@ -27,7 +28,7 @@ def write_openvino(job: Job, folder: Path) -> dict[str, Any]:
         try:
             openvino.save_model(network, folder / FILE, compress_to_fp16=small)
         except RuntimeError as error:
-            line = " ".join(str(error).split())[:200]
+            line = one_line(error, 200)
             raise HemfError(f"cannot write {folder / FILE}: {line}; free the disk") from error
     return about | {"openvino": openvino.__version__}
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError, UnreadableImage
-from hemf.core.text import printable
+from hemf.core.text import one_line, printable
 from hemf.data.image.decode import ImageBytes, ImageMode, plain_image
 from hemf.data.image.read import find_images, read_image
 from hemf.data.loading.prepared import Prepared
@@ -287,7 +287,7 @@ def read(item: Path | ImageBytes | Pixels, mode: ImageMode, window: str = "auto"
         image = item.image
         return plain_image(_from_array(image) if isinstance(image, np.ndarray) else image, mode)
     except Exception as error:  # a PIL image may decode only now, and fail in any way
-        raise UnreadableImage(f"{item.name} cannot be read: {' '.join(str(error).split())}") from error
+        raise UnreadableImage(f"{item.name} cannot be read: {one_line(error)}") from error
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,19 +5,19 @@ import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 from hemf.data.preprocessing import InputSpec
 from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
 from hemf.runs.folder import is_export
-from hemf.runtime.description import Description, input_of
+from hemf.runtime.description import Description, OneModel, input_of
 from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(OneModel):
     """A model with what is needed to use it.
 
     Args:
@@ -57,11 +57,6 @@ class TrainedModel:
         return self.spec
 
     @property
-    def members(self) -> tuple[Self, ...]:
-        """The models that speak: this one."""
-        return (self,)
-
-    @property
     def calibrated_under(self) -> TTA | None:
         """The test-time augmentation that its probabilities were calibrated under, if any."""
         return self.calibration.tta
@@ -71,13 +66,6 @@ class TrainedModel:
         """Sentences that whoever uses its predictions should know."""
         line = other_tta_line(self.tta, self.calibrated_under)
         return [line] if line else []
-
-    def combined(self, outputs: Tensor, speaking: np.ndarray | None = None) -> tuple[Tensor, None]:
-        """Return logits and disagreement of what ``predictor`` gives: a single model has nothing to unite."""
-        return outputs, None
-
-    def speaking_of(self, image: Any) -> None:
-        """Return which members may speak of an image: there is but one."""
 
 
 def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedModel:
@@ -115,5 +103,5 @@ def load_network(folder: str | os.PathLike) -> tuple["TimmModel", InputSpec, dic
     try:
         model, config = load_model(folder)
     except (ValueError, RuntimeError) as error:
-        raise HemfError(f"cannot load the model in {folder}: {' '.join(str(error).split())}") from error
+        raise HemfError(f"cannot load the model in {folder}: {one_line(error)}") from error
     return model, input_of(config, folder), config

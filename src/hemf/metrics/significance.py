@@ -187,7 +187,7 @@ def auc_parts(
     v10 = (ranks[positive] - rankdata(above)) / n
     v01 = 1 - (ranks[~positive] - rankdata(below)) / m
     auc, parts = v10.mean(), np.empty(len(scores))
-    corrections = [np.sqrt(units / (units - 1)) for units in several]
+    corrections = [np.sqrt(number / (number - 1)) for number in several]
     parts[positive] = (v10 - auc) / m * corrections[0]
     parts[~positive] = (v01 - auc) / n * corrections[1]
     return float(auc), np.bincount(of_image, parts)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from hemf.core.files import whole_file, write_text
-from hemf.core.text import counted
-from hemf.core.untrusted import read_json, refuse_links
+from hemf.core.text import counted, one_line
+from hemf.core.untrusted import MOST_CLASSES, read_json, refuse_links
 from hemf.models.constructor import Shapes, check_arguments, network_arguments, shapes_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ CARD = "README.md"
 
 INPUT = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
 """What a model's ``pretrained_cfg`` is read for."""
-MOST_CLASSES = 100_000
 
 # Where timm found a model's weights says nothing about ours.
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "tag")
@@ -110,8 +109,7 @@ def load_model(folder: str | os.PathLike) -> tuple["TimmModel", dict[str, Any]]:
             the network's, or its weights do not fit.
     """
     folder = Path(folder)
-    architecture, args = checked_network(folder)
-    config = _read_config(folder)
+    architecture, args, config = checked_network(folder)
     try:
         model = cast("TimmModel", timm.create_model(architecture, **args))
         model.load_state_dict(load_file(folder / WEIGHTS))
@@ -123,20 +121,21 @@ def load_model(folder: str | os.PathLike) -> tuple["TimmModel", dict[str, Any]]:
     return model.eval(), config
 
 
-def checked_network(folder: str | os.PathLike) -> tuple[str, dict[str, Any]]:
-    """Return the architecture and arguments of a model's folder, whose weights are that network's.
+def checked_network(folder: str | os.PathLike) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return architecture, arguments and configuration of a model's folder, whose weights are that network's.
 
     Raises:
         ValueError: as for ``load_model``.
     """
     folder = Path(folder)
     refuse_links(folder)
-    architecture, args = network_of(folder)
+    config = _read_config(folder)
+    architecture, args = network_of(folder, config)
     try:
         _check_fit(weights_shapes(folder / WEIGHTS), architecture, args)
     except ValueError as error:
         raise _unfit(folder, architecture, error) from error
-    return architecture, args
+    return architecture, args, config
 
 
 def new_model(folder: str | os.PathLike) -> "TimmModel":
@@ -196,7 +195,7 @@ def network_of(folder: Path, config: Mapping[str, Any] | None = None) -> tuple[s
 
 
 def _unfit(folder: Path, architecture: str, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())[:300]
+    reason = one_line(error, 300)
     return ValueError(f"cannot load {folder / WEIGHTS} into {architecture}: {reason}; save the model again")
 
 

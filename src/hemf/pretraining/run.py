@@ -32,7 +32,6 @@ from hemf.training.network import model_args
 from hemf.training.probe.fit import features_of
 from hemf.training.trainer import begin, run_console
 from hemf.weights.find import find_weights
-from hemf.weights.input import input_line
 from hemf.weights.load import load_into
 from hemf.weights.origin import origin_of
 
@@ -84,17 +83,15 @@ class LabelFree:
         precision: str,
     ) -> None:
         """Say what is learnt from which images, and what is left out."""
-        millions = sum(p.numel() for p in network.model.parameters()) / 1e6
-        size = " x ".join(map(str, config.input_size[1:]))
         data, learnt = images.data, len(images.samples("train"))
         left = len(data.samples) - learnt
         console.print(
-            f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
+            network.model_line(precision),
             f"data: {data.name}, {counted(learnt, 'image')} without their labels"
-            + (f"; {left} of other sides of its split are not learnt from" if left else "")
+            + (f"; {left} of other sides of its split are not learnt from" if left else ""),
+            *network.weights_lines(),
+            sep="\n",
         )
-        if network.loaded is not None or config.pretrained:
-            console.print(*filter(None, [str(network.loaded or ""), input_line(config)]), sep="\n")
         taught = f", as seen by {network.teacher.origin}" if network.teacher is not None else ""
         console.print(f"method: {config.method}{taught}")
 

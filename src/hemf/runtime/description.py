@@ -5,12 +5,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 from hemf.data.dataset import check_class_names
 from hemf.data.preprocessing import InputSpec
 from hemf.tasks import MULTICLASS, TASKS, Task
+
+
+class OneModel:
+    """What a model that speaks alone answers where an ensemble has more to say."""
+
+    @property
+    def members(self) -> tuple[Self, ...]:
+        """The models that speak: this one."""
+        return (self,)
+
+    def combined(self, outputs: Any, speaking: np.ndarray | None = None) -> tuple[Any, None]:
+        """Return logits and disagreement of the network's outputs: a single model has nothing to unite."""
+        return outputs, None
+
+    def speaking_of(self, image: Any) -> None:
+        """Return which members may speak of an image: there is but one."""
 
 
 @dataclass(frozen=True)

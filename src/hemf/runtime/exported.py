@@ -2,24 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast, get_args
-
-import numpy as np
+from typing import cast, get_args
 
 from hemf.calibration.record import Calibration
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
-from hemf.core.untrusted import read_json, refuse_links
+from hemf.core.untrusted import MOST_CLASSES, read_json, refuse_links
 from hemf.data.preprocessing import InputSpec
-from hemf.runtime.description import Description
+from hemf.runtime.description import Description, OneModel
 from hemf.runtime.registry import RUNTIMES, Compute
 from hemf.tasks import Task
 
-MOST_CLASSES = 100_000
-
 
 @dataclass(frozen=True)
-class ExportedModel:
+class ExportedModel(OneModel):
     """A network in another format, used like a ``TrainedModel``; nothing here needs torch.
 
     Args:
@@ -64,11 +60,6 @@ class ExportedModel:
         return self.description.calibration
 
     @property
-    def members(self) -> tuple[Self, ...]:
-        """The models that speak: this one."""
-        return (self,)
-
-    @property
     def calibrated_under(self) -> TTA | None:
         """The test-time augmentation that its probabilities were calibrated under, if any."""
         return self.calibration.tta
@@ -95,13 +86,6 @@ class ExportedModel:
         if precision not in ("auto", self.precision):
             raise HemfError(f"--precision is {precision}, but the export is {self.precision}; leave it out")
         return "cpu", self.precision
-
-    def combined(self, outputs: Any, speaking: np.ndarray | None = None) -> tuple[Any, None]:
-        """Return logits and disagreement of what ``compute`` gives: a single model has nothing to unite."""
-        return outputs, None
-
-    def speaking_of(self, image: Any) -> None:
-        """Return which members may speak of an image: there is but one."""
 
 
 def open_export(folder: Path, tta: TTA | None = None) -> ExportedModel:

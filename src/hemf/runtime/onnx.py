@@ -7,6 +7,7 @@ import numpy as np
 
 from hemf.core.errors import HemfError
 from hemf.core.machine import library_threads
+from hemf.core.text import one_line
 from hemf.core.untrusted import check_regular
 from hemf.runtime.registry import RUNTIMES, Compute, Runtime
 
@@ -41,7 +42,7 @@ def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int) -> Com
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of many kinds, all its own
-        raise HemfError(f"onnxruntime cannot open {file}: {_line(error)}; {AGAIN}") from error
+        raise HemfError(f"onnxruntime cannot open {file}: {one_line(error, 300)}; {AGAIN}") from error
     _check_ports(session, file, input_size, outputs)
     name, wanted = session.get_inputs()[0].name, (outputs,)
 
@@ -49,7 +50,7 @@ def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int) -> Com
         try:
             (found,) = session.run(None, {name: images})
         except Exception as error:
-            raise HemfError(f"onnxruntime cannot run {file}: {_line(error)}; {AGAIN}") from error
+            raise HemfError(f"onnxruntime cannot run {file}: {one_line(error, 300)}; {AGAIN}") from error
         if found.dtype != np.float32 or found.shape != (len(images), *wanted):
             raise HemfError(f"{file} gives outputs {found.shape} of {found.dtype}; {AGAIN}")
         return found
@@ -79,10 +80,6 @@ def _check_ports(session: Any, file: Path, input_size: tuple[int, int, int], out
                 f"{file} does not take {input_size} and give {outputs} outputs, as its config.json says; "
                 f"{AGAIN}"
             )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 RUNTIMES.register("onnx")(Runtime("onnxruntime", FILE, open_onnx))

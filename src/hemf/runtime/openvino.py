@@ -7,6 +7,7 @@ import numpy as np
 
 from hemf.core.errors import HemfError
 from hemf.core.machine import library_threads
+from hemf.core.text import one_line
 from hemf.core.untrusted import check_regular
 from hemf.runtime.registry import RUNTIMES, Compute, Runtime
 
@@ -37,13 +38,13 @@ def open_openvino(file: Path, input_size: tuple[int, int, int], outputs: int) ->
         _check_ports(network, file, input_size, outputs)
         compiled = openvino.compile_model(network, "CPU", how)
     except RuntimeError as error:
-        raise HemfError(f"openvino cannot open {file}: {_line(error)}; {AGAIN}") from error
+        raise HemfError(f"openvino cannot open {file}: {one_line(error, 300)}; {AGAIN}") from error
 
     def compute(images: np.ndarray) -> np.ndarray:
         try:
             return np.array(compiled(images)[0])
         except RuntimeError as error:
-            raise HemfError(f"openvino cannot run {file}: {_line(error)}; {AGAIN}") from error
+            raise HemfError(f"openvino cannot run {file}: {one_line(error, 300)}; {AGAIN}") from error
 
     return compute
 
@@ -74,10 +75,6 @@ def _check_ports(network: Any, file: Path, input_size: tuple[int, int, int], out
                 f"{file} does not take {input_size} and give {outputs} outputs, as its config.json says; "
                 f"{AGAIN}"
             )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 RUNTIMES.register("openvino")(Runtime("openvino", FILE, open_openvino))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file, write_text
+from hemf.core.text import one_line
 
 if TYPE_CHECKING:
     from hemf.data.loading.datamodule import ImageData
@@ -53,7 +54,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
+        reason = one_line(error).split(". ")[0]
         raise HemfError(f"cannot read the checkpoint {path}: {reason}; restore it or train again") from error
 
 
@@ -120,7 +121,7 @@ def restore(module: LightningModule, state: Any, path: str | Path) -> None:
 
 def _foreign(path: str | Path, error: Exception) -> HemfError:
     """Return the error of a checkpoint that does not fit, and of how it was found out."""
-    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    reason = one_line(error, 200)
     return HemfError(
         f"the checkpoint {path} does not belong to this run ({reason}); restore it or train again"
     )

@@ -20,7 +20,6 @@ from hemf.training.module import ImageClassifier
 from hemf.training.probe.compare import keep_probe, probe_kept
 from hemf.training.probe.fit import train_probe
 from hemf.weights.find import find_weights
-from hemf.weights.input import input_line
 from hemf.weights.load import load_into
 
 
@@ -42,7 +41,7 @@ class Classification:
     ) -> None:
         """Say what is trained on what, and what will make the results too good."""
         _warn(console, config, images.data)
-        _announce(console, config, images, network, precision)
+        _announce(console, images, network, precision)
 
     def before_epochs(
         self,
@@ -131,22 +130,14 @@ def _warn(console: Console, config: RunConfig, data: DataSet) -> None:
         console.print(f"warning: {note}", style="bold red")
 
 
-def _announce(
-    console: Console,
-    config: RunConfig,
-    images: ImageData,
-    classifier: ImageClassifier,
-    precision: str,
-) -> None:
-    millions = sum(p.numel() for p in classifier.model.parameters()) / 1e6
+def _announce(console: Console, images: ImageData, classifier: ImageClassifier, precision: str) -> None:
     sizes = {split: len(images.samples(split)) for split in ("train", "val", "test")}
-    size = " x ".join(map(str, config.input_size[1:]))
     console.print(
-        f"model: {config.model}, {millions:.2f} M parameters, {size} pixels, {precision}\n"
+        classifier.model_line(precision),
         f"data: {images.data.name}, " + ", ".join(f"{n} {split}" for split, n in sizes.items()),
+        *classifier.weights_lines(),
+        sep="\n",
     )
-    if classifier.loaded is not None or config.pretrained:
-        console.print(*filter(None, [str(classifier.loaded or ""), input_line(config)]), sep="\n")
     if classifier.distillation is not None:
         taught = classifier.distillation
         console.print(f"teacher: {taught.teacher.origin}, by {taught.words}")

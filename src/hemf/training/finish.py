@@ -13,6 +13,7 @@ from hemf.calibration.fit import CALIBRATIONS, describe
 from hemf.calibration.record import Calibration
 from hemf.config.run_config import RunConfig
 from hemf.core.precision import Precision
+from hemf.core.text import one_line
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.preprocessing import InputSpec
@@ -87,7 +88,7 @@ def _calibrated(
     try:
         found = calibrate_on_validation(config, data, model, precision, first_device(config))
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         again = f"hemf calibrate {shlex.quote(str(path))}"
         console.print(f"warning: not calibrated: {reason}; {again} tries again")
         return {}

@@ -18,6 +18,7 @@ from hemf.core.device import device_type
 from hemf.core.errors import HemfError
 from hemf.core.machine import usable_cores
 from hemf.core.precision import LIGHTNING, Precision, resolve_precision
+from hemf.core.text import one_line
 from hemf.data.loading.datamodule import ImageData
 from hemf.tasks import direction
 from hemf.training.callbacks import (
@@ -129,7 +130,7 @@ def _trainer(config: RunConfig, precision: str, **settings: Any) -> Trainer:
     ) as error:
         raise HemfError(
             f"Lightning cannot use --accelerator {config.accelerator} --devices {config.devices} --strategy "
-            f"{config.strategy}: {' '.join(str(error).split())}; change them"
+            f"{config.strategy}: {one_line(error)}; change them"
         ) from error
 
 

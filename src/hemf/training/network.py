@@ -20,11 +20,13 @@ from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.core.machine import memory_bytes
 from hemf.core.registry import suggestion
+from hemf.core.text import one_line
 from hemf.data.dataset import DataSet
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
 from hemf.runs.folder import Run
 from hemf.training.schedule import lr_factor
 from hemf.weights.hub import pretrained_model
+from hemf.weights.input import input_line
 from hemf.weights.load import Loaded, zero_head
 
 if TYPE_CHECKING:
@@ -112,6 +114,18 @@ class TrainedNetwork(LightningModule):
     def teacher(self) -> "Teacher | None":
         """What it learns from, beside the images."""
         return None
+
+    def model_line(self, precision: str) -> str:
+        """Describe the network in words."""
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        size = " x ".join(map(str, self.config.input_size[1:]))
+        return f"model: {self.config.model}, {millions:.2f} M parameters, {size} pixels, {precision}"
+
+    def weights_lines(self) -> list[str]:
+        """Describe its first weights, and the input that follows them; nothing where it has none."""
+        if self.loaded is None and not self.config.pretrained:
+            return []
+        return [line for line in (str(self.loaded or ""), input_line(self.config)) if line]
 
     def loss_of(self, images: Tensor, target: Tensor) -> Tensor:
         """Compute what a training step lessens, of images ``(B, C, H, W)`` and their targets."""
@@ -222,7 +236,7 @@ def build_model(config: RunConfig, num_classes: int) -> "TimmModel":
     except (TypeError, ValueError, RuntimeError, AssertionError, OSError, KeyError) as error:
         what = " with pretrained weights" if config.pretrained else ""
         raise HemfError(
-            f"cannot build {config.model}{what} with {arguments or 'no arguments'}: {_line(error)}; "
+            f"cannot build {config.model}{what} with {arguments or 'no arguments'}: {one_line(error)}; "
             "change --model-args, --image-size or --pretrained"
         ) from error
     _try_out(model, config, num_classes)
@@ -267,7 +281,7 @@ def _try_out(model: nn.Module, config: RunConfig, num_classes: int) -> None:
             logits = model.eval()(torch.zeros(1, channels, height, width))
     except (ValueError, RuntimeError, AssertionError) as error:
         raise HemfError(
-            f"{config.model} does not work on images of {height} x {width}: {_line(error)}; "
+            f"{config.model} does not work on images of {height} x {width}: {one_line(error)}; "
             "change --image-size"
         ) from error
     if num_classes and logits.shape != (1, num_classes):
@@ -299,7 +313,3 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
     for group in optimizer.param_groups:  # timm leaves this to its own schedulers
         group["lr"] *= group.get("lr_scale", 1.0)
     return optimizer
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

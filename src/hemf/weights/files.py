@@ -7,6 +7,7 @@ from timm.models import load_state_dict
 from torch import Tensor
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 from hemf.models.hub import INPUT, load_model
 from hemf.runs.folder import is_model, open_run
 from hemf.weights.registry import Weights
@@ -25,7 +26,7 @@ def of_folder(folder: Path) -> Weights:
     try:
         model, config = load_model(found)
     except (ValueError, RuntimeError) as error:
-        raise HemfError(f"cannot load the model in {found}: {' '.join(str(error).split())}") from error
+        raise HemfError(f"cannot load the model in {found}: {one_line(error)}") from error
     names = config.get("label_names") or []
     return Weights(
         str(folder),
@@ -47,7 +48,7 @@ def of_file(file: Path) -> Weights:
     try:
         tensors = load_state_dict(os.fspath(file), device="cpu", weights_only=True)
     except Exception as error:  # whatever reading a damaged or hostile file raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, 200)
         raise HemfError(
             f"cannot read weights from {file}: {reason}; give safetensors, or tensors alone"
         ) from error

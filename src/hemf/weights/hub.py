@@ -17,6 +17,7 @@ from huggingface_hub.utils import get_session
 from timm.models import parse_model_name
 
 from hemf.core.errors import HemfError
+from hemf.core.text import one_line
 from hemf.models.hub import CONFIG, INPUT, checked_network, network_of
 from hemf.weights.files import of_folder
 from hemf.weights.registry import Weights
@@ -36,23 +37,21 @@ def network_at(place: str) -> tuple[str, dict[str, Any]]:
     try:
         source, where = parse_model_name(place)
         if source == "local-dir":
-            architecture, arguments = checked_network(where)
+            architecture, arguments, _ = checked_network(where)
         else:
             architecture, arguments = network_of(_fetched(place, where).parent)
     except ValueError as error:
-        raise HemfError(f"no network at {place}: {' '.join(str(error).split())}") from error
+        raise HemfError(f"no network at {place}: {one_line(error)}") from error
     return architecture, {name: value for name, value in arguments.items() if name != "num_classes"}
 
 
 def _fetched(place: str, where: str) -> Path:
     repository, _, revision = where.partition("@")
-    with offline_without_network() as offline:
-        try:
+    try:
+        with _asking_the_hub(place):
             return Path(hf_hub_download(repository, CONFIG, revision=revision or None))
-        except OSError as error:  # the hub's own errors are of this kind too
-            if offline or isinstance(error, ConnectionError | URLError):
-                raise HemfError(without_weights(place)) from error
-            raise HemfError(f"cannot read {place}: {' '.join(str(error).split())[:200]}") from error
+    except OSError as error:
+        raise HemfError(f"cannot read {place}: {one_line(error, 200)}") from error
 
 
 def of_timm(name: str) -> Weights:
@@ -83,9 +82,16 @@ def pretrained_model(name: str, **arguments: Any) -> "TimmModel":
     Raises:
         HemfError: its weights are neither here nor to be had.
     """
+    with _asking_the_hub(name):
+        return cast("TimmModel", timm.create_model(name, pretrained=True, **arguments))
+
+
+@contextmanager
+def _asking_the_hub(name: str) -> Iterator[None]:
+    """Turn what goes wrong inside the block for want of a network into a line that says what to do."""
     with offline_without_network() as offline:
         try:
-            return cast("TimmModel", timm.create_model(name, pretrained=True, **arguments))
+            yield
         except OSError as error:  # the hub's own errors are of this kind too
             if offline or isinstance(error, ConnectionError | URLError):
                 raise HemfError(without_weights(name)) from error

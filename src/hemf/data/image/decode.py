@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from hemf.core.errors import UnreadableImage
+from hemf.core.text import one_line
 from hemf.data.image.effort import QUICK_FILE, Laborious, check_effort
 from hemf.data.image.limits import check_bytes
 from hemf.data.image.png import (
@@ -183,7 +184,7 @@ def _opened(path: str | os.PathLike, alone: bool) -> Iterator[BinaryIO]:
             f"{path} needs more memory than there is; shrink it, or leave it out"
         ) from error
     except Exception as error:  # damaged files make Pillow's parsers raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise UnreadableImage(
             f"{path} is damaged ({reason}); fetch or export it again, or leave it out"
         ) from error
