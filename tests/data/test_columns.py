@@ -49,7 +49,7 @@ def test_usual_names_keep_patients_on_one_side(tmp_path, name):
         data = load_data(write(tmp_path, f"age,{one}", age, of_four))
         assert data.groups == N // 4, one
         assert not data.leaking_groups(), one
-        assert data.info["columns"] == {"group": one, "unused": ["age"]}
+        assert data.info["columns"] == {"group": one, "kept": ["age"], "unused": {}}
         assert data.info["rows"] == N
 
 
@@ -81,9 +81,17 @@ def test_the_coarsest_of_several_is_taken_and_the_others_are_named(tmp_path):
         return f"L{i // 2}"
 
     data = load_data(write(tmp_path, "StudyUID,lesion_id,patient", of_two, of_two, of_four))
-    assert data.info["columns"] == {"group": "patient", "unused": ["StudyUID", "lesion_id"]}
+    assert data.info["columns"] == {
+        "group": "patient",
+        "kept": [],
+        "unused": dict.fromkeys(["StudyUID", "lesion_id"], "may hold identifiers"),
+    }
     data = load_data(write(tmp_path, "study,lesion_id", of_four, of_two))
-    assert data.info["columns"] == {"group": "lesion_id", "unused": ["study"]}
+    assert data.info["columns"] == {
+        "group": "lesion_id",
+        "kept": [],
+        "unused": {"study": "may hold identifiers"},
+    }
     data = load_data(write(tmp_path, "patient_name,patient_id", lambda i: f"n{i // 4}", of_four))
     assert data.groups == N // 4, "two columns that say the same"
     data = load_data(write(tmp_path, "patient,lesion", lambda i: f"P{i}", of_four))
@@ -122,7 +130,8 @@ def test_a_column_that_looks_like_patients_is_asked_about(tmp_path, name, value)
     assert read_csv(file, name.upper()).groups == len({value(i) for i in range(N)})
     none = read_csv(file, "none")
     assert none.groups == 0
-    assert none.info["columns"] == {"group": "", "unused": ["age", name]}
+    assert none.info["columns"]["kept"] == ["age"]
+    assert set(none.info["columns"]["unused"]) == {name}
 
 
 def test_with_lesions_coarser_patients_are_asked_about(tmp_path):
@@ -135,7 +144,11 @@ def test_with_lesions_coarser_patients_are_asked_about(tmp_path):
 
 def test_with_a_split_of_its_own_nothing_is_asked(tmp_path):
     file = write(tmp_path, "split,who", lambda i: "train" if i < 40 else "test", of_four)
-    assert load_data(file).info["columns"] == {"group": "", "unused": ["who"]}
+    assert load_data(file).info["columns"] == {
+        "group": "",
+        "kept": [],
+        "unused": {"who": "may hold identifiers"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -161,7 +174,8 @@ def test_unusable_columns_of_a_usual_name_are_no_groups(tmp_path):
     file = write(tmp_path, head, lambda i: i % 2, lambda i: "NLST", lambda i: i / 8, lambda i: "NA", of_four)
     assert load_data(file).info["columns"] == {
         "group": "lesion_id",
-        "unused": ["case", "study", "volume", "patient"],
+        "kept": [],
+        "unused": dict.fromkeys(["case", "study", "volume", "patient"], "may hold identifiers"),
     }
 
 
@@ -199,7 +213,7 @@ def test_columns_of_one_name_are_refused(tmp_path, head, words):
 
 def test_columns_without_a_name_may_be_several(tmp_path):
     file = write(tmp_path, ",,patient", lambda i: i, lambda i: "", of_four)
-    assert load_data(file).info["columns"] == {"group": "patient", "unused": []}
+    assert load_data(file).info["columns"] == {"group": "patient", "kept": [], "unused": {}}
 
 
 def test_an_unknown_group_column_is_named(tmp_path):
@@ -219,5 +233,13 @@ def test_the_metadata_of_ham10000_as_it_is(real_data, tmp_path):
     (tmp_path / "list.csv").write_text(text)
     data = read_csv(tmp_path / "list.csv")
     assert data.info["columns"]["group"] == "lesion_id"
-    assert set(data.info["columns"]["unused"]) == set(head) - {"lesion_id"}
+    assert set(data.info["columns"]["unused"]) == {"image_id"}
+    kinds = {column.name: (column.kind, column.missing) for column in data.columns}
+    assert kinds == {
+        "dx": ("category", 0),
+        "dx_type": ("category", 0),
+        "age": ("number", 57),
+        "sex": ("category", 57),
+        "localization": ("category", 234),
+    }
     assert data.groups == len({row[lesion] for row in rows}) == 7470

@@ -96,9 +96,9 @@ def test_csv_with_everything(tmp_path):
     text = "\ufeffPath;Label;Patient;Split;age\n1.png;x;p;Training;3\n2.png;y;;VALID;\n3.png; x ;q;test;9\n"
     data = load_data(csv_file(tmp_path, text))
     assert data.samples == [
-        Sample("1.png", "x", "p", "train"),
-        Sample("2.png", "y", "", "val"),
-        Sample("3.png", "x", "q", "test"),
+        Sample("1.png", "x", "p", "train", metadata={"age": "3"}),
+        Sample("2.png", "y", "", "val", metadata={"age": ""}),
+        Sample("3.png", "x", "q", "test", metadata={"age": "9"}),
     ]
     assert data.root == tmp_path.resolve()
     assert data.name == "list"
@@ -319,3 +319,41 @@ def test_folds_resolve_to_splits():
         data.for_fold(5)
     with pytest.raises(HemfError, match="validate on 90 of 80"):
         data.for_fold(1, val=0.9)
+
+
+def test_further_columns_travel_typed_once_and_do_not_change_the_hash(tmp_path):
+    ages = ["31", "", "44.5", "50", "61", "72", "80"]
+    samples = [
+        Sample(f"{i}.png", "xy"[i % 2], metadata={"age": age, "site": "arm, left\rside" if i else ""})
+        for i, age in enumerate(ages)
+    ]
+    data = DataSet("d", ["x", "y"], samples, tmp_path)
+    write_data_set(data, tmp_path / "prepared")
+    read = read_data_set(tmp_path / "prepared")
+    assert read.samples == samples
+    assert [(c.name, c.kind, c.missing) for c in read.columns] == [
+        ("age", "number", 1),
+        ("site", "category", 1),
+    ]
+    assert read.hash == DataSet("d", ["x", "y"], [Sample(s.path, s.label) for s in samples], tmp_path).hash
+    few = DataSet("d", read.classes, read.samples[:3], tmp_path, kinds=read.kinds)
+    assert few.columns[0].kind == "number", "two ages alone would be a category"
+
+
+def test_a_strangers_descriptions_of_columns_are_checked(tmp_path):
+    data = DataSet(
+        "d", ["x", "y"], [Sample(f"{i}.png", "xy"[i % 2], metadata={"a": str(i)}) for i in range(4)], tmp_path
+    )
+    write_data_set(data, tmp_path)
+    about = json.loads((tmp_path / "dataset.json").read_text())
+    odd = [
+        5,
+        {"name": 3, "kind": "number"},
+        {"name": "a", "kind": "secret"},
+        {"name": "gone", "kind": "number"},
+    ]
+    (tmp_path / "dataset.json").write_text(json.dumps(about | {"metadata": odd}))
+    assert [c.kind for c in read_data_set(tmp_path).columns] == ["category"]
+    (tmp_path / "dataset.json").write_text(json.dumps(about | {"metadata": 5}))
+    with pytest.raises(HemfError, match=r"metadata in .* is no list"):
+        read_data_set(tmp_path)

@@ -15,6 +15,7 @@ from hemf.cli.app import main
 from hemf.commands.data.prepare import prepare
 from hemf.data.load import load_data
 from hemf.data.patients import patient_groups
+from hemf.data.sources.folder import read_folder
 
 PATIENTS = [f"PID-{number:04d}" for number in range(6)]
 
@@ -132,3 +133,25 @@ def test_train_evaluate_and_predict_through_a_window_that_travels_with_the_model
 def _through(classifier, window: str, file: Path) -> dict[str, float]:
     image = hemf.data.image.read.read_image(file, window=window)
     return classifier.predict(image)[0].probabilities
+
+
+def test_sex_age_device_and_view_travel_and_the_place_under_a_pseudonym(tmp_path):
+    told = {"PatientSex": "F", "PatientAge": "018M", "Manufacturer": "ACME\n ltd", "ViewPosition": "PA"}
+    save(tmp_path / "scans" / "ill" / "1.dcm", "7", 1, InstitutionName="St. Anna", **told)
+    save(tmp_path / "scans" / "ill" / "2.dcm", "8", 2, InstitutionName="ST.  ANNA", PatientAge="061Y")
+    save(tmp_path / "scans" / "well" / "3.dcm", "9", 3, InstitutionName="General", PatientAge="nonsense")
+    Image.new("L", (9, 9)).save(tmp_path / "scans" / "well" / "4.png")
+    first, second, third, fourth = (s.metadata for s in read_folder(tmp_path / "scans").samples)
+    place = first["institution"]
+    assert first == {"sex": "F", "age": "1.5", "manufacturer": "ACME ltd", "view": "PA", "institution": place}
+    assert second == {"sex": "", "age": "61", "manufacturer": "", "view": "", "institution": place}
+    assert third["age"] == ""
+    assert third["institution"] not in ("", place)
+    assert set(fourth.values()) == {""}
+    assert not any(word in place for word in ("Anna", "anna", hashlib.sha256(b"st. anna").hexdigest()[:16]))
+
+
+def test_without_a_patient_no_key_could_hide_the_place(tmp_path):
+    for i in range(2):
+        save(tmp_path / "ab"[i] / f"{i}.dcm", "", i, InstitutionName="General", PatientSex="M")
+    assert [s.metadata for s in read_folder(tmp_path).samples] == [{"sex": "M"}] * 2

@@ -1,5 +1,6 @@
 """Predictions as they were written, with the groups of their images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,22 @@ def test_they_are_those_of_the_evaluation_to_the_last_bit(made_run: Path) -> Non
     assert -np.log(read.probabilities[range(12), read.labels]).mean() == pytest.approx(
         found.metrics["log_loss"]["value"], rel=1e-12
     )
+
+
+def test_columns_of_the_manifest_travel_with_them(made_run: Path) -> None:
+    """One has the name of a class."""
+    data = read_data_set(made_run)
+    told = [
+        replace(s, metadata={"a": str(i), "sex": "" if i % 3 else "f, m"}) for i, s in enumerate(data.samples)
+    ]
+    write_data_set(replace(data, samples=told), made_run)
+    found = hemf.evaluate(str(made_run), **PLAIN)
+    read = read_predictions(found.folder / "predictions.csv")
+    assert read.classes == ["a", "b", "c"]
+    assert read.metadata == found.predictions.metadata
+    assert read.metadata == {
+        name: [s.metadata[name] for s in told if s.split == "test"] for name in ("a", "sex")
+    }
 
 
 def test_groups_of_another_data_set_are_its_own(made_run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hemf.auditing import candidates, similarity
 from hemf.auditing.duplicates import Pair
 from hemf.auditing.leakage import of_several_classes, straddling
 from hemf.auditing.outliers import odd_images, unreadable
-from hemf.auditing.properties import Property, properties
+from hemf.auditing.properties import Property, of_columns, properties
 from hemf.auditing.scan import Look
 from hemf.auditing.shortcuts import strength
 from hemf.data.dataset import DataSet, Sample
@@ -31,7 +31,7 @@ def findings(data: DataSet, looks: Sequence[Look | str], pairs: Sequence[Pair]) 
     """
     read = [(s, look) for s, look in zip(data.samples, looks, strict=True) if isinstance(look, Look)]
     samples, seen = [s for s, _ in read], [look for _, look in read]
-    known = properties(samples, seen) if samples else []
+    known = [*properties(samples, seen), *of_columns(data, samples)] if samples else []
     return {
         "hemf": version("hemf"),
         "data": {

@@ -9,11 +9,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from hemf.auditing.scan import Look
-from hemf.data.dataset import Sample
+from hemf.data.dataset import DataSet, Sample
+from hemf.data.metadata.column import MISSING, numbers_of
 from hemf.data.sources.folder import split_name
 
 BINS = 10
 MOST_VALUES = 50  # of a property of words; the rarer ones count as one
+
+
+Kind = Literal["file", "picture", "column"]
 
 
 class Property(NamedTuple):
@@ -21,18 +25,19 @@ class Property(NamedTuple):
 
     Args:
         name: what it is called.
-        kind: ``file`` for what shows no anatomy, ``picture`` for what may be part of the disease.
+        kind: ``file`` for what shows no anatomy, ``picture`` for what may be part of the disease, ``column``
+            for metadata, which a model does not see but may guess.
         codes: value of each image: its place among ``values``.
         values: words for the codes; of a number, its interval.
     """
 
     name: str
-    kind: Literal["file", "picture"]
+    kind: Kind
     codes: np.ndarray
     values: list[str]
 
 
-NUMBERS: dict[str, tuple[Literal["file", "picture"], Callable[[Look], float]]] = {
+NUMBERS: dict[str, tuple[Kind, Callable[[Look], float]]] = {
     "aspect (width / height)": ("file", lambda x: x.width / x.height),
     "bytes per pixel": ("file", lambda x: x.file_bytes / (x.width * x.height)),
     "frame (share of the area)": ("file", lambda x: x.frame),
@@ -61,14 +66,37 @@ def properties(samples: Sequence[Sample], looks: Sequence[Look]) -> list[Propert
     return [p for p in found if len(p.values) > 1]
 
 
-def _words(name: str, values: list[str]) -> Property:
+def of_columns(data: DataSet, samples: Sequence[Sample]) -> list[Property]:
+    """Return the columns of metadata in which the images differ; no value is a value of its own."""
+    found = []
+    for column in data.columns:
+        values = [s.metadata.get(column.name, "") for s in samples]
+        if column.kind == "category":
+            found.append(_words(column.name, [value or MISSING for value in values], "column"))
+        elif column.quartiles:
+            found.append(_number_or_none(column.name, numbers_of(values)))
+    return [p for p in found if len(p.values) > 1]
+
+
+def _number_or_none(name: str, numbers: np.ndarray) -> Property:
+    """Return bins of the numbers, and after them one of those that are missing."""
+    known = ~np.isnan(numbers)
+    if not known.any():
+        return Property(name, "column", np.zeros(len(numbers), int), [MISSING])
+    binned = _number(name, "column", numbers[known].tolist())
+    codes = np.full(len(numbers), len(binned.values))
+    codes[known] = binned.codes
+    return Property(name, "column", codes, binned.values + ([] if known.all() else [MISSING]))
+
+
+def _words(name: str, values: list[str], kind: Kind = "file") -> Property:
     usual = [value for value, _ in Counter(values).most_common(MOST_VALUES)]
     place = {value: i for i, value in enumerate(usual)}
     codes = np.array([place.get(value, len(usual)) for value in values])
-    return Property(name, "file", codes, usual + (["(rarer)"] if len(set(values)) > len(usual) else []))
+    return Property(name, kind, codes, usual + (["(rarer)"] if len(set(values)) > len(usual) else []))
 
 
-def _number(name: str, kind: Literal["file", "picture"], values: list[float]) -> Property:
+def _number(name: str, kind: Kind, values: list[float]) -> Property:
     """Return ten bins of about as many images each; equal values are never parted."""
     numbers = np.round(np.asarray(values, float), 4)
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1], method="higher"))

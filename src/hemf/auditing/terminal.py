@@ -125,6 +125,6 @@ def _teller_table(title: str, rows: list[dict[str, Any]]) -> Table:
     columns += [Column("balanced_accuracy", "balanced accuracy", ".3f")]
     columns += [Column("chance", "by chance", ".3f"), Column("p", "p", ".3f")]
     told = [
-        row | {"bold": row["level"] == "strong" and row["kind"] == "file"} for row in rows if row["level"]
+        row | {"bold": row["level"] == "strong" and row["kind"] != "picture"} for row in rows if row["level"]
     ]
     return Table(f"what {title} by itself", columns, told, bold="bold")

@@ -10,7 +10,7 @@ import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hemf.core.errors import HemfError
 from hemf.core.strict_csv import CsvTable
@@ -65,11 +65,13 @@ class Columns:
         places: index of ``path``, ``label``, and where there are such, ``group``, ``split`` and ``fold``.
         group: the name of the column that gives the groups, as written; empty without one.
         unused: names of the columns that say nothing to hemf.
+        kept: index of each of those that become metadata, by name.
     """
 
     places: dict[str, int]
     group: str = ""
     unused: tuple[str, ...] = ()
+    kept: dict[str, int] = field(default_factory=dict)
 
 
 def find_columns(table: CsvTable, group_column: str | None = None) -> Columns:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from hemf.core.text import counted
 from hemf.data import splits
 from hemf.data.checks.same_files import same_files
 from hemf.data.fingerprints import Fingerprint
+from hemf.data.metadata.column import Kind, MetadataColumn, describe
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "group", "split", "fold")
@@ -25,6 +26,8 @@ RESERVED = (
     *("path", "label", "group", "split", "fold", "prediction", "probability"),
     *("set", "abstain", "disagreement"),
 )
+METADATA = "metadata."
+"""What the names of metadata columns begin with in predictions.csv, where classes have columns too."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Sample:
         split: ``train``, ``val`` or ``test``; empty with k folds.
         fold: the fold it is tested in, with k folds; where the test images are kept out of the folds, the
             one it validates.
+        metadata: what else is known of it, by column: text, "" where it is missing.
     """
 
     path: str
@@ -45,6 +49,7 @@ class Sample:
     group: str = ""
     split: str = ""
     fold: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def side(self) -> str:
@@ -73,6 +78,7 @@ class DataSet:
     root: Path
     info: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
+    kinds: dict[str, Kind] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, sample: Sample) -> Path:
         """Return the file of a sample."""
@@ -93,6 +99,20 @@ class DataSet:
                 f"{self.name} is prepared in {counted(len(self.folds), 'fold')}; choose one with --fold"
             )
         return [s for s in self.samples if s.split == split]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns of metadata, in the manifest's order."""
+        return list(dict.fromkeys(name for s in self.samples for name in s.metadata))
+
+    def column(self, name: str) -> list[str]:
+        """Return the value of a column for each sample, "" where it is missing."""
+        return [s.metadata.get(name, "") for s in self.samples]
+
+    @property
+    def columns(self) -> list[MetadataColumn]:
+        """What each column of metadata holds."""
+        return [describe(name, self.column(name), self.kinds.get(name)) for name in self.column_names]
 
     @property
     def folds(self) -> list[int]:
@@ -174,8 +194,9 @@ class DataSet:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the classes and the rows of the manifest."""
-        return hashlib.sha256(f"{json.dumps(self.classes)}\n{self.rows()}".encode()).hexdigest()
+        """SHA-256 over the classes and the rows of the manifest, which metadata does not change."""
+        rows = self.rows(metadata=False)
+        return hashlib.sha256(f"{json.dumps(self.classes)}\n{rows}".encode()).hexdigest()
 
     @property
     def files_hash(self) -> str | None:
@@ -201,7 +222,7 @@ class DataSet:
         if unknown := sorted(labels - set(self.classes)):
             raise HemfError(f"label {unknown[0]!r} of {self.name} is none of its classes; add it to them")
         check_class_names(self.classes, self.name)
-        undecoded = [s.path for s in self.samples if not _is_text(s.path + s.label + s.group)]
+        undecoded = [s.path for s in self.samples if not _is_text(s)]
         if undecoded:
             raise HemfError(
                 f"the name of {undecoded[0]!a} in {self.root} is not UTF-8; rename the file or folder"
@@ -260,15 +281,25 @@ class DataSet:
                 missing.append(s.path)
         return missing
 
-    def rows(self) -> str:
-        """Return the rows of ``manifest.csv``, its header first."""
+    def rows(self, metadata: bool = True) -> str:
+        """Return the rows of ``manifest.csv``, its header first.
+
+        Args:
+            metadata: whether the columns of metadata are among them.
+        """
+        further = self.column_names if metadata else []
+
+        def further_of(sample: Sample) -> list[str]:
+            return [sample.metadata.get(name, "") for name in further]
+
+        rows = [
+            (s.path, s.label, s.group, s.split, "" if s.fold is None else str(s.fold), *further_of(s))
+            for s in self.samples
+        ]
         text = io.StringIO()
-        odd = any("\r" in value for s in self.samples for value in (s.path, s.label, s.group))
+        odd = any("\r" in value for row in rows for value in row)
         quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL  # the writer lets a lone \r pass unquoted
-        writer = csv.writer(text, lineterminator="\n", quoting=quoting)
-        writer.writerow(COLUMNS)
-        for s in self.samples:
-            writer.writerow((s.path, s.label, s.group, s.split, "" if s.fold is None else s.fold))
+        csv.writer(text, lineterminator="\n", quoting=quoting).writerows([(*COLUMNS, *further), *rows])
         return text.getvalue()
 
 
@@ -278,7 +309,7 @@ def check_class_names(classes: Iterable[str], where: str) -> None:
     Raises:
         HemfError: one is called so.
     """
-    if taken := [name for name in classes if name in RESERVED]:
+    if taken := [name for name in classes if name in RESERVED or name.startswith(METADATA)]:
         raise HemfError(
             f"class {taken[0]!r} of {where} has the name of a column of predictions.csv; "
             f"rename it, such as {taken[0]!r} to '{taken[0]}_class'"
@@ -290,10 +321,10 @@ def _side_order(side: str) -> tuple[int, int, str]:
     return (known, int(side.split()[-1]) if side.startswith("fold ") else 0, side)
 
 
-def _is_text(name: str) -> bool:
-    """Return whether a name can be written as UTF-8; file names of other encodings cannot."""
+def _is_text(sample: Sample) -> bool:
+    """Return whether all of a sample can be written as UTF-8; file names of other encodings cannot."""
     try:
-        name.encode()
+        "".join((sample.path, sample.label, sample.group, *sample.metadata.values())).encode()
     except UnicodeEncodeError:
         return False
     return True

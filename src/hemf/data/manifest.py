@@ -1,25 +1,29 @@
 """How a prepared data set is stored: written to a folder, and read back.
 
-It is a folder with ``manifest.csv`` (one row an image: path, label, group, split, fold), ``dataset.json``
-(everything else) and ``fingerprints.csv`` (by which its files are known again). The first two may be edited
-by hand: counts and hash are worked out anew from the rows at every load, and a manifest that no longer agrees
-with the hash in ``dataset.json`` is marked ``"edited": true`` in its split.
+It is a folder with ``manifest.csv`` (one row an image: path, label, group, split, fold, and what else is
+known of it), ``dataset.json`` (everything else) and ``fingerprints.csv`` (by which its files are known
+again). The first two may be edited by hand: counts and hash are worked out anew from the rows at every load,
+and a manifest that no longer agrees with the hash in ``dataset.json`` is marked ``"edited": true`` in its
+split.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 from hemf.core.errors import HemfError
 from hemf.core.files import write_json, write_text
 from hemf.core.untrusted import read_json
 from hemf.data.dataset import DataSet
 from hemf.data.fingerprints import FILE, read_fingerprints, write_fingerprints
+from hemf.data.metadata.column import KINDS as KINDS_OF_COLUMNS
+from hemf.data.metadata.column import Kind
 from hemf.data.sources.csv import read_rows
 
 WRITTEN = ("manifest.csv", "dataset.json", FILE, "images")  # what a prepared data set consists of
-WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash", "files_hash")
+WORKED_OUT = ("name", "classes", "root", "images", "groups", "counts", "hash", "files_hash", "metadata")
 KIND_NAMES = {str: "text", list: "list", dict: "mapping"}
-KINDS = {"name": str, "classes": list, "root": str, "split": dict}
+KINDS = {"name": str, "classes": list, "root": str, "split": dict, "metadata": list}
 """Types of entries of ``dataset.json``."""
 
 
@@ -44,7 +48,9 @@ def write_data_set(data: DataSet, folder: str | os.PathLike) -> None:
         "hash": data.hash,
         "files_hash": data.files_hash,
     }
-    write_json(folder / "dataset.json", head | data.info)
+    described = [column.to_json() for column in data.columns]
+    about = head | ({"metadata": described} if described else {})
+    write_json(folder / "dataset.json", about | data.info)
 
 
 def read_data_set(folder: str | os.PathLike, trainable: bool = True) -> DataSet:
@@ -73,6 +79,7 @@ def read_data_set(folder: str | os.PathLike, trainable: bool = True) -> DataSet:
         root=(folder / about.get("root", ".")).resolve(),
         info={key: value for key, value in about.items() if key not in WORKED_OUT},
         fingerprints=read_fingerprints(folder / FILE),
+        kinds=_kinds(about.get("metadata", [])),
     )
     data.classes = data.classes or sorted({s.label for s in data.samples})
     if about.get("hash", data.hash) != data.hash:
@@ -81,3 +88,12 @@ def read_data_set(folder: str | os.PathLike, trainable: bool = True) -> DataSet:
     if trainable:
         data.check_trainable()
     return data
+
+
+def _kinds(described: list[Any]) -> dict[str, Kind]:
+    """Return the kinds that ``dataset.json`` names; what is none, as a stranger may write, is told anew."""
+    return {
+        one["name"]: one["kind"]
+        for one in described
+        if isinstance(one, dict) and isinstance(one.get("name"), str) and one.get("kind") in KINDS_OF_COLUMNS
+    }

@@ -7,13 +7,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted, printable
 from hemf.data.checks.gaps import gaps
 from hemf.data.checks.slips import likely_slips
+from hemf.data.metadata.column import MISSING, numbers_of
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet
+
+MOST_VALUES = 20  # categories of a column that a table shows, the most frequent ones
 
 
 def notes(data: "DataSet") -> list[str]:
@@ -37,9 +42,17 @@ def _texts(value: Any) -> list[str]:
 
 def _columns(columns: Any, rows: Any) -> Iterator[str]:
     if isinstance(columns, dict) and isinstance(rows, int):
-        group, unused = columns.get("group"), ", ".join(_texts(columns.get("unused")))
+        group, kept = columns.get("group"), ", ".join(_texts(columns.get("kept")))
         used = f"groups: column {group}" if group else "no column names groups"
-        yield f"rows read: {rows:,}; {used}; columns not used: {unused or 'none'}"
+        yield f"rows read: {rows:,}; {used}; columns kept as metadata: {kept or 'none'}"
+        yield from _left_out(columns.get("unused"))
+
+
+def _left_out(unused: Any) -> Iterator[str]:
+    """Yield which columns were not kept, and why."""
+    if isinstance(unused, dict) and unused:
+        each = ", ".join(f"{name} ({why})" for name, why in unused.items())
+        yield f"columns left out: {each}; hemf data prepare --columns keeps those that it names"
 
 
 def _slips(what: str, slips: list[list[str]]) -> Iterator[str]:
@@ -68,6 +81,58 @@ def _counts_row(sides: dict[str, int], total: int) -> dict[str, Any]:
     images = sum(sides.values())
     share = f"{images / total:.1%}".replace("%", " %")
     return {f"side {side}": n for side, n in sides.items()} | {"all": images, "share": share}
+
+
+def column_tables(data: "DataSet") -> list[Table]:
+    """Return the columns of metadata, and how the classes and the sides of the split differ in them."""
+    columns = data.columns
+    if not columns:
+        return []
+    heads = {"name": "column", "kind": "kind", "different": "values", "missing": "missing"}
+    rows = [{key: getattr(column, key) for key in heads} for column in columns]
+    tables = [Table("columns of metadata", [Column(key, head, ",") for key, head in heads.items()], rows)]
+    for column in columns:
+        of_images, sides = data.column(column.name), [s.side for s in data.samples]
+        labels = [s.label for s in data.samples]
+        targets = [("class", labels, data.classes), ("side", sides, [s for s in data.counts() if s])]
+        table_of = _numbers_table if column.kind == "number" else _categories_table
+        if column.different:
+            tables.append(table_of(column.name, of_images, targets))
+    return tables
+
+
+Targets = list[tuple[str, list[str], list[str]]]
+"""Of class and side: the word, its value for each image, and its values in order."""
+
+
+def _categories_table(name: str, values: list[str], targets: Targets) -> Table:
+    """Return the images of each value, by class and by side."""
+    shown = [value for value, _ in Counter(filter(None, values)).most_common(MOST_VALUES)]
+    rows = [{"value": value} for value in [*shown, *([""] if "" in values else [])]]
+    columns = [Column("value", name)]
+    for what, of_images, names in targets:
+        counts = Counter(zip(values, of_images, strict=True))
+        columns += [Column(f"{what} {one}", one, ",") for one in names]
+        for row in rows:
+            row |= {f"{what} {one}": counts[row["value"], one] for one in names}
+    for row in rows:
+        row["value"] = row["value"] or MISSING
+    return Table(f"images by {name}", columns, rows)
+
+
+def _numbers_table(name: str, values: list[str], targets: Targets) -> Table:
+    """Return median and quartiles of each class and of each side."""
+    numbers, rows = numbers_of(values), []
+    for what, of_images, names in targets:
+        for one in names:
+            here = numbers[[value == one for value in of_images]]
+            known = here[~np.isnan(here)]
+            low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else (None,) * 3
+            ends = {"low": low, "middle": middle, "high": high, "missing": len(here) - len(known)}
+            rows.append({"of": f"{what} {one}"} | ends)
+    columns = [Column("of", "of"), Column("low", "lower quartile", "g"), Column("middle", "median", "g")]
+    columns += [Column("high", "upper quartile", "g"), Column("missing", "missing", ",")]
+    return Table(name, columns, rows)
 
 
 def split_line(data: "DataSet") -> str:

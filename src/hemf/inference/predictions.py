@@ -1,8 +1,8 @@
 """What a model says of labelled images: one record for whatever measures, shows or writes it."""
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +13,7 @@ from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file
 from hemf.core.strict_csv import read_csv_table
+from hemf.data.dataset import METADATA
 from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Predictions:
         task: what the model is asked about an image.
         disagreement: of the members of an ensemble about each image, N from 0 to 1, NaN where a single one
             speaks; None for one model.
+        metadata: by column N values, "" where one is missing: what else is known of the images.
     """
 
     paths: list[str]
@@ -47,6 +49,7 @@ class Predictions:
     logits: "Tensor | np.ndarray | None" = None
     task: Task = MULTICLASS
     disagreement: np.ndarray | None = None
+    metadata: Mapping[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -68,6 +71,7 @@ class Predictions:
             logits,
             task,
             disagreement,
+            metadata_of(samples),
         )
 
     @cached_property
@@ -87,6 +91,12 @@ class Predictions:
         return self.with_calibration(UNCALIBRATED).probabilities
 
 
+def metadata_of(samples: Sequence["Sample"]) -> dict[str, list[str]]:
+    """Return the metadata of samples by column."""
+    names = dict.fromkeys(name for s in samples for name in s.metadata)
+    return {name: [s.metadata.get(name, "") for s in samples] for name in names}
+
+
 def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
     """Return one record of several of the same classes, with the images in the order of ``paths``."""
     place = {path: i for i, path in enumerate(path for part in parts for path in part.paths)}
@@ -99,6 +109,11 @@ def pooled(parts: Sequence[Predictions], paths: Sequence[str]) -> Predictions:
         [groups[i] for i in order],
         parts[0].classes,
         task=parts[0].task,
+        metadata={
+            name: [values[i] for i in order]
+            for name in parts[0].metadata
+            for values in [[value for part in parts for value in part.metadata[name]]]
+        },
     )
 
 
@@ -119,9 +134,13 @@ def read_predictions(file: Path) -> Predictions:
             raise FileNotFoundError(file)
         table = read_csv_table(file, ",", errors="surrogateescape", mend="evaluate again")
         head, rows = table.head, table.rows
-        classes = head[len(HEAD) :]
+        classes = [name for name in head[len(HEAD) :] if not name.startswith(METADATA)]
         index = {name: k for k, name in enumerate(classes)}
-        probabilities = np.array([row[len(HEAD) :] for row in rows], dtype=np.float64)
+        end = len(HEAD) + len(classes)
+        probabilities = np.array([row[len(HEAD) : end] for row in rows], dtype=np.float64)
+        metadata = {
+            name.removeprefix(METADATA): [row[i] for row in rows] for i, name in enumerate(head) if i >= end
+        }
         labels = np.array([index[row[1]] for row in rows], dtype=np.int64)
         if head[: len(HEAD)] != HEAD or probabilities.shape != (len(rows), len(classes)):
             raise ValueError("other columns")
@@ -130,7 +149,8 @@ def read_predictions(file: Path) -> Predictions:
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise HemfError(f"{file} does not hold the predictions of hemf evaluate; evaluate again") from error
     known, paths = _groups(file), [row[0] for row in rows]
-    return Predictions(paths, labels, probabilities, [known.get(path, "") for path in paths], classes)
+    groups = [known.get(path, "") for path in paths]
+    return Predictions(paths, labels, probabilities, groups, classes, metadata=metadata)
 
 
 def _groups(file: Path) -> dict[str, str]:
@@ -145,13 +165,22 @@ def _groups(file: Path) -> dict[str, str]:
 
 
 def write_predictions(file: Path, found: Predictions) -> None:
-    """Write a row for each image: path, label, prediction, and every class's probability to the last bit."""
+    """Write a row for each image: path, label, prediction, probabilities to the last bit, and metadata.
+
+    The columns of metadata are called ``metadata.NAME``, so that none has the name of a class.
+    """
 
     def name(target: Any) -> str:
         return found.task.decode(target, found.classes)
 
     rows = zip(found.paths, found.labels, found.decisions, found.probabilities.tolist(), strict=True)
-    _write(file, [*HEAD, *found.classes], ([path, name(a), name(b), *row] for path, a, b, row in rows))
+    further = list(found.metadata.values())
+    lines = (
+        [path, name(label), name(decision), *row, *(values[i] for values in further)]
+        for i, (path, label, decision, row) in enumerate(rows)
+    )
+    head = [*HEAD, *found.classes, *(f"{METADATA}{column}" for column in found.metadata)]
+    _write(file, head, lines)
 
 
 def write_groups(file: Path, found: Predictions) -> None:

@@ -97,6 +97,23 @@ def test_without_split_or_groups_the_rest_is_still_told(tmp_path, monkeypatch, c
     assert "no leakage found" in capsys.readouterr().out
 
 
+def test_a_column_that_tells_the_class_or_the_side_is_named(tmp_path):
+    rows = ["path,label,split,site,age"]
+    for i in range(24):
+        lesion(i).save(tmp_path / f"{i}.png")
+        side, age = ("train", 30 + i) if i < 16 else ("test", "" if i < 20 else 60 + i)
+        rows.append(f"{i}.png,{'xy'[i % 2]},{side},{('north', 'south')[i % 2]},{age}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    found = hemf.audit(str(tmp_path / "list.csv"), out=str(tmp_path / "o"), workers=0).findings
+    told = {row["property"]: row for row in found["shortcuts"]}
+    assert (told["site"]["kind"], told["site"]["level"]) == ("column", "strong")
+    assert told["site"]["values"][0] == {"value": "north", "images": {"x": 12, "y": 0}}
+    assert not told["age"]["level"]
+    age = next(row for row in found["shift"] if row["property"] == "age")
+    assert (age["level"], age["balanced_accuracy"]) == ("strong", 1)
+    assert age["values"][-1] == {"value": "missing", "images": {"train": 0, "test": 4}}
+
+
 class Page(HTMLParser):
     """Tags and attributes of a page."""
 

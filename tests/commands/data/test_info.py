@@ -109,3 +109,17 @@ def test_covid_ct_as_a_tree_of_class_folders(real_data, tmp_path, capsys):
     assert "349" in shown
     assert "397" in shown
     assert Image.open(tmp_path / "sheet.png").size[1] > 300
+
+
+def test_columns_by_class_and_by_side_of_the_split(tree, tmp_path, capsys):
+    data = load_data(tree)
+    for i, s in enumerate(data.samples):
+        s.metadata.update({"age": str(20 + i) if i else "", "site": "arm" if s.label == "blue" else "leg"})
+    write_data_set(data, tmp_path / "prepared")
+    info(str(tmp_path / "prepared"))
+    shown = words(capsys.readouterr().out)
+    assert "age number 11 1" in shown
+    assert "site category 2 0" in shown
+    assert "site blue red [a] train val test arm 6 0 2 2 2 leg 0 6 2 2 2" in shown
+    assert "side train 24.75 25.5 26.25 0" in shown
+    assert "side test 21.5 22 22.5 1" in shown

@@ -250,11 +250,13 @@ def test_the_column_of_the_patients_may_be_named(tree, tmp_path, capsys):
     data = prepare("csv", str(file), str(tmp_path / "out"), group_column="who")
     assert data.groups == 5
     assert not data.leaking_groups()
-    assert "rows read: 20; groups: column who; columns not used: none" in capsys.readouterr().out
+    assert "rows read: 20; groups: column who; columns kept as metadata: none" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["rows"] == 20
     data = prepare("csv", str(file), str(tmp_path / "none"), group_column="none")
     assert data.groups == 0
-    assert "rows read: 20; no column names groups; columns not used: who" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "rows read: 20; no column names groups; columns kept as metadata: none" in shown
+    assert "columns left out: who (may hold identifiers); hemf data prepare --columns keeps" in shown
     with pytest.raises(HemfError, match="no column 'whom' for --group-column; it has who"):
         prepare("csv", str(file), str(tmp_path / "out2"), group_column="whom")
     with pytest.raises(HemfError, match="source folder has none"):
@@ -291,3 +293,19 @@ def test_overwriting_leaves_images_that_are_none_of_its_own(tree, tmp_path):
     (out / "images").rmdir()
     prepare("folder", str(tree), str(out), resize=8, overwrite=True)
     prepare("folder", str(tree), str(out), resize=10, overwrite=True)  # its own images it may replace
+
+
+def test_columns_are_kept_as_asked(tree, tmp_path):
+    file = whose(tree)
+    rows = file.read_text().splitlines()
+    site = ["site", *("arm" if i % 3 else "leg" for i in range(20))]
+    file.write_text("\n".join(f"{row},{one}" for row, one in zip(rows, site, strict=True)))
+    data = prepare("csv", str(file), str(tmp_path / "auto"), group_column="who")
+    assert data.column_names == ["site"]
+    assert data.columns[0].counts == {"arm": 13, "leg": 7}
+    asked = prepare("csv", str(file), str(tmp_path / "who"), group_column="none", columns="who")
+    assert asked.column_names == ["who"]
+    assert asked.column("who")[:4] == ["P0", "P0", "P1", "P1"]
+    assert not prepare("csv", str(file), str(tmp_path / "no"), group_column="who", columns="none").columns
+    with pytest.raises(HemfError, match="no column 'site' for --columns; there are none"):
+        prepare("folder", str(tree), str(tmp_path / "folder"), columns="site")

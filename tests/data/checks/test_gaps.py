@@ -96,7 +96,7 @@ def test_a_given_split_without_validation_images_says_what_to_do(table, tmp_path
 
 def test_what_is_meant_to_test_alone_lacks_nothing(table):
     data = load_data(table("label,split", lambda i: "ab"[i % 2], lambda i: "test"))
-    assert notes(data) == ["rows read: 24; no column names groups; columns not used: none"]
+    assert notes(data) == ["rows read: 24; no column names groups; columns kept as metadata: none"]
     assert all_in_training(data) == ""
 
 

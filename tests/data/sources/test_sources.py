@@ -67,6 +67,19 @@ def test_isic_lesions_from_ham10000(isic):
     assert SOURCES["isic2018"].read(isic).samples == ISIC
 
 
+def test_isic_columns_are_those_of_ham10000(isic):
+    head = "lesion_id,image_id,dx,dx_type,age,sex,localization"
+    rows = ["L2,ISIC_3,nv,histo,45.0,male,back", "L1,ISIC_1,mel,histo,,unknown,ear"]
+    (isic / "HAM10000_metadata.csv").write_text("\n".join([head, *rows]) + "\n")
+    data = SOURCES["isic2018"].read(isic)
+    assert [s.metadata for s in data.samples] == [
+        {"age": "45.0", "sex": "male", "localization": "back", "dx_type": "histo"},
+        {"age": "", "sex": "", "localization": "ear", "dx_type": "histo"},
+        {"age": "", "sex": "", "localization": "", "dx_type": ""},
+    ]
+    assert [s.group for s in data.samples] == ["L2", "L1", "L2"]
+
+
 def test_isic_faults_are_named(isic):
     with pytest.raises(HemfError, match=r"found 3 images, expected 10015 \(MEL 1 for 1113"):
         SOURCES["isic2018"].check_counts(SOURCES["isic2018"].read(isic))
@@ -112,16 +125,16 @@ def covid(tmp_path) -> Path:
     book.save(root / "COVID-CT-MetaInfo.xlsx")
     with open(root / "NonCOVID-CT-MetaInfo.csv", "w", newline="") as file:
         csv.writer(file).writerows(
-            [("", "image name", "patient id"), (0, "0.jpg", "c0"), (1, "1%0.PNG", "c1")]
+            [("", "image name", "patient id"), (0, "0.jpg", "medpix_patient_0"), (1, "1%0.PNG", "c1")]
         )
     return root
 
 
 COVID = [
-    Sample("CT_COVID/2020.03.25.p17-78.png", "COVID", "Patient 1", "train"),
-    Sample("CT_COVID/b c%1.png", "COVID", "Patient 2", "test"),
-    Sample("CT_NonCOVID/0.jpg", "NonCOVID", "c0", "train"),
-    Sample("CT_NonCOVID/1%0.PNG", "NonCOVID", "c1", "test"),
+    Sample("CT_COVID/2020.03.25.p17-78.png", "COVID", "Patient 1", "train", metadata={"source": "journal"}),
+    Sample("CT_COVID/b c%1.png", "COVID", "Patient 2", "test", metadata={"source": "journal"}),
+    Sample("CT_NonCOVID/0.jpg", "NonCOVID", "medpix_patient_0", "train", metadata={"source": "medpix"}),
+    Sample("CT_NonCOVID/1%0.PNG", "NonCOVID", "c1", "test", metadata={"source": ""}),
 ]
 
 

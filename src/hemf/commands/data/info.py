@@ -37,7 +37,7 @@ def info(data: str, *, out: str | None = None) -> int:
     from hemf.core.outputs import check_output, is_picture, png_mark
     from hemf.data.contact_sheet import contact_sheet
     from hemf.data.load import load_data
-    from hemf.data.summary import counts_table, group_lines, notes, split_line
+    from hemf.data.summary import column_tables, counts_table, group_lines, notes, split_line
 
     dataset = load_data(data)
     sheet = _sheet_path(Path(data), out)
@@ -48,6 +48,8 @@ def info(data: str, *, out: str | None = None) -> int:
     console.print(counts_table(dataset))
     words: dict[str, Any] = {"markup": False, "soft_wrap": True}
     console.print(split_line(dataset), *group_lines(dataset), *notes(dataset), "", sep="\n", **words)
+    for table in column_tables(dataset):
+        console.print(table)
     console.print(_files_table(found))
     if found.unreadable:
         console.print(

@@ -39,6 +39,7 @@ def prepare(
     overwrite: bool = False,
     group_alike: bool = False,
     workers: int | None = None,
+    columns: str = "auto",
 ) -> "DataSet":
     """Turn a release, folder or CSV into a prepared data set: manifest.csv, dataset.json, fingerprints.csv.
 
@@ -67,6 +68,9 @@ def prepare(
         group_alike: put images that look alike, as hemf data audit finds them, into one group, with their
             patients or lesions, and split by these groups; it takes the time of an audit.
         workers: threads that decode images; by default one a core.
+        columns: what of age, sex, device and the like travels with the images: auto for all columns of the
+            data but those that look like names, dates, identifiers or contact details, none, or names with
+            commas between, which are kept whatever they hold.
 
     Returns:
         The prepared data set.
@@ -83,7 +87,7 @@ def prepare(
     place, fetched = _place(kind, root, download)
     target = Path(out) if out else Path("prepared") / (source if kind.counts else place.stem)
     check_target(target, place, overwrite, inside=source == "folder")
-    data = _read(kind, place, group_column)
+    data = _read(kind, place, group_column, columns)
     if check_counts:
         kind.check_counts(data)
     if kind.group and not data.groups and split is None:
@@ -151,16 +155,19 @@ def _place(kind: "Source", root: str | None, download: bool) -> tuple[Path, list
     return place, fetch(kind.downloads, place)
 
 
-def _read(kind: "Source", place: Path, group_column: str | None) -> "DataSet":
-    if group_column is None:
-        return kind.read(place)
-    if kind.name != "csv":
+def _read(kind: "Source", place: Path, group_column: str | None, columns: str) -> "DataSet":
+    from hemf.data.metadata.private import AUTO
+    from hemf.data.sources.csv import read_csv
+    from hemf.data.sources.release import with_columns
+
+    if kind.name == "csv":
+        return read_csv(place, group_column, columns)
+    if group_column is not None:
         raise HemfError(
             f"--group-column names a column of a CSV, and source {kind.name} has none; leave it out"
         )
-    from hemf.data.sources.csv import read_csv
-
-    return read_csv(place, group_column)
+    data = kind.read(place)
+    return data if columns == AUTO else with_columns(data, columns)
 
 
 def check_target(target: Path, place: Path, overwrite: bool, inside: bool, flag: str = "--out") -> None:

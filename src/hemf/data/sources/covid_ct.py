@@ -1,23 +1,29 @@
 """COVID-CT: CT slices cut out of papers, with and without COVID-19 (Yang, He, Zhao et al. 2020)."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
-from hemf.data.dataset import SPLITS, DataSet
+from hemf.data.dataset import SPLITS, DataSet, Sample
 from hemf.data.image.decode import IMAGE_SUFFIXES
 from hemf.data.image.read import find_images
 from hemf.data.sources.download import Download
 from hemf.data.sources.registry import Source, register
-from hemf.data.sources.release import Release, column, data_set, table
+from hemf.data.sources.release import Release, column, data_set, table, with_metadata
 
 CLASSES = ["COVID", "NonCOVID"]
+PREPRINT = re.compile(r"\d{4}\.\d\d\.\d\d\.\d+")  # the DOI of a preprint, by which its images are called
 
 
 def read_covid_ct(root: Path) -> DataSet:
     """Read COVID, then NonCOVID, each in name order, with the patient and the official split of each image.
+
+    Where an image was cut from, the column ``source``, is told by its name and its patient: ``preprint`` or
+    ``journal`` for COVID, ``medpix`` or ``crawled`` for NonCOVID. It
+    tells the class, so it is a shortcut if ever a model can see it.
 
     Raises:
         HemfError: images are missing, or a list names an image that is not there.
@@ -32,7 +38,16 @@ def read_covid_ct(root: Path) -> DataSet:
             (file, label, patients[label].get(stem(file.name), ""), official.get(file.name, ""))
             for file in files
         ]
-    return data_set("covid-ct", CLASSES, release.need("Images-processed"), rows)
+    data = data_set("covid-ct", CLASSES, release.need("Images-processed"), rows)
+    return with_metadata(data, {s.path: {"source": _source_of(s)} for s in data.samples})
+
+
+def _source_of(sample: Sample) -> str:
+    """Return where an image was cut from; empty where the release does not tell."""
+    if sample.label == "COVID":
+        return "preprint" if PREPRINT.match(Path(sample.path).name) else "journal"
+    word, _, of_patient = sample.group.partition("_patient_")
+    return word if of_patient else ""
 
 
 def stem(name: str) -> str:

@@ -1,6 +1,7 @@
 """A CSV file: path and label of each image, and what else is known."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from hemf.core.errors import HemfError
@@ -8,15 +9,17 @@ from hemf.core.strict_csv import CsvTable, read_csv_table
 from hemf.core.text import counted
 from hemf.data.columns import Columns, find_columns, known, places_of
 from hemf.data.dataset import COLUMNS, SPLITS, DataSet, Sample
+from hemf.data.metadata.private import AUTO, kept_columns
 from hemf.data.sources.folder import split_name
 from hemf.data.sources.registry import Source, register
 
 
-def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSet:
+def read_csv(path: str | os.PathLike, group_column: str | None = None, wanted: str = AUTO) -> DataSet:
     """Read the data set of a CSV file.
 
     Columns path and label are needed; split and fold are used where they are, and one that names patients or
-    the like gives the groups, see ``hemf.data.columns``; ``info["columns"]`` names the others. Names of
+    the like gives the groups, see ``hemf.data.columns``. The others are metadata, but for those that may tell
+    who a patient is, see ``hemf.data.metadata.private``; ``info["columns"]`` names both. Names of
     columns and splits may be in any case, and values are separated by commas, semicolons or tabs. Paths start
     from the CSV's folder, or are absolute. Classes are in alphabetical order. Where no group is given, the
     patients of DICOM files are the groups.
@@ -24,6 +27,7 @@ def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSe
     Args:
         path: the file.
         group_column: the column whose values keep images together; ``none`` for no such column.
+        wanted: which columns become metadata, see ``kept_columns``.
 
     Raises:
         HemfError: a column or value is missing or wrong, a relative path leaves the CSV's folder, or it
@@ -34,14 +38,25 @@ def read_csv(path: str | os.PathLike, group_column: str | None = None) -> DataSe
     path = Path(path)
     table = read_csv_table(path)
     columns = find_columns(table, group_column)
-    samples, root = _placed(path, _samples(table, columns))
+    kept, why_not = _kept(table, columns, wanted)
+    samples, root = _placed(path, _samples(table, replace(columns, kept=kept)))
     samples = with_patients(samples, root)
     classes = sorted({s.label for s in samples})
     own = {"split": {"method": "official", "given_by": path.name}} if any(s.side for s in samples) else {}
-    read = {"rows": len(samples), "columns": {"group": columns.group, "unused": list(columns.unused)}}
+    about = {"group": columns.group, "kept": list(kept), "unused": why_not}
+    read = {"rows": len(samples), "columns": about}
     data = DataSet(path.stem, classes, samples, root, {"source": "csv"} | read | own)
     data.check()
     return data
+
+
+def _kept(table: CsvTable, columns: Columns, wanted: str) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the places of the columns that become metadata, and why each other one does not."""
+    place = {name.strip(): i for i, name in enumerate(table.head)}
+    free = {name: [row[place[name]] for row in table.rows] for name in columns.unused}
+    classes = len({row[columns.places["label"]] for row in table.rows})
+    names, why_not = kept_columns(free, COLUMNS, classes, wanted)
+    return {name: place[name] for name in names}, why_not
 
 
 def read_rows(path: Path) -> list[Sample]:
@@ -51,7 +66,9 @@ def read_rows(path: Path) -> list[Sample]:
         HemfError: it is no CSV, or a column or value is missing or wrong.
     """
     table = read_csv_table(path)
-    return _samples(table, Columns(places_of(table, COLUMNS)), exact=True)
+    places = places_of(table, COLUMNS)
+    further = {name: i for i, name in enumerate(table.head) if name.strip() and i not in places.values()}
+    return _samples(table, Columns(places, kept=further), exact=True)
 
 
 def _placed(path: Path, samples: list[Sample]) -> tuple[list[Sample], Path]:
@@ -65,8 +82,7 @@ def _placed(path: Path, samples: list[Sample]) -> tuple[list[Sample], Path]:
     outside = [str(file.parent) for file in absolute if not file.is_relative_to(folder)]
     root = Path(os.path.commonpath([str(folder), *outside])) if outside else folder
     placed = [
-        Sample(file.relative_to(root).as_posix(), s.label, s.group, s.split, s.fold)
-        for s, file in zip(samples, absolute, strict=True)
+        replace(s, path=file.relative_to(root).as_posix()) for s, file in zip(samples, absolute, strict=True)
     ]
     return placed, root
 
@@ -97,10 +113,10 @@ def _sample(where: str, row: list[str], columns: Columns, exact: bool) -> Sample
         raise HemfError(f"{where}: no split {split!r}; use {', '.join(SPLITS)}")
     if fold and not (fold.isascii() and fold.isdigit() and len(fold) < 10):
         raise HemfError(f"{where}: fold {fold!r} is no whole number from 0")
-    number = int(fold) if fold else None
-    return Sample(
-        value["path"], value["label"], group if exact else known(group), split_name(split) or "", number
-    )
+    number, told = int(fold) if fold else None, str if exact else known
+    metadata = {name: told(row[place]) for name, place in columns.kept.items()}
+    side = split_name(split) or ""
+    return Sample(value["path"], value["label"], told(group), side, number, metadata)
 
 
 register(Source(name="csv", read=read_csv))

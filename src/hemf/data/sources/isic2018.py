@@ -8,15 +8,20 @@ from hemf.data.dataset import DataSet
 from hemf.data.image.read import find_images
 from hemf.data.sources.download import Download
 from hemf.data.sources.registry import Source, register
-from hemf.data.sources.release import Release, column, data_set, table
+from hemf.data.sources.release import Release, column, data_set, table, with_metadata
 
 COUNTS = {"MEL": 1113, "NV": 6705, "BCC": 514, "AKIEC": 327, "BKL": 1099, "DF": 115, "VASC": 142}
 PUBLISHER = "https://isic-challenge-data.s3.amazonaws.com/2018"
 TRAINING = "ISIC2018_Task3_Training"
+METADATA = "HAM10000_metadata.csv"
+COLUMNS = ("age", "sex", "localization", "dx_type")
 
 
 def read_isic2018(root: Path) -> DataSet:
     """Read images in the ground-truth file's order, with the lesion each of them shows.
+
+    Age, sex, localization and how the diagnosis was made are those of HAM10000's own table, where it lies
+    beside the release.
 
     Raises:
         HemfError: a part of the release is missing, a row is not one-hot, or an image is missing.
@@ -32,7 +37,8 @@ def read_isic2018(root: Path) -> DataSet:
             f"first {missing[0]}; fetch the release again"
         )
     rows = ((files[image], label, lesions.get(image, ""), "") for image, label in labels.items())
-    return data_set("isic2018", classes, folder, rows)
+    data, told = data_set("isic2018", classes, folder, rows), _metadata(release)
+    return with_metadata(data, {s.path: told.get(Path(s.path).stem, {}) for s in data.samples})
 
 
 def _labels(release: Release) -> tuple[list[str], dict[str, str]]:
@@ -51,13 +57,24 @@ def _labels(release: Release) -> tuple[list[str], dict[str, str]]:
 
 def _lesions(release: Release) -> dict[str, str]:
     """Return lesion of each image, from the challenge's file or HAM10000's own; empty if there is neither."""
-    for name in (f"{TRAINING}_LesionGroupings.csv", "HAM10000_metadata.csv"):
+    for name in (f"{TRAINING}_LesionGroupings.csv", METADATA):
         file = release.find(name)
         if file:
             head, *rows = table(file)
             image, lesion = column(file, head, ("image", "image_id")), column(file, head, ("lesion_id",))
             return {row[image]: row[lesion] for row in rows}
     return {}
+
+
+def _metadata(release: Release) -> dict[str, dict[str, str]]:
+    """Return the columns of HAM10000's own table by image; empty without the table."""
+    file = release.find(METADATA)
+    if not file:
+        return {}
+    head, *rows = table(file)
+    image = column(file, head, ("image_id", "image"))
+    place = {name: column(file, head, (name,)) for name in COLUMNS if name in map(str.lower, head)}
+    return {row[image]: {name: row[i] for name, i in place.items()} for row in rows}
 
 
 register(

@@ -1,11 +1,14 @@
 """Finds the parts of a release, zipped or not, in the folder that a user gives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hemf.core.errors import HemfError
 from hemf.core.strict_csv import read_csv_table
-from hemf.data.dataset import DataSet, Sample
+from hemf.data.columns import known
+from hemf.data.dataset import COLUMNS, DataSet, Sample
+from hemf.data.metadata.private import kept_columns
 from hemf.data.sources.download import unpack
 
 
@@ -85,3 +88,31 @@ def data_set(
         for file, label, group, split in samples
     ]
     return DataSet(name, classes, rows, root, {"source": name})
+
+
+def with_metadata(data: DataSet, told: Mapping[str, Mapping[str, str]]) -> DataSet:
+    """Return a data set with what a release tells of each image.
+
+    Args:
+        data: the data set.
+        told: by path, the values of its columns; a word for nothing, such as unknown, counts as missing.
+    """
+    names = list(dict.fromkeys(name for row in told.values() for name in row))
+    samples = [
+        replace(s, metadata={name: known(told.get(s.path, {}).get(name, "")) for name in names})
+        for s in data.samples
+    ]
+    return replace(data, samples=samples)
+
+
+def with_columns(data: DataSet, wanted: str) -> DataSet:
+    """Return a data set with those of its columns alone that are wanted, see ``kept_columns``.
+
+    Raises:
+        HemfError: it has no such column.
+    """
+    names, _ = kept_columns(
+        {name: data.column(name) for name in data.column_names}, COLUMNS, len(data.classes), wanted
+    )
+    samples = [replace(s, metadata={name: s.metadata[name] for name in names}) for s in data.samples]
+    return replace(data, samples=samples)
