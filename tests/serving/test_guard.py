@@ -12,7 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from hemf.core.errors import HemfError
-from hemf.serving.guard import Guard, is_loopback, read_token
+from hemf.core.machine import is_loopback
+from hemf.serving.guard import Guard, read_token
 from hemf.serving.limits import Limits
 from hemf.serving.metrics import Metrics
 from hemf.serving.refusals import FAILED, answer_refusals

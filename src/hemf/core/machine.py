@@ -1,5 +1,6 @@
 """The machine: its processor, its cores, its memory, and the threads that a model computes on."""
 
+import ipaddress
 import os
 import platform
 from collections.abc import Iterator
@@ -91,3 +92,11 @@ def memory_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not POSIX
         return 1 << 40
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address or a name is of this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -63,6 +63,19 @@ def explanations(
             yield one
 
 
+def explained(classifier: Classifier, image: Source, target: str | None) -> Explained:
+    """Return one image with its Grad-CAM++ map, for a class or for the one that is predicted.
+
+    Raises:
+        HemfError: it cannot be read, or there is no such class.
+    """
+    failed: list[str] = []
+    found = next(explanations(classifier, [image], target, None, "gradcam++", False, 1, failed, []), None)
+    if found is None:
+        raise HemfError(failed[0])
+    return found
+
+
 def _batch(
     readable: Iterator[tuple[Source, str, Image.Image]], most: int
 ) -> list[tuple[Source, str, Image.Image]]:

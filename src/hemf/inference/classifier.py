@@ -122,6 +122,11 @@ class Classifier:
         return [*sets, *(["disagreement"] if len(self.trained.members) > 1 else [])]
 
     @property
+    def can_explain(self) -> bool:
+        """Whether it can show where it looks: a network of torch can, an export cannot."""
+        return all(hasattr(member, "model") for member in self.trained.members)
+
+    @property
     def input(self) -> "Inputs":
         """How an image becomes the model's input; of an ensemble, all forms that its members take."""
         return self.trained.inputs

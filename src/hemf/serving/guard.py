@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hemf.core.errors import HemfError
+from hemf.core.machine import is_loopback
 from hemf.core.untrusted import check_regular
 from hemf.serving.limits import REFUSED_TIMES, Limits
 from hemf.serving.metrics import Metrics
@@ -63,14 +63,6 @@ def read_token(file: str | Path) -> bytes:
             f"and signs; {mend}"
         )
     return hashlib.sha256(token).digest()
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address or a name is of this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Guard:

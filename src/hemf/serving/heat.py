@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from hemf.core.errors import HemfError
 from hemf.data.image.decode import ImageBytes
 from hemf.inference.classifier import Pixels, read
 from hemf.serving.batching import Batcher
@@ -53,14 +52,10 @@ async def heat_png(
 def _explained(
     served: Served, source: Pixels | ImageBytes, target: str | None, opacity: float
 ) -> tuple[Image.Image, dict[str, str]]:
-    from hemf.explanation.images import explanations
+    from hemf.explanation.images import explained
     from hemf.explanation.overlay import overlay
 
-    failed: list[str] = []
-    images = explanations(served.classifier, [source], target, None, "gradcam++", False, 1, failed, [])
-    found = next(images, None)
-    if found is None:
-        raise HemfError(failed[0])
+    found = explained(served.classifier, source, target)
     about = {"Hemf-Class": quote(found.target), "Hemf-Blank": str(found.blank).lower()}
     return overlay(found.image, opacity * found.heat), about
 

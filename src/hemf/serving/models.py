@@ -1,6 +1,5 @@
 """The models that a server has, by name, and how they are loaded again while it serves."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,9 @@ from hemf.core.errors import HemfError
 from hemf.core.registry import suggestion
 from hemf.core.text import counted
 from hemf.core.untrusted import plain_name
-from hemf.data.fingerprints import sha256_of
 from hemf.inference.classifier import Classifier, Prediction
-from hemf.runs.folder import open_runs
+from hemf.inference.identity import digest, folder_name
 from hemf.serving.refusals import Refused
-
-DECIDING = (".safetensors", ".onnx", ".xml", ".bin")
-"""Suffixes of the files that hold a network, whose content decides with ``config.json`` what it answers."""
 
 Load = Callable[[str], Classifier]
 
@@ -28,7 +23,7 @@ class Served:
     Args:
         name: what requests call it.
         classifier: the model.
-        sha256: of its configuration and weights; see ``digest``.
+        sha256: of its configuration and weights; see ``hemf.inference.identity.digest``.
     """
 
     name: str
@@ -38,7 +33,7 @@ class Served:
     @property
     def explains(self) -> bool:
         """Whether it can show where it looks: a network of torch can, an export cannot."""
-        return all(hasattr(member, "model") for member in self.classifier.trained.members)
+        return self.classifier.can_explain
 
     def predict(self, images: Sequence[Any]) -> list[Prediction | HemfError]:
         """Predict prepared images in one batch; an image that the model fails on fails alone."""
@@ -121,28 +116,6 @@ class Models:
         return Served(name, classifier, digest(place))
 
 
-def digest(place: str) -> str:
-    """Return the SHA-256 of what decides a model's answers.
-
-    It is that of the lines that ``sha256sum config.json model.safetensors`` prints in the model's folder; of
-    an ensemble, those of all its members and of the file with its own calibration.
-
-    Args:
-        place: as ``hemf.load`` takes it.
-    """
-    runs = open_runs(place)
-    files = [file for one in runs.members for file in _deciding(one.model)]
-    if len(runs.members) > 1:
-        homes = [runs.folds] if runs.folds else [one.path or one.model for one in runs.members]
-        files += [file for home in homes for file in sorted(home.glob("ensemble*.json"))]
-    lines = [f"{sha256_of(file)}  {file.name}\n" for file in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _deciding(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.name == "config.json" or p.suffix in DECIDING)
-
-
 def named(run: str, others: Sequence[str]) -> dict[str, str]:
     """Give every model that is to be served its name.
 
@@ -162,19 +135,13 @@ def named(run: str, others: Sequence[str]) -> dict[str, str]:
     for text in (run, *others):
         name, equals, place = text.partition("=")
         if not equals or Path(text).exists():
-            name, place = _folder_name(text), text
+            name, place = folder_name(text), text
         if name in found:
             raise HemfError(f"two models are called {name!r}; give another --model name=PATH")
         if name != plain_name(name, "") or " " in name:
             raise HemfError(f"a model cannot be called {name!r}; use letters, digits, - and _")
         found[name] = place
     return found
-
-
-def _folder_name(place: str) -> str:
-    path = Path(place.split(",")[0]).absolute()
-    path = path.parent if path.name == "model" else path
-    return plain_name(path.name, "model").replace(" ", "-")
 
 
 def ready_line(models: Models) -> str:

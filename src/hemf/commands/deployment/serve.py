@@ -62,6 +62,7 @@ def serve(
         HemfError: no such run, an option out of range, an address that cannot be had, or a public one without
             a token.
     """
+    from hemf.core.machine import is_loopback
     from hemf.serving.limits import MEBIBYTE, Limits
 
     try:
@@ -72,7 +73,7 @@ def serve(
         raise HemfError(MISSING.format(error.name)) from error
     size, readers = max_megabytes * MEBIBYTE, {} if workers is None else {"readers": workers}
     limits = Limits(batch_size, max_delay / 1000, queue, size, 8 * size, timeout, **readers)
-    if token_file is None and not without_token and not guard.is_loopback(host):
+    if token_file is None and not without_token and not is_loopback(host):
         raise HemfError(
             f"--host {host} lets other machines in; protect it with --token-file FILE, or say --without-token"
         )
