@@ -60,6 +60,9 @@ VERBS = {
     "serve": Verb(
         "hemf.commands.deployment.serve:serve", "serve trained models over HTTP, with a page to try them"
     ),
+    "node": Verb(
+        "hemf.commands.deployment.node:node", "classify what a PACS sends, and send back structured reports"
+    ),
     "profile": Verb("hemf.commands.profile:profile", "count what models cost, beside the paper's figures"),
     "bench": Verb(
         "hemf.commands.bench:bench",
