@@ -63,7 +63,7 @@ def compare(
     """
     from hemf.metrics import MEASURES
     from hemf.metrics.bootstrap import Draws
-    from hemf.report.comparison_tables import tables
+    from hemf.report.comparison import tables
     from hemf.tasks import MULTICLASS
 
     draws = Draws(resamples, seed)

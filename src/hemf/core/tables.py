@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.text import Text
 
-NUMBER = re.compile(r"(< )?[-+]?[\d.,]+( ?%)?( of [\d,]+)?( ?[±[].*| \([\d.,]+ ?%\))?$")
+NUMBER = re.compile(r"([<>] )?[-+]?[\d.,]+( ?%)?( of [\d,]+)?( ?[±[].*| \([\d.,]+ ?%\))?$")
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

@@ -190,7 +190,7 @@ def _curves(
         if of_class.all() or not of_class.any():
             missing.append(f"{name} ({'every image' if of_class.all() else 'no image'})")
             continue
-        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k // len(COLOURS) % len(DASHES)]}
+        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
         yield k, name, of_class, look
     _missing(axes, missing)
 

@@ -39,13 +39,13 @@ def reliability_figure(calibration: dict[str, Any], title: str = "") -> Figure:
         upper.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         upper.set_xlabel("confidence (probability of the predicted class)")
         upper.set_ylabel("accuracy")
-        upper.legend(loc="upper left", frameon=False, fontsize=8.5)
+        upper.legend(loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, fontsize=8.5)
         _counts(lower, calibration["bins"])
         for axes in (upper, lower):
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(color="#EEEEEE")
             axes.set_axisbelow(True)
-        upper.set_title(" ".join(title.split()), fontsize=10, loc="left", pad=12, parse_math=False)
+        upper.set_title(" ".join(title.split()), fontsize=10, loc="left", pad=44, parse_math=False)
     return figure
 
 

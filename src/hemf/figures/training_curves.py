@@ -7,6 +7,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hemf.core.strict_csv import read_csv_table
 from hemf.core.tables import Column, Table
@@ -39,25 +40,52 @@ def training_figure(epochs: Epochs, kept: int | None) -> Figure:
         epochs: epochs of the run.
         kept: the epoch whose weights became the model, which is marked.
     """
-    scores = [name for name in epochs[0] if name.startswith("val_") and name not in LOSSES]
     with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2)
-        _draw(left, epochs, LOSSES)
-        left.set_title("loss", fontsize=10, loc="left")
-        _draw(right, epochs, {name: name.removeprefix("val_").replace("_", " ") for name in scores})
-        right.set_title("validation", fontsize=10, loc="left")
-        for axes in (left, right):
-            axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(color="#EEEEEE")
-            if kept is not None:
-                axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.2, label=f"kept: epoch {kept}")
-            if axes.get_legend_handles_labels()[1]:
-                axes.legend(fontsize=8.5, frameon=False)
+        for axes, (title, names) in zip(figure.subplots(1, 2), _panels(epochs).items(), strict=True):
+            _panel(axes, epochs, names, kept)
+            axes.set_title(title, fontsize=10, loc="left")
     return figure
+
+
+def training_panels(epochs: Epochs, kept: int | None) -> dict[str, Figure]:
+    """Return the two halves of the figure, each by what it shows."""
+    figures = {}
+    for what, names in zip(
+        ("Losses of training and validation", "Measures of validation"), _panels(epochs).values(), strict=True
+    ):
+        with matplotlib.style.context(STYLE):
+            figures[what] = Figure(figsize=(4.6, 3.2))
+            FigureCanvasAgg(figures[what])
+            _panel(figures[what].add_axes((0, 0, 1, 1)), epochs, names, kept)
+    return figures
+
+
+def _panels(epochs: Epochs) -> dict[str, dict[str, str]]:
+    """Return which columns each half shows, and in which words."""
+    scores = [name for name in epochs[0] if name.startswith("val_") and name not in LOSSES]
+    return {"loss": LOSSES, "validation": {name: _words(name) for name in scores}}
+
+
+def _words(name: str) -> str:
+    """Return what a column of validation is called."""
+    name = name.removeprefix("val_").replace("_", " ")
+    return name.replace("roc auc", "ROC AUC").replace("f1", "F1").replace("mcc", "MCC")
+
+
+def _panel(axes: Axes, epochs: Epochs, names: dict[str, str], kept: int | None) -> None:
+    """Draw columns over the epochs, with a legend below the axes, where no curve is."""
+    _draw(axes, epochs, names)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#EEEEEE")
+    if kept is not None:
+        axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.2, label=f"kept: epoch {kept}")
+    if curves := len(axes.get_legend_handles_labels()[1]):
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": min(curves, 3)}
+        axes.legend(fontsize=8.5, frameon=False, **where)
 
 
 def _draw(axes: Axes, epochs: Epochs, names: dict[str, str]) -> None:

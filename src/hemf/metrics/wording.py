@@ -49,3 +49,33 @@ def reason_lines(per_class: Mapping[str, Any], words: Mapping[str, str]) -> list
             elif one["value"] is not None and "no_interval" in one:
                 missing.setdefault((f"{measure} has no interval", one["no_interval"]), []).append(name)
     return [f"–: {what} ({why}): {', '.join(names)}." for (what, why), names in missing.items()]
+
+
+def of_hundred(measure: Mapping[str, Any] | None, others: bool = False) -> str | None:
+    """Write a share so that it can be read aloud: ``85 (79 to 90)`` of a hundred; None where it is undefined.
+
+    Args:
+        measure: a share from 0 to 1, with its interval.
+        others: speak of those that the share leaves out.
+    """
+    value, *ends = _hundredths(measure, others) or [None]
+    return f"{value} ({ends[0]} to {ends[1]})" if ends else value
+
+
+def hundred_cell(measure: Mapping[str, Any] | None, others: bool = False) -> str | None:
+    """Write the same for a table: ``85 [79, 90]``."""
+    value, *ends = _hundredths(measure, others) or [None]
+    return f"{value} [{ends[0]}, {ends[1]}]" if ends else value
+
+
+def _hundredths(measure: Mapping[str, Any] | None, others: bool) -> list[str]:
+    """Write a share and the ends of its interval in percent, so that only none is 0 and only all is 100."""
+    if not measure or measure.get("value") is None:
+        return []
+    ends = measure.get("ci95") or ()
+    shares = [1 - one if others else one for one in (measure["value"], *(reversed(ends) if others else ends))]
+    percent = [round(100 * share) for share in shares]
+    return [
+        "< 1" if share > 0 and n == 0 else "> 99" if share < 1 and n == 100 else str(n)
+        for share, n in zip(shares, percent, strict=True)
+    ]

@@ -15,6 +15,7 @@ from hemf.inference.predictions import write_groups, write_predictions
 from hemf.inference.stream import InferenceOptions
 from hemf.metrics.bootstrap import Draws
 from hemf.report.html import write_report
+from hemf.report.material import Material
 from hemf.report.registry import report_of
 from hemf.report.worst_mistakes import MOST, Mistake, heat_mapped, picture_mistakes
 from hemf.runs.card import update_card
@@ -72,7 +73,7 @@ def evaluate_folds(
     _say_replaced(folder)
     found = pool(path, read_data_set(Path(path)), [one for one, _ in of_folds], folder, draws, split)
     mistakes = sorted((one for _, ones in of_folds for one in ones), key=lambda one: -one.probability)
-    _write(found, Path(path), mistakes[:MOST])
+    _write(found, Path(path), mistakes[: 2 * MOST])
     return found
 
 
@@ -86,9 +87,10 @@ def _write(found: Evaluation, run: Path | None, mistakes: Sequence[Mistake]) -> 
     """Write all files of an evaluation, ``metrics.json`` last: where it is, the others are."""
     folder = found.folder
     write_predictions(folder / "predictions.csv", found.predictions)
-    for name, figure in report_of(found.report).figures(found).items():
+    figures = report_of(found.report).figures(found)
+    for name, figure in figures.items():
         save_figure(figure, folder / name)
-    write_report(folder, found.report, run, mistakes)
+    write_report(Material(found.report, folder, run, mistakes, figures, found.predictions))
     if run is not None and is_model(run / "model") and found.split == "test" and found.report["data"]["own"]:
         update_card(run, found.report)
     write_json(folder / "metrics.json", found.report)

@@ -1,80 +1,49 @@
 """Writes ``report.html``, ``tables.md`` and ``tables.tex``."""
 
-from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any
+from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+import yaml
 
 from hemf.core.files import write_text
-from hemf.core.text import printable
+from hemf.pages.elements import Section, tables_of
+from hemf.pages.render import Page, render
 from hemf.report import multiclass  # noqa: F401  registers its report
-from hemf.report.elements import Section, Tabular
 from hemf.report.material import Material
 from hemf.report.registry import report_of
-from hemf.report.sections import title_of
-from hemf.report.worst_mistakes import Mistake
+from hemf.report.sections.glance import about
+
+FOOTER = (
+    "The same tables are in tables.md and tables.tex, every number in metrics.json, every probability in "
+    'predictions.csv beside this file. More on what the numbers mean: "How to read the numbers" in hemf\'s '
+    "documentation."
+)
 
 
-def write_report(
-    folder: Path,
-    report: Mapping[str, Any],
-    run: Path | None = None,
-    mistakes: Sequence[Mistake] | None = None,
-) -> Path:
+def write_report(material: Material) -> None:
     """Write one page about an evaluation that needs no other file, and its tables as Markdown and LaTeX.
 
     Every section stands on keys of the report or on files, and is left out where they are missing.
 
     Args:
-        folder: folder of the evaluation; its figures are read, and the files are written into it.
-        report: what ``metrics.json`` holds.
-        run: folder of the run, for its curves, options and environment; None where it is not at hand.
-        mistakes: the worst mistakes; None if they were not looked for.
-
-    Returns:
-        The page's path.
+        material: what is known; the files are written into its folder.
 
     Raises:
         HemfError: a file cannot be written.
     """
-    material = Material(report, folder, run, mistakes)
+    report, folder = material.report, material.folder
     found = [Section(title, parts(material)) for title, parts in report_of(report).sections.items()]
     sections = [section for section in found if section.parts]
-    tables = [
-        part.table for one in sections for part in one.parts if isinstance(part, Tabular) and part.exported
-    ]
+    tables = [part.table for one in sections for part in tables_of(one.parts) if part.exported]
+    what = "Cross-validation by hemf" if "folds" in report else "Evaluation by hemf"
+    title = f"{report['model']} on {report['data']['name']}, {report['split']} split"
+    page = Page(title, sections, what, about(report), FOOTER, definitions())
     write_text(folder / "tables.md", "\n".join(table.markdown() for table in tables))
     write_text(folder / "tables.tex", "\n".join(table.latex() for table in tables))
-    write_text(folder / "report.html", render(title_of(report), sections))
-    return folder / "report.html"
-
-
-def render(title: str, sections: Sequence[Section]) -> str:
-    """Return the page as HTML; every text in it is escaped.
-
-    Args:
-        title: title of the page.
-        sections: from top to bottom.
-    """
-    return _template().render(title=title, sections=sections)
+    write_text(folder / "report.html", render(page))
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("hemf.report", "template"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def _plain(value: Any) -> Any:
-    """Return text of others without what steers; what the template itself made stays as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+def definitions() -> dict[str, str]:
+    """Return what the words of a report mean, by the term in lower case."""
+    return yaml.safe_load(files("hemf.report").joinpath("definitions.yaml").read_text(encoding="utf-8"))

@@ -7,10 +7,38 @@ from hemf.figures.classification import confusion_figure, precision_recall_figur
 from hemf.figures.reliability import reliability_figure
 from hemf.metrics.wording import measure_text
 from hemf.report.registry import REPORTS, TaskReport
-from hemf.report.sections import SECTIONS
+from hemf.report.sections.calibration import calibration, operating_points, prediction_sets
+from hemf.report.sections.classes import classes
+from hemf.report.sections.glance import glance
+from hemf.report.sections.measures import confusion, curves, folds, measures
+from hemf.report.sections.mistakes import mistakes
+from hemf.report.sections.promises import promises
+from hemf.report.sections.provenance import made_with, training
+from hemf.report.sections.tested import tested
 from hemf.report.terminal import show
 from hemf.report.worst_mistakes import worst
 from hemf.tasks import MULTICLASS
+
+SECTIONS = {
+    "At a glance": glance,
+    "What was tested": tested,
+    "Measures": measures,
+    "Promises": promises,
+    "Classes": classes,
+    "Confusion matrix": confusion,
+    "Curves": curves,
+    "Calibration": calibration,
+    "Prediction sets": prediction_sets,
+    "Operating points": operating_points,
+    "Folds": folds,
+    "Mistakes": mistakes,
+    "Training": training,
+    "How this was made": made_with,
+}
+"""From top to bottom, what each shows of what is known; one that returns no parts is left out.
+
+A new section is a file in ``report/sections`` and a line here.
+"""
 
 
 def figures(found: Evaluation) -> dict[str, Figure]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from hemf.core.registry import Registry
 from hemf.evaluation.evaluate import Evaluation
 from hemf.inference.predictions import Predictions
-from hemf.report.elements import Part
+from hemf.pages.elements import Part
 from hemf.report.material import Material
 from hemf.tasks import MULTICLASS
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hemf.core.tables import Column, Table
-from hemf.metrics.wording import cell_text, interval_text, reason_lines, value_text
+from hemf.metrics.wording import cell_text, hundred_cell, reason_lines
+from hemf.pages.elements import Estimate
 from hemf.report.terminal import CONFIDENCE, HEADLINE, OF_CLASS, spread_text
 
 Report = Mapping[str, Any]
@@ -28,7 +29,7 @@ def measures_table(report: Report) -> Table:
 
 def classes_table(report: Report) -> Table:
     """Tabulate every measure of every class, one against the rest."""
-    columns = [Column("class", "class"), Column("n", "n")]
+    columns = [Column("class", "class"), Column("n", "n", ",")]
     columns += [Column(name, words) for name, words in OF_CLASS.items()]
     rows = [
         {"class": name, "n": of_class["n"]} | {key: cell_text(of_class.get(key)) for key in OF_CLASS}
@@ -58,14 +59,13 @@ def calibration_tables(report: Report) -> list[Table]:
         return []
     before = found.get("uncalibrated") or {}
     columns = [Column("measure", "measure"), Column("value", "calibrated" if before else "value")]
-    columns += [Column("interval", "95% interval"), Column("before", "uncalibrated")]
+    columns += [Column("before", "uncalibrated")]
     columns += [Column("reason", "why not", missing="")]
     rows = [
         {
             "measure": words,
-            "value": value_text(found[name]),
-            "interval": interval_text(found[name]),
-            "before": value_text(before.get(name)),
+            "value": cell_text(found[name]),
+            "before": cell_text(before.get(name)),
             "reason": found[name].get("no_interval"),
         }
         for name, words in CONFIDENCE.items()
@@ -122,6 +122,28 @@ def points_tables(report: Report) -> list[Table]:
     return [Table("Operating points", filled(columns, rows), rows)] if rows else []
 
 
+def hundred_tables(report: Report) -> list[Table]:
+    """Tabulate what the thresholds do to a hundred with the disease and a hundred without it."""
+    rows = [
+        {
+            "class": point["class"],
+            "threshold": point.get("threshold"),
+            "found": hundred_cell(point.get("sensitivity")),
+            "alarms": hundred_cell(point.get("specificity"), others=True),
+            "right": hundred_cell(point.get("ppv")),
+        }
+        for point in report.get("operating_points") or ()
+    ]
+    columns = [
+        Column("class", "class"),
+        Column("threshold", "threshold", ".4f"),
+        Column("found", "of 100 with it, found"),
+        Column("alarms", "of 100 without it, called it wrongly"),
+        Column("right", "of 100 called it here, rightly"),
+    ]
+    return [Table("Operating points: of a hundred", filled(columns, rows), rows)] if rows else []
+
+
 def folds_tables(report: Report) -> list[Table]:
     """Tabulate the measures of each fold of a cross-validation, and how they spread."""
     folds, spread = report.get("folds") or (), report.get("across_folds") or {}
@@ -140,16 +162,23 @@ def filled(columns: Iterable[Column], rows: Sequence[Mapping[str, Any]]) -> list
 
 
 def _measures(title: str, measures: Report, words: Mapping[str, str]) -> Table:
-    columns = [Column("measure", "measure"), Column("value", "value"), Column("interval", "95% interval")]
+    columns = [Column("measure", "measure"), Column("value", "value and 95% interval")]
     rows = [
         {
             "measure": words[name],
-            "value": value_text(one),
-            "interval": interval_text(one),
+            "value": cell_text(one),
             "n": one.get("n"),
             "reason": one.get("reason") or one.get("no_interval"),
         }
         for name, one in measures.items()
     ]
-    columns += [Column("n", "n"), Column("reason", "why not", missing="")]
+    columns += [Column("n", "n", ","), Column("reason", "why not", missing="")]
     return Table(title, filled(columns, rows), rows)
+
+
+def estimate_of(measure: Mapping[str, Any] | None, asked: float | None = None) -> Estimate | None:
+    """Return a measure as what is drawn of it; None where it is undefined."""
+    if not measure or measure.get("value") is None:
+        return None
+    low, high = measure.get("ci95") or (None, None)
+    return Estimate(measure["value"], low, high, asked)

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from hemf.inference.load import TrainedModel
     from hemf.runtime import ExportedModel
 
-MOST = 12
+MOST, OF_CLASS = 12, 3
+"""Mistakes to show of all images, and at least of each true class."""
 SIDE = 224
 """Longer side of a picture in pixels."""
 
-Explain = Callable[["Image.Image", "Tensor", int], "Image.Image"]
+Explain = Callable[["Image.Image", "Tensor", int], tuple["Image.Image", tuple[int, int]]]
 """From what the model sees, as a picture and as its input (1 x C x H x W), and a class to the picture under
-its heat map."""
+its heat map, and the map's own height and width."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Mistake:
         of_label: probability that the model gave to the image's class.
         image: what the model saw, as a data URI; None where that cannot be shown.
         heat: the same under the heat map of the prediction; None if there is none.
+        grid: height and width of the heat map before it was stretched over the image.
+        group: patient or lesion; "" where that is not known.
     """
 
     path: str
@@ -50,12 +53,21 @@ class Mistake:
     of_label: float
     image: str | None = None
     heat: str | None = None
+    grid: tuple[int, int] | None = None
+    group: str = ""
 
 
-def worst(found: Predictions, most: int = MOST) -> np.ndarray:
-    """Pick the wrongly classified images, from the most to the least confident, ``most`` of them."""
+def worst(found: Predictions, most: int = MOST, of_class: int = OF_CLASS) -> np.ndarray:
+    """Pick wrongly classified images: the most confident ``most``, then ``of_class`` of each true class.
+
+    Returns:
+        Indices from the most to the least confident.
+    """
     wrong = np.flatnonzero(found.decisions != found.labels)
-    return wrong[np.argsort(-found.probabilities[wrong].max(1), kind="stable")][:most]
+    wrong = wrong[np.argsort(-found.probabilities[wrong].max(1), kind="stable")]
+    of_classes = [wrong[found.labels[wrong] == k][:of_class] for k in range(len(found.classes))]
+    shown = np.concatenate([wrong[:most], *of_classes])
+    return wrong[np.isin(wrong, shown)]
 
 
 def heat_mapped(model: "nn.Module") -> Explain:
@@ -63,11 +75,11 @@ def heat_mapped(model: "nn.Module") -> Explain:
     from hemf.explanation.gradcam import heat_maps
     from hemf.explanation.overlay import overlay
 
-    def heated(image: "Image.Image", seen: "Tensor", target: int) -> "Image.Image":
+    def heated(image: "Image.Image", seen: "Tensor", target: int) -> tuple["Image.Image", tuple[int, int]]:
         heat = heat_maps(model, seen, [target])[0]
         if not heat.any():
             raise HemfError("the heat map is blank")
-        return overlay(image, heat)
+        return overlay(image, heat), heat.shape
 
     return heated
 
@@ -97,6 +109,7 @@ def picture_mistakes(
             float(found.probabilities[i].max()),
             float(found.probabilities[i, found.labels[i]]),
             *_pictures(trained, root / found.paths[i], int(found.decisions[i]), explain),
+            group=found.groups[i],
         )
         for i in indices
     ]
@@ -104,18 +117,18 @@ def picture_mistakes(
 
 def _pictures(
     trained: "TrainedModel | ExportedModel", file: Path, target: int, explain: Explain | None
-) -> tuple[str | None, str | None]:
+) -> tuple[str | None, str | None, tuple[int, int] | None]:
     from hemf.data.image.read import read_image
     from hemf.data.transforms import eval_transform
 
     seen = eval_transform(trained.spec)(read_image(file, trained.spec.image_mode, trained.spec.window))
     image = _as_picture(seen, trained.spec)
-    if explain is None:
-        return _data_uri(image), None
+    plain = _data_uri(image)
     try:
-        return _data_uri(image), _data_uri(explain(image, seen[None], target))
+        heated, grid = explain(image, seen[None], target) if explain else (None, None)
     except HemfError:
-        return _data_uri(image), None
+        return plain, None, None
+    return plain, None if heated is None else _data_uri(heated), grid
 
 
 def _as_picture(seen: "Tensor", spec: "InputSpec") -> "Image.Image":

@@ -6,8 +6,9 @@ from typing import Any
 from hemf.core.tables import Column, Table
 from hemf.core.text import counted, in_words
 from hemf.figures.classification import save_figure
-from hemf.figures.training_curves import epochs_table, read_epochs, training_figure
-from hemf.report.elements import Code, Facts, Part, Tabular, picture
+from hemf.figures.inline import inline
+from hemf.figures.training_curves import epochs_table, read_epochs, training_figure, training_panels
+from hemf.pages.elements import Beside, Code, Facts, Part, Tabular
 from hemf.report.material import Material
 
 
@@ -18,13 +19,16 @@ def training(material: Material) -> list[Part]:
         return []
     save_figure(training_figure(epochs, material.kept_epoch), material.folder / "training")
     kept = "" if material.kept_epoch is None else f" The weights of epoch {material.kept_epoch} were kept."
-    figure = picture(
-        material.folder / "training.svg",
-        f"Losses and validation measures over {counted(len(epochs), 'epoch')}.{kept} "
-        "The table below holds every value.",
-        f"Losses of training and validation, and measures of validation, by epoch.{kept}",
-    )
-    return [*figure, Tabular(epochs_table(epochs), folded=True, exported=False)]
+    over = f"over {counted(len(epochs), 'epoch')}.{kept}"
+    drawn = [
+        [
+            inline(
+                figure, f"training-{k}", f"{what} {over} The table below holds every value.", f"{what} {over}"
+            )
+        ]
+        for k, (what, figure) in enumerate(training_panels(epochs, material.kept_epoch).items())
+    ]
+    return [Beside(drawn), Tabular(epochs_table(epochs), folded=True, exported=False)]
 
 
 def made_with(material: Material) -> list[Part]:

@@ -1,0 +1,1 @@
+"""Sections of an evaluation's page: a file each, listed in order in ``report/multiclass.py``."""
