@@ -52,8 +52,8 @@ class Tags(HTMLParser):
 
 
 def table(*names: str, value: str = "0.500 [0.400, 0.600]") -> Table:
-    rows = [{"name": name, "value": value} for name in names]
-    return Table("A table", [Column("name", "measure"), Column("value", "value")], rows)
+    rows = [{"measure": name, "value": value} for name in names]
+    return Table("A table", [Column("measure", "measure"), Column("value", "value")], rows)
 
 
 def every_part(words: str) -> list:
@@ -102,6 +102,8 @@ def test_terms_are_linked_to_definitions_that_the_page_carries_and_no_others() -
     assert '<a class="term" href="#term-auc">AUC</a>' in text
     assert '<dt id="term-auc" tabindex="-1">auc</dt><dd>The area.</dd>' in text
     assert "Never met" not in text
+    of_class = Table("Classes", [Column("class", "class")], [{"class": "AUC"}])  # a name, and no term
+    assert 'href="#term-auc"' not in page_of(Tabular(of_class), glossary=glossary)
     assert "What the words mean" not in page_of(Tabular(table("other")), glossary=glossary)
 
 

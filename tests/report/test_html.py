@@ -181,6 +181,7 @@ def test_numbers_of_every_section_are_in_the_page_and_in_the_tables(tmp_path: Pa
 
 
 @settings(max_examples=20)
+@example(["n", "p", "accuracy"])
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=4, unique=True))
 @example(HOSTILE)
 def test_no_name_is_read_as_markup(tmp_path_factory, names: list[str]) -> None:
