@@ -40,8 +40,8 @@ def train(
         recipe: auto plans by the data, this machine and --budget (30m), prints each choice with its reason,
             and writes them as a recipe into the run; else the name of a recipe of the package, such as paper,
             or the path of a YAML file. Other options override its values.
-        resume: folder of a run to take up; only what changes no weight may be given with it: --epochs,
-            --workers, --cache, --cache-dir and --devices.
+        resume: folder of a run to take up; only --epochs, --workers, --cache, --cache-dir and --devices may
+            be given with it. Other devices take the same steps, and change weights only by rounding.
         folds: cross-validation: train this many runs, each tested on the images of one fold; patients or
             lesions are kept in one fold where they are known. Data prepared in folds keep theirs.
         keep_test: the data's own test images stay out of all --folds: each run is validated on the images of

@@ -187,6 +187,7 @@ class HardwareOptions:
         devices: Lightning's devices: a number, or auto.
         num_nodes: machines, started by torchrun or SLURM.
         strategy: Lightning's strategy, such as ddp or fsdp.
+        sync_batchnorm: batch normalisation over the batches of all devices (GPUs) together, not over each.
         workers: processes that read images; by default one a core, at most 8.
         cache: decode each image once, into a file that all runs on this data share; changes no result.
         cache_dir: folder of the --cache file; by default `cache` in a prepared data set.
@@ -198,6 +199,7 @@ class HardwareOptions:
     devices: int | str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
+    sync_batchnorm: bool = False
     workers: int | None = None
     cache: bool = False
     cache_dir: str | None = None

@@ -9,7 +9,8 @@ from torch import Tensor
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet, Sample
-from hemf.data.loading.datamodule import ImageData, ImageLoader, mixed_seed
+from hemf.data.loading.datamodule import ImageData, ImageLoader
+from hemf.data.loading.sampler import mixed_seed
 from hemf.data.transforms import train_transform
 from hemf.pretraining.images import has_labels
 

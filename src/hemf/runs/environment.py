@@ -15,16 +15,24 @@ from hemf.core.machine import cpu_name, usable_cores
 from hemf.core.untrusted import read_json
 
 PACKAGES = ("hemf", "torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
-DECISIVE = {"torch": "torch", "kernels": "compiled kernels", "instructions": "instructions", "gpus": "GPUs"}
+DECISIVE = {
+    "torch": "torch",
+    "kernels": "compiled kernels",
+    "instructions": "instructions",
+    "gpus": "GPUs",
+    "processes": "devices",
+}
 MOST_THREADS = 1024  # believed of a file
+MOST_PROCESSES = 100_000
 
 
-def environment(precision: str, threads: int | None = None) -> dict[str, Any]:
+def environment(precision: str, threads: int | None = None, processes: int = 1) -> dict[str, Any]:
     """Describe the environment a run is made in: command, versions, commit, hardware.
 
     Args:
         precision: number format.
         threads: number of threads that the model computes on; by default torch's.
+        processes: number of processes that train, one a device.
     """
     import torch
 
@@ -40,6 +48,7 @@ def environment(precision: str, threads: int | None = None) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": usable_cores(),
         "threads": threads or torch.get_num_threads(),
+        "processes": processes,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "kernels": kernels.INSTRUCTION_SET,
         "kernels_left_out": kernels.left_out(),
@@ -75,6 +84,21 @@ def threads_of(about: Mapping[str, Any]) -> int:
             f"threads is {threads!r} in the run's environment.json; give the number that the run began with"
         )
     return threads
+
+
+def processes_of(about: Mapping[str, Any]) -> int | None:
+    """Return the number of processes that a run was begun with, by its ``environment.json``; None if unknown.
+
+    Raises:
+        HemfError: it is not a number of processes.
+    """
+    processes = about.get("processes")
+    if processes is not None and (type(processes) is not int or not 1 <= processes <= MOST_PROCESSES):
+        raise HemfError(
+            f"processes is {processes!r} in the run's environment.json; give the number that the run began "
+            "with"
+        )
+    return processes
 
 
 def differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
-"""Options that may change when a run is resumed, because they change no weight."""
+"""Options that may change when a run is resumed: it learns the same (on other devices but for rounding)."""
 
 
 EXPORTS = "exports"
@@ -262,6 +262,7 @@ def make_run(
     threads: int,
     write_more: Callable[[Path], None] | None = None,
     recipe: str = "",
+    processes: int = 1,
 ) -> None:
     """Make the folder ``run``, whole or not at all.
 
@@ -285,7 +286,7 @@ def make_run(
         if recipe:
             write_text(temporary / "recipe.yaml", recipe)
         write_data_set(data, temporary)
-        write_json(temporary / "environment.json", environment(precision, threads))
+        write_json(temporary / "environment.json", environment(precision, threads, processes))
         if write_more is not None:
             write_more(temporary)
         open_to_others(temporary, 0o777)

@@ -17,6 +17,7 @@ from hemf.data.load import load_data
 from hemf.data.loading.cache import cache_folder
 from hemf.data.manifest import read_data_set
 from hemf.data.splits import fold_training, split_data
+from hemf.runs.environment import processes_of, read_environment
 from hemf.runs.folder import CHANGEABLE, Run, finished, fold_paths, is_model, make_run, run_path
 from hemf.training.classification import build
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision
@@ -59,7 +60,7 @@ def start_folds(config: RunConfig, folds: int, keep_test: bool = False, recipe: 
     if path is not None:
         threads = model_threads(trainer.num_devices, on_cpu=trainer.strategy.root_device.type == "cpu")
         data = fingerprinted(data, run_console())
-        make_run(path, config, data, precision, threads, recipe=recipe)
+        make_run(path, config, data, precision, threads, recipe=recipe, processes=trainer.world_size)
         run_console().print(f"cross-validation: {counted(len(data.folds), 'fold')} in {path}")
     return _train_folds(path, config, data)
 
@@ -135,6 +136,7 @@ def _of_fold(config: RunConfig, data: DataSet, fold: int) -> RunConfig:
 def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cache: bool = True) -> Run:
     """Train the folds that are not finished; the first process alone knows ``path`` of a new one."""
     runs, changes = [], {name: getattr(config, name) for name in CHANGEABLE}
+    processes = None if path is None else processes_of(read_environment(path))
     if config.cache_dir is None:  # then a fold knows better where its cache is
         del changes["cache_dir"]
     try:
@@ -148,7 +150,7 @@ def _train_folds(path: Path | None, config: RunConfig, data: DataSet, build_cach
             if config.budget is not None:
                 where["budget"] = f"{config.seconds / len(data.folds):.3f}s"
             own = replace(_of_fold(config, data, fold), **where)
-            runs.append(begin(own, data.for_fold(fold), build_cache))
+            runs.append(begin(own, data.for_fold(fold), build_cache, processes=processes))
     except (KeyboardInterrupt, SystemExit):
         again = f"hemf train --resume {shlex.quote(str(path or 'RUN'))}"
         run_console().print(f"the whole cross-validation goes on with: {again}")

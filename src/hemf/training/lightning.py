@@ -71,14 +71,21 @@ def build_trainer(
     )
 
 
-def check_hardware(config: RunConfig) -> None:
+def check_hardware(config: RunConfig) -> int:
     """Check that the devices are there and take the precision, which needs no image.
+
+    Returns:
+        How many processes train, one a device.
 
     Raises:
         HemfError: they are not, or do not.
     """
     precision = picked_precision(config)
-    _trainer(config, precision, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    quick = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    processes = _trainer(config, precision, **quick).world_size
+    if config.sync_batchnorm and processes > 1 and device_type(config.accelerator) == "cpu":
+        raise HemfError("torch joins no batch normalisation on a CPU; leave out --sync-batchnorm")
+    return processes
 
 
 def _callbacks(config: RunConfig, images: ImageData, path: Path | None, console: Console) -> list[Callback]:

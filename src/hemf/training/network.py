@@ -11,6 +11,7 @@ import timm
 import torch
 from pytorch_lightning import LightningModule
 from rich.console import Console
+from timm.layers import convert_sync_batchnorm
 from timm.optim import create_optimizer_v2, list_optimizers
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -24,6 +25,7 @@ from hemf.core.text import one_line
 from hemf.data.dataset import DataSet
 from hemf.models.constructor import TooLargeError, network_arguments, shapes_of
 from hemf.runs.folder import Run
+from hemf.training.processes import RunningStatistics
 from hemf.training.schedule import lr_factor
 from hemf.weights.hub import pretrained_model
 from hemf.weights.input import input_line
@@ -86,8 +88,8 @@ class Kind(Protocol):
 class TrainedNetwork(LightningModule):
     """A timm model in training; what it learns from a batch its subclasses say in ``loss_of``.
 
-    Every random number of a step comes from (seed, epoch, batch, rank), so that a step does not depend on
-    the steps before it except through the weights.
+    Every random number of a batch comes from (seed, epoch, number of the batch), so that a step does not
+    depend on the steps before it except through the weights, nor on how many processes share its batches.
 
     Args:
         config: the run's options.
@@ -105,7 +107,10 @@ class TrainedNetwork(LightningModule):
         super().__init__()
         self.config, self.paths = config, paths
         self.model = build_model(config, outputs).to(memory_format=torch.channels_last)
+        self.statistics: RunningStatistics | None = None  # where several processes train
         self.loaded: Loaded | None = None  # what was made of --init
+        if config.sync_batchnorm:
+            self.model = cast("TimmModel", convert_sync_batchnorm(self.model))
         build_optimizer(config, self.model)  # so that a wrong name is found before anything else is done
         if config.compile:
             self.model.compile()  # in place: the names of the weights stay
@@ -136,7 +141,10 @@ class TrainedNetwork(LightningModule):
         return []
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        seed_everything(self.config.seed, self.current_epoch, batch_idx, self.global_rank)
+        number = batch_idx * self.trainer.world_size + self.global_rank  # as ``EpochSampler`` deals them out
+        seed_everything(self.config.seed, self.current_epoch, number, 0)
+        if self.trainer.world_size > 1:
+            self.statistics = RunningStatistics(self.model, self.trainer.strategy)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         images = batch["image"]
@@ -146,6 +154,10 @@ class TrainedNetwork(LightningModule):
         size = len(batch["index"])
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
+
+    def on_after_backward(self) -> None:
+        if self.statistics is not None:
+            self.statistics.agree(self.global_rank, self.trainer.world_size)
 
     def _not_finite(self, where: str, loss: Tensor, index: Tensor) -> str:
         places: list[int] = index.tolist()
@@ -177,9 +189,7 @@ class TrainedNetwork(LightningModule):
         optimizer = build_optimizer(self.config, self.model)
         if weights := self.learnt_beside():
             optimizer.add_param_group({"params": weights})
-        images: ImageData = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
-        batches = len(images.train_dataloader())
-        steps_per_epoch = -(-batches // self.config.accumulate)
+        steps_per_epoch = self._steps_per_epoch()
 
         def factor(step: int) -> float:
             return lr_factor(
@@ -192,6 +202,16 @@ class TrainedNetwork(LightningModule):
 
         scheduler = LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the schedule up at the epoch that was reached, whatever its number of steps is here."""
+        done = checkpoint["hemf"]["epochs"] * self._steps_per_epoch()
+        for schedule in checkpoint["lr_schedulers"]:
+            schedule["last_epoch"] = done
+
+    def _steps_per_epoch(self) -> int:
+        images: ImageData = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by ``fit``
+        return -(-len(images.train_dataloader()) // self.config.accumulate)
 
 
 def seed_everything(*keys: int) -> None:

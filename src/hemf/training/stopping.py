@@ -15,6 +15,7 @@ from torch.utils.data._utils import signal_handling
 
 from hemf.core.errors import HemfError
 from hemf.core.files import full_disk
+from hemf.training.processes import lost_another
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,7 +33,7 @@ def resumable(path: Path | None, console: Console, verb: str = "hemf train") -> 
         verb: the command that goes on.
 
     Raises:
-        HemfError: the disk is full.
+        HemfError: the disk is full, or another process of the training has ended.
     """
     again = f"continue with: {verb} --resume {shlex.quote(str(path or 'RUN'))}"
     stopped: list[int] = []
@@ -48,6 +49,10 @@ def resumable(path: Path | None, console: Console, verb: str = "hemf train") -> 
             if (full := full_disk(error)) is not None:
                 why = f"cannot write into {path or 'the run'}: {full.strerror or full}"
                 raise HemfError(f"{why}; free the disk, then {again}") from error
+            if lost_another(error):
+                raise HemfError(
+                    f"another process of this training has ended, see what it says; then {again}"
+                ) from error
             raise
 
 

@@ -25,7 +25,7 @@ from hemf.data.loading.cache import cache_folder, decoded_images, find_cache
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.loading.workers import killed_workers_explained
 from hemf.models.constructor import network_arguments
-from hemf.runs.environment import differences, environment, read_environment, threads_of
+from hemf.runs.environment import differences, environment, processes_of, read_environment, threads_of
 from hemf.runs.folder import TEACHER, Run, is_model, make_run, run_path
 from hemf.runs.lineage import Ancestor, all_ancestors, write_ancestors
 from hemf.training.callbacks import (
@@ -38,6 +38,7 @@ from hemf.training.callbacks import (
 from hemf.training.classification import CLASSIFICATION
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
 from hemf.training.network import Kind, TrainedNetwork
+from hemf.training.processes import shared_among
 from hemf.training.stopping import resumable
 from hemf.weights.known_images import known_images_lines
 
@@ -59,19 +60,23 @@ def begin(
     build_cache: bool = True,
     recipe: str = "",
     kind: Kind = CLASSIFICATION,
+    processes: int | None = None,
 ) -> Run:
     """Train a new run on ``data``, which has train, val and test sides.
 
-    For ``build_cache`` and ``kind`` see ``take_up``, for ``recipe`` ``make_run``.
+    For ``build_cache`` and ``kind`` see ``take_up``, for ``recipe`` ``make_run``. The steps are those of
+    ``processes``, if given, whatever there are here.
 
     Raises:
         HemfError: see ``hemf.train``.
     """
     console = run_console()
     precision = picked_precision(config)
-    images, network = kind.build(config, data)
+    here = check_hardware(config)
+    processes = processes or here
+    images, network = kind.build(shared_among(config, processes, here), data)
     path = run_path(config, data) if is_first_process() else None
-    trainer = build_trainer(config, images, precision, path, console)
+    trainer = build_trainer(network.config, images, precision, path, console)
     kind.announce(console, config, images, network, precision)
     config = _decode_once(config, images, console, build_cache)
     threads = model_threads(trainer.num_devices, on_cpu=device_type(config.accelerator) == "cpu")
@@ -81,7 +86,7 @@ def begin(
         for line in known_images_lines(ancestors, data):
             console.print(f"warning: {line}", style="bold red")
         keep = partial(_keep_sources, network, ancestors)
-        make_run(path, config, data, precision, threads, keep, recipe)
+        make_run(path, config, data, precision, threads, keep, recipe, processes)
         console.print(f"run folder: {path}")
     with resumable(path, console, kind.verb), computing_on(threads):
         return _fit(trainer, console, config, images, network, None, kind)
@@ -114,13 +119,15 @@ def take_up(path: Path, config: RunConfig, build_cache: bool = True, kind: Kind 
         fresh = replace(config, pretrained=False, init=None, model_args=network_arguments(config.model_args))
     if is_model(path / TEACHER):
         fresh = replace(fresh, teacher=str(path / TEACHER))
+    about, here = read_environment(path), check_hardware(config)
+    fresh = shared_among(fresh, processes_of(about) or here, here)
     data = kind.load(path)
     if state is not None and state.data != data.hash:
         raise HemfError(
             f"the images, classes or split in {path / 'manifest.csv'} are not those the run began with; "
             "put the file back as it was, or start a new run"
         )
-    with resumable(path, console, kind.verb), computing_on(threads_of(read_environment(path))):
+    with resumable(path, console, kind.verb), computing_on(threads_of(about)):
         return _go_on(console, path, config, state, *kind.build(fresh, data), build_cache, kind)
 
 
@@ -151,25 +158,34 @@ def _go_on(
         return Run(path, {})
     check_files(path, images.data)
     about = read_environment(path)
-    trainer = build_trainer(config, images, about["precision"], path, console)
+    trainer = build_trainer(network.config, images, about["precision"], path, console)
     config = _decode_once(config, images, console, build_cache)
     if trainer.is_global_zero:
         config.save(path / "config.yaml")
         if state is not None:
             set_aside(path, state.epochs)
-        now = environment(about["precision"])
+        now = environment(about["precision"], processes=trainer.world_size)
         write_json(path / "environment.json", about | {"resumed": [*about.get("resumed", []), now]})
         for leftover in path.glob("checkpoints/.*.ckpt"):  # of a checkpoint that was being written
             leftover.unlink()
     console.print(f"resuming {path} after epoch {state.epochs if state else 0} of {config.epochs}")
-    _warn_of_other_numbers(console, config, about)
+    _warn_of_other_numbers(console, network.config, about, trainer.world_size)
     checkpoint = path / "checkpoints" / "last.ckpt" if state else None
     return _fit(trainer, console, config, images, network, checkpoint, kind)
 
 
-def _warn_of_other_numbers(console: Console, config: RunConfig, about: dict[str, Any]) -> None:
+def _warn_of_other_numbers(
+    console: Console, config: RunConfig, about: dict[str, Any], processes: int
+) -> None:
     """Say what keeps a resumed run from the very weights of one that was never stopped, and what it costs."""
-    if changed := differences(about, environment(about["precision"])):
+    if processes != about.get("processes", processes):
+        images = config.batch_size * config.accumulate * processes
+        console.print(
+            f"{counted(images, 'image')} a step, as when the run began: "
+            f"batches of {config.batch_size} on {counted(processes, 'device')}, --accumulate "
+            f"{config.accumulate}"
+        )
+    if changed := differences(about, environment(about["precision"], processes=processes)):
         console.print(
             f"warning: resumed with {', '.join(changed)}: the weights will not be, bit for bit, those of a "
             "run that was never stopped",
@@ -276,7 +292,7 @@ def _fit(
             trainer.fit(network, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise HemfError(
-            f"a batch of {counted(config.batch_size, 'image')} does not fit into the memory of "
+            f"a batch of {counted(network.config.batch_size, 'image')} does not fit into the memory of "
             f"{trainer.strategy.root_device}; give a smaller --batch-size and more --accumulate"
         ) from error
     except ValueError as error:

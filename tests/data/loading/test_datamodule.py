@@ -1,14 +1,11 @@
 """Batches depend on (seed, epoch, sample) alone, reach Lightning with the right epoch, and name bad files."""
 
 import pickle
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader
@@ -17,7 +14,7 @@ from torchvision.transforms import v2
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.data.dataset import DataSet, Sample
-from hemf.data.loading.datamodule import EpochSampler, ImageData, ImageDataset, mixed_seed, seeded
+from hemf.data.loading.datamodule import ImageData, ImageDataset, seeded
 
 CLASSES = ["a", "b", "c"]
 OPTIONS = {"image_size": 32, "batch_size": 4, "workers": 0, "seed": 3}
@@ -120,46 +117,6 @@ def test_seeded_restores_the_generator_even_after_an_error():
     with seeded(1, 2, 3):
         assert torch.equal(inside, torch.rand(4))
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_seeds_of_neighbouring_keys_differ_in_about_half_their_bits():
-    seeds = [mixed_seed(0, e, i) for e in range(30) for i in range(30)] + [
-        mixed_seed(0, e) for e in range(30)
-    ]
-    assert len(set(seeds)) == len(seeds)
-    apart = [(a ^ b).bit_count() for a, b in pairwise(seeds)]
-    assert 30 < np.mean(apart) < 34
-    assert min(apart) > 8
-
-
-@given(size=st.integers(1, 60), replicas=st.integers(1, 5), batch=st.integers(1, 9), epoch=st.integers(0, 3))
-def test_training_shares_are_equal_cover_all_and_leave_no_single_image(size, replicas, batch, epoch):
-    samplers = [
-        EpochSampler(size, 7, batch_size=batch, rank=r, num_replicas=replicas) for r in range(replicas)
-    ]
-    for sampler in samplers:
-        sampler.set_epoch(epoch)
-    shares = [list(sampler) for sampler in samplers]
-    assert all(
-        len(share) == len(sampler) == len(samplers[0])
-        for share, sampler in zip(shares, samplers, strict=True)
-    )
-    count = len(shares[0])
-    assert count >= 1
-    assert batch == 1 or count < batch or count % batch != 1
-    assert {e for share in shares for e, _ in share} == {epoch}
-    missed = set(range(size)) - {i for share in shares for _, i in share}
-    assert len(missed) <= (replicas if count < -(-size // replicas) else 0)
-
-
-@given(size=st.integers(0, 60), replicas=st.integers(1, 5))
-def test_evaluation_shares_hold_every_image_once_in_order(size, replicas):
-    shares = [
-        [i for _, i in EpochSampler(size, shuffle=False, rank=r, num_replicas=replicas, pad=False)]
-        for r in range(replicas)
-    ]
-    assert sorted(i for share in shares for i in share) == list(range(size))
-    assert all(share == sorted(share) for share in shares)
 
 
 def test_evaluation_is_in_order_complete_and_the_same_in_every_epoch(folder):

@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from hemf.config.run_config import RunConfig
@@ -26,18 +26,13 @@ from hemf.data.dataset import DataSet, Sample
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.jpeg import read_pixels
 from hemf.data.loading.cache import DecodedImages
+from hemf.data.loading.sampler import EpochSampler, Key, mixed_seed
 from hemf.data.loading.workers import same_limits, worker_count
 from hemf.data.preprocessing import InputSpec
 from hemf.data.transforms import PixelTransform, eval_pixels, normaliser, train_transform
 
-Key = tuple[int, int]  # epoch and index of a sample
 Encode = Callable[[str, Sequence[str]], Any]
 Item = dict[str, Any] | UnreadableImage
-
-
-def mixed_seed(seed: int, *key: int) -> int:
-    """Mix a 64-bit seed in which every bit depends on every bit of ``seed`` and ``key`` (all at least 0)."""
-    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
@@ -107,58 +102,6 @@ class ImageDataset(Dataset):
             return error
         with seeded(self.seed, epoch, index):
             return {"image": self.transform(pixels), "label": self.targets[sample.label], "index": index}
-
-
-class EpochSampler(Sampler[Key]):
-    """Keys (epoch, index) of one process's share of an epoch; Lightning sets the epoch, after a resume too.
-
-    Args:
-        size: number of samples.
-        seed: seed of the run; the order depends on it and the epoch.
-        shuffle: a new order every epoch, else the samples' own.
-        batch_size: the last image is left out of an epoch in which it would be a batch by itself, which batch
-            normalisation cannot train on; shuffling makes it another one every epoch.
-        rank: rank of this process.
-        num_replicas: number of processes.
-        pad: repeat a few samples so that all processes have the same number, as training needs; otherwise
-            every sample occurs once, as evaluation needs.
-        weights: how likely each sample is to be drawn, with replacement; None draws each once.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        seed: int = 0,
-        *,
-        shuffle: bool = True,
-        batch_size: int = 1,
-        rank: int = 0,
-        num_replicas: int = 1,
-        pad: bool = True,
-        weights: np.ndarray | None = None,
-    ) -> None:
-        self.size, self.seed, self.shuffle, self.weights = size, seed, shuffle, weights
-        self.rank, self.num_replicas = rank, num_replicas
-        share = -(-size // num_replicas) if pad else len(range(rank, size, num_replicas))
-        self.count = share - 1 if share > batch_size and share % batch_size == 1 else share
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.arange(self.size)
-        if self.shuffle:
-            rng = np.random.default_rng(mixed_seed(self.seed, self.epoch))
-            drawn = self.weights is not None
-            order = rng.choice(order, self.size, p=self.weights) if drawn else rng.permutation(order)
-        positions = self.rank + self.num_replicas * np.arange(self.count)
-        for index in order[positions % max(self.size, 1)]:
-            yield self.epoch, int(index)
 
 
 class ImageLoader(DataLoader):
