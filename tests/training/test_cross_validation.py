@@ -60,7 +60,7 @@ def test_each_fold_learns_from_the_run_that_left_the_same_images_out(train, pati
 def test_further_processes_know_where_the_cross_validation_is(train, patients, tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as under torchrun; Lightning tells it each fold's folder
     monkeypatch.setattr(
-        cross_validation, "begin", lambda config, *_: Run(tmp_path / f"fold{config.fold}", {})
+        cross_validation, "begin", lambda config, *_, **__: Run(tmp_path / f"fold{config.fold}", {})
     )
     run = train(data=str(patients), folds=3, epochs=1)
     assert (run.path, len(run.folds)) == (tmp_path, 3)
@@ -87,7 +87,7 @@ def test_stopped_it_goes_on_where_it_was(train, patients, monkeypatch, capsys):
     whole = train(data=str(patients), folds=3, name="whole")
     begin, begun = cross_validation.begin, []
 
-    def stops(config, data, *more):
+    def stops(config, data, *more, **others):
         begun.append(config.fold)
         if config.fold == 1:
             steps = iter(range(9))  # into the second epoch
@@ -100,8 +100,8 @@ def test_stopped_it_goes_on_where_it_was(train, patients, monkeypatch, capsys):
 
             with monkeypatch.context() as patch:
                 patch.setattr(ImageClassifier, "training_step", step)
-                return begin(config, data, *more)
-        return begin(config, data, *more)
+                return begin(config, data, *more, **others)
+        return begin(config, data, *more, **others)
 
     with monkeypatch.context() as patch:
         patch.setattr(cross_validation, "begin", stops)
