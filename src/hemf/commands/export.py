@@ -6,8 +6,10 @@ from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hemf.exporting.make import Export, Material
-    from hemf.runs.folder import OpenRun
+    from hemf.runs.folder import OpenRuns
 
 MARGIN = 0.5  # points
 
@@ -33,18 +35,20 @@ def export(
     number of images of the same class, and the changes of accuracy and ROC AUC with their intervals are
     printed and kept. An fp32 export in which a probability differs by more than 0.0001, and any other that
     loses more than the margin, is not kept. An export to onnx or openvino goes wherever a run goes in predict
-    and evaluate, also where there is no torch.
+    and evaluate, also where there is no torch. A cross-validation, or several runs, become one export: the
+    mean of their probabilities, with the calibration of that mean.
 
     Args:
-        run: a run's folder, or its model folder (which then needs --data).
+        run: a run's folder, or its model folder (which then needs --data); for one export of an ensemble a
+            cross-validation's folder, or several runs with commas between (which then need --out).
         format: onnx, for ONNX Runtime and what reads ONNX; openvino; or torch, a program of torch.export
             (.pt2).
         precision: format of the numbers in the weights: fp32; fp16, half the size; or int8, quantised by what
             training images show, a quarter of the size.
-        out: folder to make; by default exports/FORMAT-PRECISION in the run.
+        out: folder to make; by default exports/FORMAT-PRECISION in the run or the cross-validation.
         data: other images of the same classes to measure on; by default the run's own.
         split: images to measure on: train, val, test or all; by default the run's validation images (test
-            images where it has none), or with --data all.
+            images where it has none, all where it has neither), or with --data all.
         images: most images to measure on, drawn evenly.
         margin: points of accuracy, or hundredths of ROC AUC, that an export of lower precision may lose.
         tta: views of each image that the export averages over by itself; by default those that the model's
@@ -61,32 +65,40 @@ def export(
     """
     from pathlib import Path
 
-    from hemf.core.untrusted import inside
     from hemf.exporting.make import make_export
-    from hemf.inference.load import load_trained
-    from hemf.runs.folder import EXPORTS, open_run
+    from hemf.inference.ensemble import load_ensemble
+    from hemf.runs.folder import open_runs
 
     if images < 1 or margin < 0:
         raise HemfError(f"--images is {images}, --margin {margin:g}; give at least 1 and at least 0")
-    opened = open_run(run)
-    trained = load_trained(opened.model, tta)
-    home = opened.path or opened.model
-    target = inside(home, EXPORTS, f"{format}-{precision}") if out is None else Path(out)
-    material = _material(opened, trained.classes, data, split, images)
-    made = make_export(trained, opened, material, target, format, precision, margin, force, workers)
+    runs = open_runs(run)
+    trained = load_ensemble(runs, tta)
+    target = _place(runs, f"{format}-{precision}") if out is None else Path(out)
+    material = _material(runs, trained.classes, data, split, images)
+    made = make_export(trained, runs, material, target, format, precision, margin, force, workers)
     _show(made)
     return made
 
 
+def _place(runs: "OpenRuns", name: str) -> "Path":
+    """Return the folder of an export for which none is named."""
+    from hemf.core.untrusted import inside
+    from hemf.runs.folder import EXPORTS
+
+    if len(runs.members) > 1 and runs.folds is None:
+        raise HemfError("an export of several runs belongs to none of them; say where it goes with --out")
+    return inside(runs.home.path or runs.home.model, EXPORTS, name)
+
+
 def _material(
-    opened: "OpenRun", classes: list[str], data: str | None, split: str | None, most: int
+    runs: "OpenRuns", classes: list[str], data: str | None, split: str | None, most: int
 ) -> "Material":
     """Find the images to measure on."""
     from hemf.evaluation.samples import images_of, samples_of
     from hemf.exporting.make import Material, few_of
 
-    images = images_of(opened, data, None)
-    own = "val" if images.subset("val") else "test"
+    images = images_of(runs.home, data, None).with_folds_trained_on()
+    own = next((side for side in ("val", "test") if images.subset(side)), "all")
     split = split or (own if data is None else "all")
     samples = few_of(samples_of(images, split, classes), most)
     return Material(images, samples, split, images.subset("train"))

@@ -160,6 +160,15 @@ class DataSet:
         info = self.info | {"split": {**about, "val": share, "seed": drawn, "fold": fold}}
         return replace(self, samples=samples, info=info)
 
+    def with_folds_trained_on(self) -> Self:
+        """Return the data set as a model of all folds' runs knows it: what is in a fold was trained on."""
+        return replace(
+            self,
+            samples=[
+                replace(s, split="train") if s.fold is not None and not s.split else s for s in self.samples
+            ],
+        )
+
     def names_groups_of(self, other: Self) -> bool:
         """Return whether a patient or lesion of one name is the same in both data sets.
 

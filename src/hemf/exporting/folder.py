@@ -11,23 +11,27 @@ from hemf.core.files import write_json, write_text
 from hemf.core.text import counted, printable
 from hemf.core.untrusted import read_json
 from hemf.data.fingerprints import sha256_of
+from hemf.data.preprocessing import InputSpec
 from hemf.exporting.parity import MEASURES
+from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.models.hub import CARD, CONFIG
 from hemf.runs.card import card
-from hemf.runs.folder import EXPORTED, OpenRun
+from hemf.runs.folder import EXPORTED, EXPORTS, OpenRuns
 
 PARITY, EXAMPLE, REQUIREMENTS = "parity.json", "example.py", "requirements.txt"
 WRITTEN = (CONFIG, CARD, PARITY, EXAMPLE, REQUIREMENTS, *EXPORTED, "evaluation")
 """Names that a new export replaces in an old one's folder, its evaluations among them."""
 
 
-def check_place(folder: Path) -> None:
-    """Check that an export may be written to ``folder``.
+def check_place(folder: Path, runs: OpenRuns) -> None:
+    """Check that an export of ``runs`` may be written to ``folder``.
 
     Raises:
-        HemfError: something else is there.
+        HemfError: something else is there, or it would pass for the export of one of several runs.
     """
+    if _are_several(runs) and folder.absolute().parent.name == EXPORTS:
+        raise HemfError(f"{folder} is a place for exports of one run, not of several; choose another --out")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise HemfError(f"{folder} is no folder; choose another --out")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -40,18 +44,29 @@ def check_place(folder: Path) -> None:
         raise HemfError(f"{folder} exists and is no export of hemf; move it away, or choose another --out")
 
 
+def _are_several(runs: OpenRuns) -> bool:
+    """Return whether they are several runs, not those of one cross-validation."""
+    return len(runs.members) > 1 and runs.folds is None
+
+
 def configuration(
-    trained: TrainedModel, opened: OpenRun, about: Mapping[str, Any], files: Sequence[Path]
+    trained: TrainedModel | Ensemble,
+    spec: InputSpec,
+    runs: OpenRuns,
+    about: Mapping[str, Any],
+    files: Sequence[Path],
 ) -> dict[str, Any]:
     """Return what ``config.json`` holds: the model's own, with its whole input, and what it was exported to.
 
     Args:
-        trained: the model.
-        opened: where it is.
+        trained: the model, or several.
+        spec: its input.
+        runs: where they are.
         about: format, precision, and what the exporter says.
         files: the exported network.
     """
-    own = read_json(opened.model / CONFIG)
+    first = read_json(runs.members[0].model / CONFIG)
+    own = first.get("hemf") or {}
     return {
         "export": {
             **about,
@@ -59,19 +74,30 @@ def configuration(
             "tta": trained.tta,
             "made_by": f"hemf {version('hemf')}",
         },
-        "architecture": own["architecture"],
-        "num_classes": own["num_classes"],
+        "architecture": trained.name,
+        "num_classes": first["num_classes"],
         "label_names": trained.classes,
-        "pretrained_cfg": trained.spec.to_pretrained_cfg(),
-        "hemf": {**(own.get("hemf") or {}), "window": trained.spec.window, "task": trained.task.name},
+        "pretrained_cfg": spec.to_pretrained_cfg(),
+        "hemf": {
+            **(_of_all(trained, own) if isinstance(trained, Ensemble) else own),
+            "window": spec.window,
+            "task": trained.task.name,
+        },
     }
+
+
+def _of_all(ensemble: Ensemble, first: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands under ``hemf``: what the first member says of all, and what is of their mean."""
+    shared = {key: first[key] for key in ("data", "data_hash", "first_weights") if key in first}
+    calibrated = {"calibration": ensemble.calibration.to_config()} if ensemble.calibration.fitted_on else {}
+    return {"members": len(ensemble.members), "members_sha256": ensemble.digest, **shared, **calibrated}
 
 
 def write_beside(
     folder: Path,
     config: Mapping[str, Any],
     parity: Mapping[str, Any],
-    opened: OpenRun,
+    runs: OpenRuns,
     needs: Sequence[str],
 ) -> None:
     """Write all files of an export but the network, ``config.json`` last.
@@ -80,30 +106,32 @@ def write_beside(
         folder: the export's.
         config: see ``configuration``.
         parity: what was measured.
-        opened: the run, or the model alone.
+        runs: the run, or the model alone, or several.
         needs: packages that run the network.
     """
     write_json(folder / PARITY, parity)
     write_text(folder / EXAMPLE, Path(__file__).with_name(EXAMPLE).read_text(encoding="utf-8"))
     write_text(folder / REQUIREMENTS, "\n".join(["numpy", "pillow", *needs]) + "\n")
-    write_text(folder / CARD, export_card(opened, config, parity))
+    write_text(folder / CARD, export_card(runs, config, parity))
     write_json(folder / CONFIG, config)
 
 
-def export_card(opened: OpenRun, config: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
+def export_card(runs: OpenRuns, config: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     """Return the card of an export: its run's, with what was exported and how far it is from the model.
 
-    Of a model without its run it holds no more than that.
+    Of a model without its run, and of several runs, it holds no more than that.
     """
-    section = f"## Export\n\n{_export(config['export'], parity)}"
-    if opened.path is None:
-        licence = "Unknown: the run of this model was not at hand. State it before you hand the export on."
+    section, home = f"## Export\n\n{_export(config['export'], parity)}", runs.home
+    if home.path is None or _are_several(runs):
+        why = "there are those of several runs" if home.path else "the run of this model was not at hand"
+        licence = f"Unknown: {why}. State it before you hand the export on."
         return f"# {config['architecture']}\n\n{section}\n\n## Licence\n\n{licence}\n\n## Use\n\n{USE}\n"
-    file = opened.path / "evaluation" / "test" / "metrics.json"
-    report = read_json(file) if file.is_file() else None
-    data = opened.manifest
+    data = home.manifest
     assert data is not None, "a run has its images"
-    return card(opened.path, opened.config, data, config, report, [section], USE, config["export"]["format"])
+    file = home.path / "evaluation" / "test" / "metrics.json"
+    pooled = runs.folds is not None and not data.keeps_test  # measures of each fold's run, not of all as one
+    report = read_json(file) if file.is_file() and not pooled else None
+    return card(home.path, home.config, data, config, report, [section], USE, config["export"]["format"])
 
 
 USE = """With FOLDER for this folder's place:

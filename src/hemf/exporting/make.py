@@ -14,16 +14,17 @@ from hemf.core.files import whole_folder
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.image.read import read_image
-from hemf.data.preprocessing import pixels_of, standardised
+from hemf.data.preprocessing import InputSpec, pixels_of, standardised
 from hemf.exporting import EXPORTERS
 from hemf.exporting.folder import WRITTEN, check_place, configuration, write_beside
-from hemf.exporting.network import Exported
+from hemf.exporting.network import exported, input_of_all
 from hemf.exporting.parity import parity_of, shortcomings
 from hemf.exporting.registry import Exporter, Job
+from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.metrics.bootstrap import Draws
-from hemf.runs.folder import OpenRun
+from hemf.runs.folder import OpenRuns
 from hemf.runtime import ExportedModel
 from hemf.runtime.description import Description
 
@@ -61,8 +62,8 @@ class Material:
 
 
 def make_export(
-    trained: TrainedModel,
-    opened: OpenRun,
+    trained: TrainedModel | Ensemble,
+    runs: OpenRuns,
     material: Material,
     target: Path,
     kind: str,
@@ -74,8 +75,8 @@ def make_export(
     """Write an export to ``target``, whole or not at all.
 
     Args:
-        trained: the model.
-        opened: where it is.
+        trained: the model, or several that are to speak as one.
+        runs: where they are.
         material: images to measure on.
         target: the folder to make.
         kind: name of the format.
@@ -87,16 +88,16 @@ def make_export(
     Raises:
         HemfError: the network does not export, or what is written differs too much from it.
     """
-    exporter = _exporter(kind, precision)
-    check_place(target)
+    exporter, spec = _exporter(kind, precision), input_of_all(trained)
+    check_place(target, runs)
     options = InferenceOptions(workers=workers, precision="fp32", device="cpu")
     with whole_folder(target, WRITTEN) as staging:
-        about = exporter.write(_job(trained, material, precision), staging)
+        about = exporter.write(_job(trained, spec, material, precision), staging)
         file = staging / exporter.file
-        model = _opened(trained, exporter, file, precision)
+        model = _opened(trained, spec, exporter, file, precision)
         original = predict_samples(trained, material.images, material.samples, options, "the model")
-        exported = predict_samples(model, material.images, material.samples, options, "the export")
-        parity = parity_of(original, exported, Draws())
+        measured = predict_samples(model, material.images, material.samples, options, "the export")
+        parity = parity_of(original, measured, Draws())
         too_far = shortcomings(parity, precision, margin)
         if too_far and not force:
             where = counted(parity["n"], f"{material.split} image")
@@ -106,8 +107,8 @@ def make_export(
         data = {"name": material.images.name, "hash": material.images.hash}
         where = {"data": data, "split": material.split, "margin": margin, "shortcomings": too_far}
         about = {"format": kind, "precision": precision, **about}
-        config = configuration(trained, opened, about, [staging / name for name in exporter.files])
-        write_beside(staging, config, parity | where, opened, exporter.needs)
+        config = configuration(trained, spec, runs, about, [staging / name for name in exporter.files])
+        write_beside(staging, config, parity | where, runs, exporter.needs)
     return Export(target, parity | where)
 
 
@@ -119,31 +120,32 @@ def _exporter(kind: str, precision: str) -> Exporter:
     return exporter
 
 
-def _job(trained: TrainedModel, material: Material, precision: str) -> Job:
+def _job(trained: TrainedModel | Ensemble, spec: InputSpec, material: Material, precision: str) -> Job:
     if precision == "int8" and not material.training:
         raise HemfError(
             f"int8 looks at training images, of which {material.images.name} has none; give --data with a "
             "training split, or --precision fp16"
         )
-    network = Exported(trained).cpu().eval()
-    images = torch.randn(2, *trained.spec.input_size, generator=torch.Generator().manual_seed(0))
-    return Job(network, images, precision, trained.name, partial(_training_images, trained, material))
+    images = torch.randn(2, *spec.input_size, generator=torch.Generator().manual_seed(0))
+    return Job(exported(trained), images, precision, trained.name, partial(_training_images, spec, material))
 
 
-def _training_images(trained: TrainedModel, material: Material) -> Iterator[np.ndarray]:
+def _training_images(spec: InputSpec, material: Material) -> Iterator[np.ndarray]:
     """Yield training images as the network sees them, in batches, drawn evenly."""
     samples = few_of(material.training, LOOKED_AT)
     for start in range(0, len(samples), AT_ONCE):
         paths = [material.images.path(sample) for sample in samples[start : start + AT_ONCE]]
-        images = [read_image(path, trained.spec.image_mode, trained.spec.window) for path in paths]
-        yield standardised(np.stack([pixels_of(image, trained.spec) for image in images]), trained.spec)
+        images = [read_image(path, spec.image_mode, spec.window) for path in paths]
+        yield standardised(np.stack([pixels_of(image, spec) for image in images]), spec)
 
 
-def _opened(trained: TrainedModel, exporter: Exporter, file: Path, precision: str) -> ExportedModel:
+def _opened(
+    trained: TrainedModel | Ensemble, spec: InputSpec, exporter: Exporter, file: Path, precision: str
+) -> ExportedModel:
     """Make what has been written ready to predict, as whoever gets it will."""
     outputs = trained.task.outputs(len(trained.classes))
-    compute = exporter.open(file, trained.spec.input_size, outputs)
-    about = Description(trained.classes, trained.spec, trained.task, trained.calibration)
+    compute = exporter.open(file, spec.input_size, outputs)
+    about = Description(trained.classes, spec, trained.task, trained.calibration)
     return ExportedModel(compute, about, trained.name, trained.tta, precision, exporter.needs[0])
 
 

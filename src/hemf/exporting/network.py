@@ -12,12 +12,75 @@ from torch.export import Dim, ExportedProgram
 
 from hemf.core.errors import HemfError
 from hemf.core.precision import float32_logits
+from hemf.data.preprocessing import InputSpec
+from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.tta import VIEWS
 from hemf.models.fuse import fuse
 
 LARGEST_BATCH = 1 << 16
 OPERATOR = re.compile(r"\b(?:aten|prims|torchvision|hemf|timm|quantized)(?:\.|::)\w+(?:\.\w+)?")
+
+
+def exported(trained: TrainedModel | Ensemble) -> nn.Module:
+    """Return what is exported of a model, or of several that speak as one: B x C x H x W to logits, B x K.
+
+    Raises:
+        HemfError: its task has no mean of several views or members.
+    """
+    network = ExportedMean(trained) if isinstance(trained, Ensemble) else Exported(trained)
+    return network.cpu().eval()
+
+
+def input_of_all(trained: TrainedModel | Ensemble) -> InputSpec:
+    """Return the one form of an image that a model takes, or that all members of an ensemble take.
+
+    Raises:
+        HemfError: the members take several.
+    """
+    if isinstance(trained, TrainedModel):
+        return trained.spec
+    if len(trained.inputs) > 1:
+        raise HemfError(
+            f"the members take images in {len(trained.inputs)} forms, and an export takes one; export each "
+            "member by itself, or train all with the same input"
+        )
+    return trained.inputs[0]
+
+
+class ExportedMean(nn.Module):
+    """The members of an ensemble with what their mean takes: their temperatures, and one order of classes.
+
+    Args:
+        ensemble: the members.
+
+    Raises:
+        HemfError: their task has no mean.
+    """
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        if not ensemble.task.exclusive:
+            raise HemfError(
+                f"ensembles of the task {ensemble.task.name} are not exported; export each member"
+            )
+        self.members = nn.ModuleList(Exported(member) for member in ensemble.members)
+        self.temperatures = [member.calibration.temperature or 1.0 for member in ensemble.members]
+        self.orders = [
+            [member.classes.index(name) for name in ensemble.classes] for member in ensemble.members
+        ]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, B x K, whose softmax is the mean of the members' calibrated probabilities."""
+        each = zip(self.members, self.temperatures, self.orders, strict=True)
+        return mean_of([(member(images) / heat)[:, order] for member, heat, order in each])
+
+
+def mean_of(logits: list[Tensor]) -> Tensor:
+    """Return the logits, B x K, whose softmax is the mean of the softmaxes of several."""
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack(logits).log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
 
 class Exported(nn.Module):
@@ -40,10 +103,7 @@ class Exported(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B x K, whose softmax is the mean of the softmaxes of all views."""
-        logits = [float32_logits(self.network, view(images)) for view in self.views]
-        if len(logits) == 1:
-            return logits[0]
-        return torch.stack(logits).log_softmax(-1).logsumexp(0) - math.log(len(logits))
+        return mean_of([float32_logits(self.network, view(images)) for view in self.views])
 
 
 def _inference_form(network: nn.Module) -> nn.Module:

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from hemf.config.options import TTA
-from hemf.core.errors import HemfError
 from hemf.runs.folder import OpenRuns
 from hemf.runtime import ExportedModel, open_export
 
@@ -20,14 +19,10 @@ def load_models(runs: OpenRuns, tta: TTA | None = None) -> "TrainedModel | Ensem
         tta: test-time augmentation; None for what the calibration was fitted under.
 
     Raises:
-        HemfError: one cannot be loaded, an export is to speak with others, or several models do not agree
-            (see ``load_ensemble``).
+        HemfError: one cannot be loaded, or several do not agree (see ``load_ensemble``).
     """
-    exports = [one.model for one in runs.members if one.is_export]
-    if not exports:
-        from hemf.inference.ensemble import load_ensemble
+    if runs.home.is_export:
+        return open_export(runs.home.model, tta)
+    from hemf.inference.ensemble import load_ensemble
 
-        return load_ensemble(runs, tta)
-    if len(runs.members) > 1:
-        raise HemfError(f"{exports[0]} is an export, which speaks alone; make the ensemble of runs")
-    return open_export(exports[0], tta)
+    return load_ensemble(runs, tta)

@@ -147,6 +147,8 @@ def _model(config: RunConfig, model: Mapping[str, Any]) -> str:
     names = ", ".join(map(_text, model["label_names"]))
     kept = f"all layers, epoch {own.get('epoch')} of {config.epochs} kept"
     how = "a linear probe on fixed features" if config.probe or own.get("epoch") == 0 else kept
+    if own.get("members"):
+        how = f"{own['members']} runs, whose probabilities it averages"
     lines = [
         f"- architecture: `{model['architecture']}` (timm's name)",
         f"- classes, in the order of the outputs: {names}",

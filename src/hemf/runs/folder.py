@@ -69,10 +69,16 @@ class OpenRun:
 
     @property
     def manifest(self) -> "DataSet | None":
-        """The run's images and split, even if their files are gone; None if only its model is at hand."""
+        """The run's images and split, even if their files are gone; None if only its model is at hand.
+
+        An export of a cross-validation was trained on the images of all folds.
+        """
         from hemf.data.manifest import read_data_set
 
-        return None if self.path is None else read_data_set(self.path)
+        if self.path is None:
+            return None
+        found = read_data_set(self.path)
+        return found.with_folds_trained_on() if self.is_export else found
 
     @property
     def config(self) -> RunConfig:
@@ -92,7 +98,8 @@ class OpenRun:
         """
         from hemf.data.load import load_data
 
-        return load_data(self._run())
+        found = load_data(self._run())
+        return found.with_folds_trained_on() if self.is_export else found
 
     def _run(self) -> Path:
         if self.path is None:
@@ -129,7 +136,8 @@ def open_runs(runs: RunPaths) -> OpenRuns:
         runs: see ``RunPaths``. A path that exists is taken before it is read as several.
 
     Raises:
-        HemfError: as ``open_run``; a fold has not finished, or one run is there twice.
+        HemfError: as ``open_run``; a fold has not finished, one run is there twice, or an export is to speak
+            with others.
     """
     if isinstance(runs, str) and "," in runs and not os.path.exists(runs):
         runs = [part.strip() for part in runs.split(",") if part.strip()]
@@ -142,6 +150,8 @@ def open_runs(runs: RunPaths) -> OpenRuns:
     places = [member.model.resolve() for member in members]
     if twice := [one for i, one in enumerate(each) if places[i] in places[:i]]:
         raise HemfError(f"{twice[0]} is there twice; name each run of an ensemble once")
+    if len(members) > 1 and (exports := [one.model for one in members if one.is_export]):
+        raise HemfError(f"{exports[0]} is an export, which speaks alone; make the ensemble of runs")
     return OpenRuns(members, paths[0] if len(paths) == 1 and folds[0] else None)
 
 
