@@ -1,9 +1,11 @@
 """``hemf export``: what is written agrees with its model wherever it is used, or is not kept."""
 
 import hashlib
+import importlib.util
 import inspect
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import get_args
 import numpy as np
 import onnx
 import pytest
+import timm
 import torch
 from huggingface_hub import ModelCard
 from torch import nn
@@ -304,3 +307,64 @@ def test_openvino_predicts_the_same(run: Path, exported: Path, colours: Path, tm
     (made.path / "model.bin").write_bytes(b"short")
     with pytest.raises(HemfError, match=r"openvino cannot open .*model\.xml"):
         hemf.load(made.path)
+
+
+def test_a_model_repository_for_triton_holds_the_same_network(
+    run: Path, exported: Path, colours: Path, tmp_path: Path
+):
+    made = hemf.export(str(run), format="triton", out=str(tmp_path / "out"), workers=0)
+    model = made.path / "repository" / "classifier"
+    files = {str(file.relative_to(model)) for file in model.rglob("*") if file.is_file()}
+    assert files == {"config.pbtxt", "labels.txt", "1/model.onnx"}
+    assert (model / "1" / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
+    assert (model / "labels.txt").read_text().split() == ["blue", "green", "red"]
+    images = images_of(colours)[:3]
+    assert hemf.load(made.path).predict(images) == hemf.load(exported).predict(images)
+    command = [sys.executable, str(made.path / "example.py"), str(images[0])]
+    line = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert line["probabilities"] == hemf.load(exported).predict(images[:1])[0].probabilities
+
+
+def test_tritons_own_definition_reads_its_configuration(run: Path, tmp_path: Path):
+    found = importlib.util.find_spec("tritonclient")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("no tritonclient here")
+    from google.protobuf import text_format
+
+    file = Path(found.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
+    definition = runpy.run_path(str(file))  # without gRPC, which its package would import
+    exporter = EXPORTERS["triton"]
+    job = Job(nn.Flatten(), torch.zeros(2, 3, 8, 9), "fp32", "flat", list, ["a", "b"])
+    exporter.write(job, tmp_path)
+    config = definition["ModelConfig"]()
+    text_format.Parse((tmp_path / "repository/classifier/config.pbtxt").read_text(), config)
+    assert (config.backend, config.max_batch_size) == ("onnxruntime", 32)
+    assert [*config.input[0].dims] == [3, 8, 9]
+    assert [*config.output[0].dims] == [2]
+    network = onnx.load(tmp_path / exporter.file).graph
+    assert (config.input[0].name, config.output[0].name) == (network.input[0].name, network.output[0].name)
+
+
+def test_an_export_may_take_images_of_any_size(run: Path, tmp_path: Path):
+    made = hemf.export(str(run), any_size=True, out=str(tmp_path / "out"), workers=0)
+    other = made.parity["other_size"]
+    assert other["size"] == [96, 64]
+    assert 0 < other["largest_difference"] < 1e-5
+    shape = onnx.load(made.path / "model.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [bool(side.dim_param) for side in shape] == [True, False, True, True]
+    assert hemf.load(made.path).predict(np.zeros((40, 40, 3), np.uint8))[0].probability > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        ("vit_tiny_patch16_224", "224 x 224 pixels alone, by its layers"),
+        ("tf_efficientnet_lite0", "Conv2dSame"),
+    ],
+)
+def test_a_network_that_takes_one_size_alone_is_not_exported_for_any(tmp_path: Path, network: str, why: str):
+    short = {"depth": 1} if network.startswith("vit") else {}
+    model = timm.create_model(network, num_classes=3, **short).eval()
+    job = Job(model, torch.zeros(2, 3, 224, 224), "fp32", network, list, list("abc"), any_size=True)
+    with pytest.raises(HemfError, match=rf"{network} takes images of .*{why}.*; leave --any-size out"):
+        EXPORTERS["torch"].write(job, tmp_path)

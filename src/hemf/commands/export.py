@@ -16,7 +16,7 @@ MARGIN = 0.5  # points
 
 def export(
     run: str,
-    format: Literal["onnx", "openvino", "torch"] = "onnx",
+    format: Literal["onnx", "openvino", "torch", "triton"] = "onnx",
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     out: str | None = None,
     data: str | None = None,
@@ -24,6 +24,7 @@ def export(
     images: int = 1000,
     margin: float = MARGIN,
     tta: TTA | None = None,
+    any_size: bool = False,
     force: bool = False,
     workers: int | None = None,
 ) -> "Export":
@@ -34,15 +35,15 @@ def export(
     The export predicts validation images beside the model: the largest difference of probabilities, the
     number of images of the same class, and the changes of accuracy and ROC AUC with their intervals are
     printed and kept. An fp32 export in which a probability differs by more than 0.0001, and any other that
-    loses more than the margin, is not kept. An export to onnx or openvino goes wherever a run goes in predict
-    and evaluate, also where there is no torch. A cross-validation, or several runs, become one export: the
-    mean of their probabilities, with the calibration of that mean.
+    loses more than the margin, is not kept. An export to onnx, openvino or triton goes wherever a run goes in
+    predict and evaluate, also where there is no torch. A cross-validation, or several runs, become one
+    export: the mean of their probabilities, with the calibration of that mean.
 
     Args:
         run: a run's folder, or its model folder (which then needs --data); for one export of an ensemble a
             cross-validation's folder, or several runs with commas between (which then need --out).
-        format: onnx, for ONNX Runtime and what reads ONNX; openvino; or torch, a program of torch.export
-            (.pt2).
+        format: onnx, for ONNX Runtime and what reads ONNX; openvino; triton, the former as a model repository
+            of NVIDIA's Triton server; or torch, a program of torch.export (.pt2).
         precision: format of the numbers in the weights: fp32; fp16, half the size; or int8, quantised by what
             training images show, a quarter of the size.
         out: folder to make; by default exports/FORMAT-PRECISION in the run or the cross-validation.
@@ -53,6 +54,8 @@ def export(
         margin: points of accuracy, or hundredths of ROC AUC, that an export of lower precision may lose.
         tta: views of each image that the export averages over by itself; by default those that the model's
             calibration was fitted under.
+        any_size: let the network take images of any height and width, for programs of your own; hemf keeps to
+            the model's input.
         force: keep an export that differs too much.
         workers: processes that read images; by default one a core, at most 8.
 
@@ -65,7 +68,7 @@ def export(
     """
     from pathlib import Path
 
-    from hemf.exporting.make import make_export
+    from hemf.exporting.make import Wanted, make_export
     from hemf.inference.ensemble import load_ensemble
     from hemf.runs.folder import open_runs
 
@@ -75,7 +78,8 @@ def export(
     trained = load_ensemble(runs, tta)
     target = _place(runs, f"{format}-{precision}") if out is None else Path(out)
     material = _material(runs, trained.classes, data, split, images)
-    made = make_export(trained, runs, material, target, format, precision, margin, force, workers)
+    how = Wanted(format, precision, margin, any_size, force)
+    made = make_export(trained, runs, material, target, how, workers)
     _show(made)
     return made
 
@@ -118,6 +122,9 @@ def _show(made: "Export") -> None:
         if measured and measured["change"] is not None:
             both = f"{measured['original']:.4f} -> {measured['export']:.4f}"
             print(f"{words} {both}{upper_limit(measured)}")
+    if other := found.get("other_size"):
+        height, width = other["size"]
+        print(f"at {height} x {width} pixels they differ by at most {other['largest_difference']:.1e}")
     for why in found["shortcomings"]:
         print(f"warning: kept by --force although {why}")
     print(f"{made.path}")

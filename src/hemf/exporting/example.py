@@ -24,10 +24,10 @@ def network():
         exact = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.compile_model(HERE / "model.xml", "CPU", exact)
         return lambda images: np.asarray(compiled(images)[0])
-    if (HERE / "model.onnx").exists():
+    if file := next(HERE.rglob("model.onnx"), None):
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         return lambda images: np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
     import torch
 

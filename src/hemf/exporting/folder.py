@@ -20,7 +20,15 @@ from hemf.runs.card import card
 from hemf.runs.folder import EXPORTED, EXPORTS, OpenRuns
 
 PARITY, EXAMPLE, REQUIREMENTS = "parity.json", "example.py", "requirements.txt"
-WRITTEN = (CONFIG, CARD, PARITY, EXAMPLE, REQUIREMENTS, *EXPORTED, "evaluation")
+WRITTEN = (
+    CONFIG,
+    CARD,
+    PARITY,
+    EXAMPLE,
+    REQUIREMENTS,
+    *(file.split("/")[0] for file in EXPORTED),
+    "evaluation",
+)
 """Names that a new export replaces in an old one's folder, its evaluations among them."""
 
 

@@ -27,8 +27,11 @@ from hemf.metrics.bootstrap import Draws
 from hemf.runs.folder import OpenRuns
 from hemf.runtime import ExportedModel
 from hemf.runtime.description import Description
+from hemf.runtime.registry import Compute
 
 LOOKED_AT, AT_ONCE = 200, 10
+OTHER = (64, 32)
+"""Pixels more in height and width at which an export that takes any size is measured, too."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,25 @@ class Export:
 
     path: Path
     parity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an export is to be.
+
+    Args:
+        kind: name of the format.
+        precision: format of the numbers in the weights.
+        margin: points that one of lower precision may lose.
+        any_size: whether it is to take images of any height and width.
+        force: keep one that differs too much.
+    """
+
+    kind: str
+    precision: str
+    margin: float
+    any_size: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,10 +88,7 @@ def make_export(
     runs: OpenRuns,
     material: Material,
     target: Path,
-    kind: str,
-    precision: str,
-    margin: float,
-    force: bool,
+    wanted: Wanted,
     workers: int | None,
 ) -> Export:
     """Write an export to ``target``, whole or not at all.
@@ -79,55 +98,69 @@ def make_export(
         runs: where they are.
         material: images to measure on.
         target: the folder to make.
-        kind: name of the format.
-        precision: format of the numbers in the weights.
-        margin: points that an export of lower precision may lose.
-        force: keep one that differs too much.
+        wanted: what it is to be.
         workers: processes and threads that read images.
 
     Raises:
         HemfError: the network does not export, or what is written differs too much from it.
     """
-    exporter, spec = _exporter(kind, precision), input_of_all(trained)
+    exporter, spec, precision = _exporter(wanted), input_of_all(trained), wanted.precision
     check_place(target, runs)
     options = InferenceOptions(workers=workers, precision="fp32", device="cpu")
     with whole_folder(target, WRITTEN) as staging:
-        about = exporter.write(_job(trained, spec, material, precision), staging)
-        file = staging / exporter.file
+        job, file = _job(trained, spec, material, wanted), staging / exporter.file
+        about = exporter.write(job, staging)
         model = _opened(trained, spec, exporter, file, precision)
         original = predict_samples(trained, material.images, material.samples, options, "the model")
         measured = predict_samples(model, material.images, material.samples, options, "the export")
         parity = parity_of(original, measured, Draws())
-        too_far = shortcomings(parity, precision, margin)
-        if too_far and not force:
+        if wanted.any_size:
+            parity["other_size"] = _at_another_size(job, model.compute)
+        too_far = shortcomings(parity, precision, wanted.margin)
+        if too_far and not wanted.force:
             where = counted(parity["n"], f"{material.split} image")
             raise HemfError(
                 f"not exported, for on {where} {'; '.join(too_far)}; --force exports it all the same"
             )
         data = {"name": material.images.name, "hash": material.images.hash}
-        where = {"data": data, "split": material.split, "margin": margin, "shortcomings": too_far}
-        about = {"format": kind, "precision": precision, **about}
+        where = {"data": data, "split": material.split, "margin": wanted.margin, "shortcomings": too_far}
+        sizes = {"any_size": True} if wanted.any_size else {}
+        about = {"format": wanted.kind, "precision": precision, **sizes, **about}
         config = configuration(trained, spec, runs, about, [staging / name for name in exporter.files])
         write_beside(staging, config, parity | where, runs, exporter.needs)
     return Export(target, parity | where)
 
 
-def _exporter(kind: str, precision: str) -> Exporter:
-    exporter = EXPORTERS.find(kind)
-    if precision not in exporter.precisions:
+def _exporter(wanted: Wanted) -> Exporter:
+    exporter = EXPORTERS.find(wanted.kind)
+    if wanted.precision not in exporter.precisions:
         known = " or ".join(exporter.precisions)
-        raise HemfError(f"--precision {precision} does not go with --format {kind}; give {known}")
+        raise HemfError(
+            f"--precision {wanted.precision} does not go with --format {wanted.kind}; give {known}"
+        )
     return exporter
 
 
-def _job(trained: TrainedModel | Ensemble, spec: InputSpec, material: Material, precision: str) -> Job:
-    if precision == "int8" and not material.training:
+def _job(trained: TrainedModel | Ensemble, spec: InputSpec, material: Material, wanted: Wanted) -> Job:
+    if wanted.precision == "int8" and not material.training:
         raise HemfError(
             f"int8 looks at training images, of which {material.images.name} has none; give --data with a "
             "training split, or --precision fp16"
         )
     images = torch.randn(2, *spec.input_size, generator=torch.Generator().manual_seed(0))
-    return Job(exported(trained), images, precision, trained.name, partial(_training_images, spec, material))
+    training = partial(_training_images, spec, material)
+    network = exported(trained)
+    return Job(network, images, wanted.precision, trained.name, training, trained.classes, wanted.any_size)
+
+
+def _at_another_size(job: Job, compute: Compute) -> dict[str, Any]:
+    """Return how far the export's probabilities are from the network's on noise that is higher and wider."""
+    height, width = job.images.shape[2] + OTHER[0], job.images.shape[3] + OTHER[1]
+    images = torch.randn(2, job.images.shape[1], height, width, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        ours = job.network(images).softmax(-1)
+    theirs = torch.from_numpy(compute(images.numpy())).softmax(-1)
+    return {"size": [height, width], "largest_difference": float((ours - theirs).abs().max())}
 
 
 def _training_images(spec: InputSpec, material: Material) -> Iterator[np.ndarray]:

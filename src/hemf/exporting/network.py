@@ -5,14 +5,17 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from hemf.core.errors import HemfError
 from hemf.core.precision import float32_logits
 from hemf.data.preprocessing import InputSpec
+from hemf.exporting.registry import Job
 from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
 from hemf.inference.tta import VIEWS
@@ -113,21 +116,44 @@ def _inference_form(network: nn.Module) -> nn.Module:
         return network.eval()
 
 
-def program_of(network: nn.Module, images: Tensor) -> ExportedProgram:
-    """Return the network as a graph of torch's own operators, for batches of any size.
+def program_of(job: Job) -> ExportedProgram:
+    """Return a network as a graph of torch's own operators, for batches of any size.
 
     The compiled kernels (``torch.ops.hemf``) step aside while torch exports; see ``models/kernels``.
 
     Args:
-        network: from images to logits.
-        images: an example, B x C x H x W.
+        job: what is exported. Its ``any_size`` asks for images of any height and width, too.
 
     Raises:
+        HemfError: the network takes images of one size alone.
         Exception: of any kind, as ``torch.export.export`` raises it.
     """
-    shapes = ({0: Dim("batch", min=1, max=LARGEST_BATCH)},)
+    shape: dict[int, Any] = {0: Dim("batch", min=1, max=LARGEST_BATCH)}
+    if job.any_size:
+        _check_padding(job)
+        shape |= {2: Dim.AUTO, 3: Dim.AUTO}
     with torch.no_grad():
-        return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
+        program = torch.export.export(job.network.eval(), (job.images,), dynamic_shapes=(shape,))
+    sides = program.graph.find_nodes(op="placeholder")[-1].meta["val"].shape[2:]
+    if job.any_size and any(str(side).isdecimal() for side in sides):  # else it is a symbol
+        height, width = job.images.shape[2:]
+        raise HemfError(
+            f"{job.name} takes images of {height} x {width} pixels alone, by its layers; leave --any-size out"
+        )
+    return program
+
+
+def _check_padding(job: Job) -> None:
+    """Refuse networks that pad by what a size lacks, whose shapes keep torch busy beyond measure.
+
+    Raises:
+        HemfError: it has such a layer.
+    """
+    if any(isinstance(layer, Conv2dSame) for layer in job.network.modules()):
+        raise HemfError(
+            f"{job.name} takes images of one size alone, as an export: it pads like TensorFlow, by what each "
+            "size lacks (Conv2dSame); leave --any-size out"
+        )
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def write_onnx(job: Job, folder: Path) -> dict[str, Any]:
             "exporting to ONNX needs onnx, onnxscript and onnxruntime; pip install 'hemf[export]'"
         ) from error
     with operator_named(job.name, "onnx"):
-        program = _written_out_sums(_copied_attention(program_of(job.network, job.images)))
+        program = _written_out_sums(_copied_attention(program_of(job)))
         found = torch.onnx.export(
             program,
             dynamo=True,

@@ -61,7 +61,8 @@ def shortcomings(parity: Mapping[str, Any], precision: str, margin: float) -> li
         precision: format of the export's numbers.
         margin: points that it may lose, where that is not ``fp32``.
     """
-    largest = parity["largest_difference"]
+    other = parity.get("other_size", {}).get("largest_difference", 0.0)
+    largest = max(parity["largest_difference"], other)
     if precision == "fp32":
         why = f"a probability differs by {largest:.1e}, more than {LARGEST_DIFFERENCE:g}"
         return [why] if largest > LARGEST_DIFFERENCE else []

@@ -23,6 +23,8 @@ class Job:
         precision: format of the numbers in its weights: ``fp32``, ``fp16`` or ``int8``.
         name: name of its architecture, for messages.
         training_images: gives some, standardised, in batches, for what is chosen by looking at them.
+        classes: names of the classes, in the order of the outputs.
+        any_size: whether it is to take images of any height and width.
     """
 
     network: "nn.Module"
@@ -30,6 +32,8 @@ class Job:
     precision: str
     name: str
     training_images: "Callable[[], Iterable[np.ndarray]]"
+    classes: Sequence[str] = ()
+    any_size: bool = False
 
 
 @dataclass(frozen=True)

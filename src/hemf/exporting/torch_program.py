@@ -22,7 +22,7 @@ def write_program(job: Job, folder: Path) -> dict[str, Any]:
     """
     with operator_named(job.name, "torch"):
         content = BytesIO()  # torch's own writer does not say that a disk is full
-        torch.export.save(program_of(job.network, job.images), content)
+        torch.export.save(program_of(job), content)
     (folder / FILE).write_bytes(content.getbuffer())
     return {"torch": torch.__version__}
 

@@ -30,7 +30,7 @@ def digest(place: RunPaths) -> str:
 
 
 def _deciding(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.name == "config.json" or p.suffix in DECIDING)
+    return sorted(p for p in folder.rglob("*") if p.name == "config.json" or p.suffix in DECIDING)
 
 
 def folder_name(place: str) -> str:

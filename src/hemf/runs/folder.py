@@ -28,7 +28,7 @@ CHANGEABLE = ("epochs", "workers", "cache", "cache_dir", "devices")
 
 EXPORTS = "exports"
 """Folder of a run for what is exported from it."""
-EXPORTED = ("model.onnx", "model.xml", "model.bin", "model.pt2")
+EXPORTED = ("model.onnx", "model.xml", "model.bin", "model.pt2", "repository/classifier/1/model.onnx")
 """Networks in other formats."""
 
 TEACHER = "teacher"

@@ -11,7 +11,7 @@ from hemf.core.text import one_line
 from hemf.core.untrusted import check_regular
 from hemf.runtime.registry import RUNTIMES, Compute, Runtime
 
-FILE = "model.onnx"
+FILE, IN_TRITON = "model.onnx", "repository/classifier/1/model.onnx"
 MOST_BYTES = 2 << 30  # the most that a protobuf holds
 AGAIN = "export the run again"
 ELSEWHERE = b"location"
@@ -83,3 +83,4 @@ def _check_ports(session: Any, file: Path, input_size: tuple[int, int, int], out
 
 
 RUNTIMES.register("onnx")(Runtime("onnxruntime", FILE, open_onnx))
+RUNTIMES.register("triton")(Runtime("onnxruntime", IN_TRITON, open_onnx))
