@@ -43,12 +43,13 @@ def input_of_all(trained: TrainedModel | Ensemble) -> InputSpec:
     """
     if isinstance(trained, TrainedModel):
         return trained.spec
-    if len(trained.inputs) > 1:
+    first, *others = trained.inputs
+    if others:
         raise HemfError(
             f"the members take images in {len(trained.inputs)} forms, and an export takes one; export each "
             "member by itself, or train all with the same input"
         )
-    return trained.inputs[0]
+    return first
 
 
 class ExportedMean(nn.Module):
