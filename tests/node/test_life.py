@@ -16,7 +16,7 @@ import hemf
 from hemf.cli.app import main
 from hemf.node.status import status_lines
 
-posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+linux = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no Linux")
 
 
 def sources(pacs: Receiver) -> Counter[str]:
@@ -26,7 +26,7 @@ def sources(pacs: Receiver) -> Counter[str]:
     return Counter(str(one.ReferencedSOPInstanceUID) for one in items)
 
 
-@posix
+@linux
 def test_a_node_that_is_killed_at_any_point_makes_one_result_of_each_image(tmp_path):
     taken: list[str] = []
     with receiving() as pacs, open(tmp_path / "stderr.txt", "w") as said:
@@ -72,7 +72,7 @@ def export(tmp_path_factory) -> Path:
     return save_export(tmp_path_factory.mktemp("model") / "linear")
 
 
-@posix
+@linux
 def test_a_node_by_its_command_says_nothing_of_patients(tmp_path, export):
     images = [image(seed) for seed in range(3)]
     odd = image(3, Modality="MR")
@@ -80,6 +80,7 @@ def test_a_node_by_its_command_says_nothing_of_patients(tmp_path, export):
         arguments = [str(export), "--reply", f"PACS@127.0.0.1:{pacs.port}", "--modality", "ct"]
         with started(tmp_path, *arguments) as node:
             assert send(node.port, *images, odd, images[0]) == [0] * 5
+            assert "libtorch" not in Path(f"/proc/{node.process.pid}/maps").read_text()
             wait_for(lambda: "3  sent" in "\n".join(status_lines(tmp_path / "spool")))
             node.process.send_signal(signal.SIGTERM)
             assert node.process.wait(60) == 0

@@ -15,12 +15,12 @@ from node_files import ABOUT, FOUND, free_port, image, receiving, saved, wait_fo
 from pynetdicom.presentation import build_context
 
 from hemf.core.errors import HemfError
-from hemf.node import sender as module
+from hemf.node import queue as module
 from hemf.node.destinations import NotTaken, Peer, Unreachable, WebServer, read_login
-from hemf.node.queue import Queue, Result
+from hemf.node.queue import Queue, Result, pause
 from hemf.node.results.about import new_uid
 from hemf.node.results.structured_report import structured_report
-from hemf.node.sender import Sender, pause
+from hemf.node.sender import Sender
 from hemf.node.source import read_source
 from hemf.node.status import status_lines
 from hemf.node.tls import client_context, server_context
@@ -118,6 +118,14 @@ def test_a_pacs_that_takes_no_reports_says_so(queue):
         receiving(classes=[build_context("1.2.840.10008.1.1")]) as pacs,
         pytest.raises(Unreachable, match="neither reports"),
         peer(pacs.port).opened(),
+    ):
+        pass
+
+
+def test_a_host_that_is_not_known_is_waited_for():
+    with (
+        pytest.raises(Unreachable, match=r"not known|resolution"),
+        Peer("PACS", "no host", 104, "HEMF").opened(),
     ):
         pass
 

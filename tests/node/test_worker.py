@@ -1,16 +1,22 @@
 """From an image that waits to results beside the queue, or to a reason."""
 
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from node_files import image, saved
 from pydicom.dataset import Dataset
 from serving_model import CLASSES, save_export
 
 import hemf
 from hemf.core.errors import HemfError
+from hemf.data.image import limits
+from hemf.node import queue as queue_module
 from hemf.node import worker as module
 from hemf.node.queue import Queue
 from hemf.node.results.about import About
@@ -109,6 +115,34 @@ def test_what_cannot_be_judged_gets_a_reason(queue, worker, made, reason):
     assert list(queue.images.iterdir()) == []
 
 
+def test_a_file_that_is_too_large_is_not_read(queue, worker, monkeypatch):
+    accept(queue, image())
+    monkeypatch.setattr(limits, "_max_pixels", 100)
+    worker.step()
+    assert "of any image that is read" in reasons(queue)
+
+
+@settings(max_examples=20)
+@given(
+    damage=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),
+    end=st.integers(0, 7000),
+)
+def test_whatever_is_sent_has_a_result_or_a_reason(model, damage, end):
+    with tempfile.TemporaryDirectory() as folder:
+        queue = Queue(Path(folder) / "spool", "model")
+        worker = Worker(queue, model, About("linear", "ab" * 32, tuple(CLASSES)), Filter(), overlay=False)
+        data = bytearray(saved(Path(folder) / "whole.dcm", image(SOPInstanceUID="1.2.3")).read_bytes()[:end])
+        for place, value in damage:
+            if place < len(data):
+                data[place] = value
+        accept(queue, bytes(data), "1.2.3")
+        assert worker.step()
+        said = reasons(queue)
+        assert len(queue.due()) == ("1  classified" in said) != ("1  without a result" in said)
+        assert "SECRET" not in said
+        queue.close()
+
+
 def test_an_image_under_another_name_is_refused(queue, worker):
     accept(queue, image(), "1.2.3")
     worker.step()
@@ -148,17 +182,28 @@ def test_what_is_not_the_fault_of_the_image_is_tried_again(queue, worker, monkey
     monkeypatch.setattr(worker, name, fails)
     with pytest.raises(type(error)):
         worker.step()
+    assert isinstance(error, RuntimeError) == ("failed with RuntimeError (1 tries)" in reasons(queue))
     monkeypatch.undo()
     worker.step()
     assert len(queue.due()) == 1
 
 
-def test_an_image_that_ends_the_process_is_given_up_in_the_end(queue, worker):
-    accept(queue, image())
-    for _ in range(module.MOST_TRIES):
-        queue.next_waiting()
-    worker.step()
-    assert "classifying it failed 10 times" in reasons(queue)
+def test_an_image_that_ends_the_process_does_not_hold_up_others(queue, worker, monkeypatch):
+    accept(queue, image(0))
+    first = queue.next_waiting()
+    assert [queue.next_waiting(), queue.next_waiting()] == [first, first]
+    accept(queue, image(1))
+    assert worker.step()
+    assert [one.image for one in queue.due()] == [2]
+    assert not worker.step()
+    assert f"{first.sop_instance}  the process ended (3 tries)" in reasons(queue)
+    monkeypatch.setattr(queue_module.time, "time", lambda: original() + 2)
+    assert worker.step()
+    assert [one.image for one in queue.due()] == [1, 2]
+    assert "tries" not in reasons(queue)
+
+
+original = time.time
 
 
 def test_large_overlays_are_shrunk(monkeypatch, tmp_path):

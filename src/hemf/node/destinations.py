@@ -96,7 +96,10 @@ class Peer:
         for sop_class in (Comprehensive3DSRStorage, SecondaryCaptureImageStorage):
             ae.add_requested_context(sop_class)
         tls = {} if self.tls is None else {"tls_args": (self.tls, self.host)}
-        association = ae.associate(self.host, self.port, ae_title=self.title, **tls)  # pyright: ignore[reportArgumentType]
+        try:
+            association = ae.associate(self.host, self.port, ae_title=self.title, **tls)  # pyright: ignore[reportArgumentType]
+        except OSError as error:  # as of a name that no address is known for
+            raise Unreachable(one_line(error)) from None
         if not association.is_established:
             raise Unreachable(_no_association(association))
         try:

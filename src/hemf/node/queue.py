@@ -6,6 +6,7 @@ image is known when it is sent again.
 """
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -19,13 +20,17 @@ from hemf.core.errors import HemfError
 from hemf.core.files import lock
 
 FILE = "queue.sqlite"
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+"""Seconds before a second try, and before each of many."""
+FREE_TRIES = 3
+"""Of classifying an image before there are pauses."""
 STALE = 3600.0
 """Seconds after which a file that no row knows is no image that is just being received."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id INTEGER PRIMARY KEY AUTOINCREMENT, sop_instance TEXT NOT NULL UNIQUE, file TEXT NOT NULL,
     received REAL NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0,
-    ended REAL, reason TEXT NOT NULL DEFAULT '');
+    again REAL NOT NULL DEFAULT 0, ended REAL, reason TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS images_state ON images (state, id);
 CREATE TABLE IF NOT EXISTS results (
     sop_instance TEXT PRIMARY KEY, image INTEGER NOT NULL REFERENCES images (id), file TEXT NOT NULL,
@@ -45,13 +50,11 @@ class Waiting:
         id: its number in the queue.
         sop_instance: its SOP Instance UID, as its sender called it.
         path: its file.
-        tries: how often classifying it has begun.
     """
 
     id: int
     sop_instance: str
     path: Path
-    tries: int
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,23 @@ class Queue:
         return is_new
 
     def next_waiting(self) -> Waiting | None:
-        """Return the first image that is to be classified, and count the try; None where none waits."""
+        """Return the first image that is to be classified; None where none waits.
+
+        One during which the process ended ``FREE_TRIES`` times or more comes again ever later, so that it
+        does not hold up the others if it was the cause.
+        """
+        first = "SELECT * FROM images WHERE state = 'waiting' AND again <= ? ORDER BY id LIMIT 1"
         with self._together():
-            for row in self._do("SELECT * FROM images WHERE state = 'waiting' ORDER BY id LIMIT 1"):
-                self._do("UPDATE images SET tries = tries + 1 WHERE id = ?", row["id"])
-                return Waiting(row["id"], row["sop_instance"], self.images / row["file"], row["tries"])
+            for row in self._do(first, now := time.time()):
+                rest = row["tries"] + 1 - FREE_TRIES
+                again = now + pause(rest) if rest >= 0 else 0.0
+                self._do("UPDATE images SET tries = tries + 1, again = ? WHERE id = ?", again, row["id"])
+                return Waiting(row["id"], row["sop_instance"], self.images / row["file"])
         return None
+
+    def failed(self, image: Waiting, reason: str) -> None:
+        """Note why classifying an image failed that is to be tried again."""
+        self._do("UPDATE images SET reason = ? WHERE id = ?", reason, image.id)
 
     def is_own(self, sop_instance: str) -> bool:
         """Return whether an object is one of the node's results."""
@@ -154,7 +168,8 @@ class Queue:
         """Note the results of an image, whose files lie in ``results``; they keep their UIDs for ever."""
         _sync(self.results)
         with self._together():
-            self._do("UPDATE images SET state = 'made', ended = ? WHERE id = ?", time.time(), image.id)
+            row = "UPDATE images SET state = 'made', reason = '', ended = ? WHERE id = ?"
+            self._do(row, time.time(), image.id)
             for one in results:
                 row = "INSERT INTO results (sop_instance, image, file) VALUES (?, ?, ?)"
                 self._do(row, one.sop_instance, image.id, one.path.name)
@@ -216,6 +231,11 @@ class Queue:
         """Run a statement, which is on disk when this returns, unless it is one of several; returns rows."""
         with self._one_at_a_time:
             return self._rows.execute(statement, values).fetchall()
+
+
+def pause(tries: int) -> float:
+    """Return the seconds before the next try: twice those before, within bounds, and a little at random."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 20)) * random.uniform(0.8, 1.2)
 
 
 def opened(file: Path, writing: bool = True) -> sqlite3.Connection:

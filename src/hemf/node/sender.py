@@ -1,15 +1,12 @@
 """Sends results until they have arrived, ever more patiently where the receiver does not take them."""
 
-import random
 import sqlite3
 import sys
 import threading
 
 from hemf.node.destinations import Destination, NotTaken, Send, Unreachable
-from hemf.node.queue import Queue, Result
+from hemf.node.queue import FIRST_PAUSE, LONGEST_PAUSE, Queue, Result, pause
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
-"""Seconds before a second try, and before each of many."""
 PROBLEM = "problem"
 """Under which the queue notes why the receiver cannot be reached."""
 
@@ -76,8 +73,3 @@ class Sender:
         if self.queue.about(PROBLEM) != noted:
             self.queue.note(PROBLEM, noted)
             print(f"hemf node: {words}", file=sys.stderr, flush=True)
-
-
-def pause(tries: int) -> float:
-    """Return the seconds before the next try: twice those before, within bounds, and a little at random."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 20)) * random.uniform(0.8, 1.2)

@@ -52,14 +52,18 @@ def _lines(rows: sqlite3.Connection) -> Iterator[str]:
     for (problem,) in rows.execute("SELECT value FROM about WHERE name = ? AND value != ''", (PROBLEM,)):
         yield problem
     listed = "SELECT id, sop_instance, ended AS at, reason FROM images WHERE state = 'refused'"
-    yield from _listed(rows, "without a result", listed, counts.get("refused", 0))
+    yield from _listed(rows, "without a result", listed)
+    listed = """SELECT id, sop_instance, again AS at,
+        CASE reason WHEN '' THEN 'the process ended' ELSE reason END || ' (' || tries || ' tries)' AS reason
+        FROM images WHERE state = 'waiting' AND (again > 0 OR reason != '')"""
+    yield from _listed(rows, "to be classified again at", listed)
     listed = """SELECT image AS id, sop_instance, again AS at, reason || ' (' || tries || ' tries)' AS reason
         FROM results WHERE sent IS NULL AND reason != ''"""
+    yield from _listed(rows, "not taken, and to be sent again at", listed)
+
+
+def _listed(rows: sqlite3.Connection, title: str, listed: str) -> Iterator[str]:
     ((number,),) = rows.execute(f"SELECT count(*) FROM ({listed})")
-    yield from _listed(rows, "not taken, and to be sent again at", listed, number)
-
-
-def _listed(rows: sqlite3.Connection, title: str, listed: str, number: int) -> Iterator[str]:
     if number:
         last = f", the last {MOST_LISTED}" if number > MOST_LISTED else ""
         yield f"{title}{last}:"

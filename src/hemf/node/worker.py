@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from hemf.core.errors import HemfError
 from hemf.core.files import whole_file
 from hemf.data.image.decode import ImageBytes
+from hemf.data.image.limits import check_bytes
 from hemf.node.queue import STALE, Queue, Result, Waiting
 from hemf.node.results.about import About, new_uid
 from hemf.node.results.secondary_capture import heat_picture, secondary_capture
@@ -23,8 +24,6 @@ from hemf.node.source import Filter, read_source
 if TYPE_CHECKING:
     from hemf.inference.classifier import Classifier, Prediction
 
-MOST_TRIES = 10
-"""Of an image during which the process ends or what is not the image fails; then it gets no result."""
 PAUSE = 5.0
 """Seconds before the next try where the disk, the memory or the model fails."""
 NAME = "the image"
@@ -73,14 +72,15 @@ class Worker:
         if image is None:
             return False
         try:
-            if image.tries >= MOST_TRIES:
-                raise HemfError(f"classifying it failed {MOST_TRIES} times, or ended the process")
             source = self._source(image)
             found, data = self._prediction(image.path)
             objects = self._objects(image, source, found, data)
         except HemfError as error:
             self.queue.refuse(image, str(error))
             return True
+        except Exception as error:  # whose words may be the header's
+            self.queue.failed(image, f"failed with {type(error).__name__}")
+            raise
         results = [self._written(image, made) for made in objects]
         self.queue.made(image, results)
         return True
@@ -96,6 +96,7 @@ class Worker:
         return source
 
     def _prediction(self, path: Path) -> "tuple[Prediction, ImageBytes]":
+        check_bytes(NAME, path.stat().st_size)
         data = ImageBytes(NAME, path.read_bytes())  # by whose name messages call it
         prepared = self.classifier.prepare(data)
         if prepared.error is not None:
