@@ -77,7 +77,7 @@ def test_a_node_by_its_command_says_nothing_of_patients(tmp_path, export):
     images = [image(seed) for seed in range(3)]
     odd = image(3, Modality="MR")
     with receiving() as pacs:
-        arguments = [str(export), "--reply", f"PACS@127.0.0.1:{pacs.port}", "--modality", "ct"]
+        arguments = [f"lesions={export}", "--reply", f"PACS@127.0.0.1:{pacs.port}", "--modality", "ct"]
         with started(tmp_path, *arguments) as node:
             assert send(node.port, *images, odd, images[0]) == [0] * 5
             assert "libtorch" not in Path(f"/proc/{node.process.pid}/maps").read_text()
@@ -91,6 +91,7 @@ def test_a_node_by_its_command_says_nothing_of_patients(tmp_path, export):
     assert sources(pacs) == Counter(str(one.SOPInstanceUID) for one in images)
     wanted = hemf.load(export).predict(saved(tmp_path / "one.dcm", images[0]), batch_size=1)[0]
     first = next(one for one in pacs.objects() if images[0].StudyInstanceUID == one.StudyInstanceUID)
+    assert first.ManufacturerModelName == "lesions"
     group = first.ContentSequence[-1].ContentSequence[0].ContentSequence
     found = [item.MeasuredValueSequence[0].FloatingPointValue for item in group if item.ValueType == "NUM"]
     assert found == list(wanted.probabilities.values())

@@ -19,7 +19,8 @@ from serving_model import TOKEN, Server, save, save_export, started
 import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
-from hemf.serving.models import Models, named
+from hemf.inference.identity import named
+from hemf.serving.models import Models
 
 posix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hemf.core.errors import HemfError
 from hemf.core.registry import suggestion
 from hemf.core.text import counted
-from hemf.core.untrusted import plain_name
 from hemf.inference.classifier import Classifier, Prediction
-from hemf.inference.identity import digest, folder_name
+from hemf.inference.identity import digest
 from hemf.serving.refusals import Refused
 
 Load = Callable[[str], Classifier]
@@ -114,34 +112,6 @@ class Models:
         if not classifier.trained.task.exclusive:
             raise HemfError(f"{place} is of the task {classifier.trained.task.name}, which is not served yet")
         return Served(name, classifier, digest(place))
-
-
-def named(run: str, others: Sequence[str]) -> dict[str, str]:
-    """Give every model that is to be served its name.
-
-    Args:
-        run: the first, which is called as its folder is, or ``name=PATH``.
-        others: further ones, each ``name=PATH``.
-
-    Returns:
-        Places by name, in order.
-
-    Raises:
-        HemfError: one has no name, or two have the same.
-    """
-    if bad := [one for one in others if not one.partition("=")[0] or not one.partition("=")[2]]:
-        raise HemfError(f"--model is {bad[0]}; give name=PATH")
-    found: dict[str, str] = {}
-    for text in (run, *others):
-        name, equals, place = text.partition("=")
-        if not equals or Path(text).exists():
-            name, place = folder_name(text), text
-        if name in found:
-            raise HemfError(f"two models are called {name!r}; give another --model name=PATH")
-        if name != plain_name(name, "") or " " in name:
-            raise HemfError(f"a model cannot be called {name!r}; use letters, digits, - and _")
-        found[name] = place
-    return found
 
 
 def ready_line(models: Models) -> str:

@@ -52,7 +52,7 @@ def node(
 
     Args:
         runs: a run's folder, its model folder, or an export; for an ensemble a cross-validation's folder, or
-            several runs.
+            several runs. Reports call it as its folder is called, or NAME in NAME=PATH.
         aet: AE title of the node.
         host: address to listen on. One that other machines reach needs --aet-allowed or --any-aet.
         dicom_port: port to listen on; 0 takes one that is free.
@@ -156,11 +156,12 @@ def _model(
 ) -> "tuple[Classifier, About]":
     """Load the model, and say what results are to tell of it."""
     from hemf.inference.classifier import load
-    from hemf.inference.identity import digest, folder_name
+    from hemf.inference.identity import digest, named
     from hemf.node.results.about import About
     from hemf.node.results.concepts import read_codes
 
-    place = runs[0] if len(runs) == 1 else runs
+    (name, first), *_ = named(runs[0], []).items()
+    place = first if len(runs) == 1 else [first, *runs[1:]]
     classifier = load(place, precision, device, tta)
     if not classifier.trained.task.exclusive:
         raise HemfError(f"{runs[0]} is of the task {classifier.trained.task.name}, which is not served yet")
@@ -169,4 +170,4 @@ def _model(
             f"{runs[0]} is an export, which has no heat maps; give its run, or leave --overlay out"
         )
     concepts = {} if codes is None else read_codes(codes, classifier.classes)
-    return classifier, About.of(classifier, folder_name(runs[0]), digest(place), concepts)
+    return classifier, About.of(classifier, name, digest(place), concepts)

@@ -63,6 +63,7 @@ def serve(
             a token.
     """
     from hemf.core.machine import is_loopback
+    from hemf.inference.identity import named
     from hemf.serving.limits import MEBIBYTE, Limits
 
     try:
@@ -78,7 +79,7 @@ def serve(
             f"--host {host} lets other machines in; protect it with --token-file FILE, or say --without-token"
         )
     token = _Token(token_file)
-    places = models.named(run, model or [])
+    places = named(run, model or [])
     loaded = models.Models(places, lambda place: _load(place, precision, device, tta))
     counts = metrics.Metrics()
     guarded = guard.Guard(
