@@ -247,6 +247,7 @@ def opened(file: Path, writing: bool = True) -> sqlite3.Connection:
     if not writing:
         rows = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
     else:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
         rows = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
         rows.execute("PRAGMA journal_mode = WAL")
         rows.execute("PRAGMA synchronous = FULL")
