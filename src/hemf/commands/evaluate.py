@@ -21,6 +21,9 @@ def evaluate(
     device: str = "auto",
     resamples: int = 2000,
     seed: int = 0,
+    by: str | None = None,
+    smallest: int = 10,
+    map: str | None = None,
 ) -> "Evaluation":
     """Measure a run on one split of its data, or on another data set.
 
@@ -50,19 +53,32 @@ def evaluate(
         resamples: bootstrap resamples, of patients or lesions where they are known; 0 leaves only the
             intervals of proportions, by Wilson's formula.
         seed: seed of the resamples.
+        by: columns of the manifest whose subgroups are measured and compared, with commas between, such as
+            sex,age,site; numbers are cut into quarters, or at given places: age=40/60. Images without a
+            value are a subgroup of their own.
+        smallest: fewest patients or lesions (or images, where none are known) of a subgroup with figures.
+        map: CSV file with columns class and model_class, by which the classes of --data are those of the
+            model; images of a class without a model_class are left out.
 
     Raises:
-        HemfError: no such run, split or images, classes that the model does not know, or an unreadable image.
+        HemfError: no such run, split, images or column, classes that the model does not know, or an
+            unreadable image.
     """
+    from hemf.core.text import printable
+    from hemf.evaluation.asked import Asked
     from hemf.evaluation.cross_validation import left_out_side
     from hemf.inference.stream import InferenceOptions
     from hemf.metrics.bootstrap import Draws
     from hemf.report.evaluation import evaluate_folds, evaluate_run
+    from hemf.report.external import external_lines, external_tables
     from hemf.report.registry import report_of
+    from hemf.report.subgroups import MEANS, subgroup_tables
     from hemf.runs.folder import open_runs
 
     options, draws = InferenceOptions(batch_size, workers, precision, device, tta), Draws(resamples, seed)
-    runs = open_runs(run)
+    if map is not None and data is None:
+        raise HemfError("--map renames the classes of another data set; give it with --data")
+    asked, runs = Asked.read(by, smallest, map), open_runs(run)
     side = left_out_side(runs.folds) if runs.folds and data is None else None
     if side == "test" and (split != side or fold is not None):
         raise HemfError(
@@ -71,8 +87,12 @@ def evaluate(
         )
     if side == split:
         folds = [one.path for one in runs.members if one.path is not None]
-        found = evaluate_folds(run, folds, options, draws, split)
+        found = evaluate_folds(run, folds, options, draws, split, asked)
     else:
-        found, _ = evaluate_run(run, split, data, fold, options, draws)
+        found, _ = evaluate_run(run, split, data, fold, options, draws, asked)
     report_of(found.report).show(found.report, found.folder)
+    for line in (*external_lines(found.report), *(MEANS if asked.by else ())):
+        print(printable(line))
+    for table in (*external_tables(found.report), *subgroup_tables(found.report)):
+        table.show()
     return found

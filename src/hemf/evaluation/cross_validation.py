@@ -12,6 +12,7 @@ from hemf.calibration.record import UNCALIBRATED
 from hemf.config.options import TTA
 from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
+from hemf.evaluation.asked import NOTHING, Asked
 from hemf.evaluation.evaluate import Evaluation
 from hemf.evaluation.samples import Subject
 from hemf.inference.ensemble import load_ensemble
@@ -25,7 +26,13 @@ OF_THE_LAST = ("model", "precision", "batch_size", "device", "tta", "calibrated_
 
 
 def pool(
-    path: str, data: DataSet, of_folds: Sequence[Evaluation], folder: Path, draws: Draws, split: str = "test"
+    path: str,
+    data: DataSet,
+    of_folds: Sequence[Evaluation],
+    folder: Path,
+    draws: Draws,
+    split: str = "test",
+    asked: Asked = NOTHING,
 ) -> Evaluation:
     """Pool the evaluations of the folds of a cross-validation.
 
@@ -39,6 +46,7 @@ def pool(
         folder: where the pooled evaluation belongs.
         draws: the bootstrap's.
         split: which side the fold of a run is of it: ``test``, or ``val`` where test images were kept apart.
+        asked: what else is measured.
 
     Returns:
         Its report is that of a run, with ``folds`` (number, images and every measure of each),
@@ -68,6 +76,7 @@ def pool(
         temperatures = [one["calibration"]["temperature"] for one in reports]
         report["calibration"] = confidence | {"fold_temperatures": temperatures}
     report = measures.with_intervals(report, found, UNCALIBRATED, draws)
+    report |= asked.entries(found, UNCALIBRATED, data, draws)
     return Evaluation(found, report, folder)
 
 

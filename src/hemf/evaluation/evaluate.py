@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from hemf.evaluation.asked import NOTHING, Asked
+from hemf.evaluation.external.measure import is_external, measure_external
 from hemf.evaluation.provenance import provenance
 from hemf.evaluation.samples import Subject
 from hemf.inference.predictions import Predictions
@@ -59,7 +61,9 @@ class Evaluation:
         return f"{self.report['data']['name']} {self.split}, n = {self.n}: {found} ({self.folder})"
 
 
-def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws) -> Evaluation:
+def measure(
+    run: str, subject: Subject, options: InferenceOptions, draws: Draws, asked: Asked = NOTHING
+) -> Evaluation:
     """Measure a run's model on the images of ``subject``; nothing is written.
 
     Args:
@@ -67,11 +71,13 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         subject: its model and the images.
         options: how to compute.
         draws: the bootstrap's.
+        asked: what else is measured.
 
     Raises:
         HemfError: an image cannot be read, or an option is bad.
     """
     trained, images = subject.trained, subject.images
+    asked.check(images)
     options = options.picked() if not isinstance(trained, ExportedModel) else _of_export(trained, options)
     measures = MEASURES.find(trained.task.name)
     started = time.perf_counter()
@@ -99,6 +105,9 @@ def measure(run: str, subject: Subject, options: InferenceOptions, draws: Draws)
         "environment": environment(options.precision),
     }
     report = measures.with_intervals(report, found, trained.calibration, draws)
+    report |= asked.entries(found, trained.calibration, images, draws)
+    if is_external(subject):
+        report["external"] = measure_external(subject, found, report, draws).to_json()
     return Evaluation(found, report, subject.folder)
 
 

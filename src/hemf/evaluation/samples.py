@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hemf.config.options import TTA
     from hemf.data.dataset import DataSet, Sample
+    from hemf.evaluation.external.class_map import ClassMap
     from hemf.runs.lineage import Ancestor
 
 MOST_NAMED = 5  # classes that the model does not know, in one line
@@ -114,6 +115,7 @@ def subject_of(
     fold: int | None = None,
     tta: "TTA | None" = None,
     seconds: float = SECONDS,
+    class_map: "ClassMap | None" = None,
 ) -> Subject:
     """Open a run, or several as an ensemble, and the images that it is to be shown.
 
@@ -124,12 +126,15 @@ def subject_of(
         fold: fold to test on, of another data set in folds.
         tta: test-time augmentation; None for what the model's calibration was fitted under.
         seconds: the most that is spent on comparing pictures with those of the training.
+        class_map: names of another data set's classes as the model knows them.
 
     Raises:
         HemfError: no such run, split or images, or classes that the model does not know.
     """
     runs, own = open_runs(run), data is None
     images, trained = images_of(runs.home, data, fold), load_models(runs, tta)
+    if class_map is not None:
+        images = class_map.applied(images, trained.classes)
     samples = samples_of(images, split, trained.classes)
     name = folder_name(split, None if own else images, fold)
     if isinstance(trained, Ensemble) and runs.folds is None:
@@ -199,6 +204,6 @@ def samples_of(images: "DataSet", split: str, classes: Sequence[str]) -> list["S
         raise HemfError(
             f"{images.name} has images of {which}, which the model does not know (its classes are "
             f"{', '.join(classes)}); rename {'that class' if len(unknown) == 1 else 'those classes'} or "
-            "leave the images out"
+            "leave the images out, with hemf evaluate --map FILE"
         )
     return samples

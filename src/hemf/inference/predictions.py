@@ -79,6 +79,20 @@ class Predictions:
         """What the model takes each image for, N targets."""
         return self.task.decide(self.probabilities)
 
+    def chosen(self, images: np.ndarray) -> Self:
+        """Return the record of those of the images alone that N booleans choose."""
+        places = np.flatnonzero(images).tolist()
+        return replace(
+            self,
+            paths=[self.paths[i] for i in places],
+            labels=self.labels[places],
+            probabilities=self.probabilities[places],
+            groups=[self.groups[i] for i in places],
+            logits=None if self.logits is None else self.logits[places],
+            disagreement=None if self.disagreement is None else self.disagreement[places],
+            metadata={name: [values[i] for i in places] for name, values in self.metadata.items()},
+        )
+
     def with_calibration(self, calibration: Calibration) -> Self:
         """Return the same logits with the probabilities that another calibration gives."""
         if self.logits is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from hemf.core.files import write_json
 from hemf.core.text import printable
 from hemf.data.manifest import read_data_set
+from hemf.evaluation.asked import NOTHING, Asked
 from hemf.evaluation.cross_validation import pool
 from hemf.evaluation.evaluate import Evaluation, measure
 from hemf.evaluation.folders import folder_name, replaced_line
@@ -24,15 +25,21 @@ from hemf.runtime import ExportedModel
 
 
 def evaluate_run(
-    run: str, split: str, data: str | None, fold: int | None, options: InferenceOptions, draws: Draws
+    run: str,
+    split: str,
+    data: str | None,
+    fold: int | None,
+    options: InferenceOptions,
+    draws: Draws,
+    asked: Asked = NOTHING,
 ) -> tuple[Evaluation, list[Mistake]]:
     """Measure a run, or several as an ensemble, and write the evaluation; as for ``hemf.evaluate``.
 
     Returns:
         What was found, and the worst mistakes.
     """
-    subject = subject_of(run, split, data, fold, options.tta)
-    found = measure(run, subject, options, draws)
+    subject = subject_of(run, split, data, fold, options.tta, class_map=asked.class_map)
+    found = measure(run, subject, options, draws, asked)
     _say_replaced(found.folder)
     if not subject.own:
         write_groups(found.folder / "groups.csv", found.predictions)
@@ -52,7 +59,12 @@ def _run_of(subject: Subject) -> Path | None:
 
 
 def evaluate_folds(
-    path: str, folds: Sequence[Path], options: InferenceOptions, draws: Draws, split: str = "test"
+    path: str,
+    folds: Sequence[Path],
+    options: InferenceOptions,
+    draws: Draws,
+    split: str = "test",
+    asked: Asked = NOTHING,
 ) -> Evaluation:
     """Measure each fold of a cross-validation on the images that it left out, then all of them together.
 
@@ -62,16 +74,19 @@ def evaluate_folds(
         options: how to compute.
         draws: the bootstrap's.
         split: what a run's own fold is to it: ``test``, or ``val`` where test images were kept apart.
+        asked: what else is measured of all folds together.
 
     Raises:
         HemfError: a fold has not finished, or cannot be measured.
     """
+    data = read_data_set(Path(path))
+    asked.check(data)
     of_folds = [
         evaluate_run(str(fold), split, None, None, options, draws) for fold in finished(Path(path), folds)
     ]
     folder = Path(path) / "evaluation" / folder_name(split)
     _say_replaced(folder)
-    found = pool(path, read_data_set(Path(path)), [one for one, _ in of_folds], folder, draws, split)
+    found = pool(path, data, [one for one, _ in of_folds], folder, draws, split, asked)
     mistakes = sorted((one for _, ones in of_folds for one in ones), key=lambda one: -one.probability)
     _write(found, Path(path), mistakes[: 2 * MOST])
     return found

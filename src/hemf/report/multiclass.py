@@ -9,11 +9,13 @@ from hemf.metrics.wording import measure_text
 from hemf.report.registry import REPORTS, TaskReport
 from hemf.report.sections.calibration import calibration, operating_points, prediction_sets
 from hemf.report.sections.classes import classes
+from hemf.report.sections.external import external
 from hemf.report.sections.glance import glance
 from hemf.report.sections.measures import confusion, curves, folds, measures
 from hemf.report.sections.mistakes import mistakes
 from hemf.report.sections.promises import promises
 from hemf.report.sections.provenance import made_with, training
+from hemf.report.sections.subgroups import subgroups
 from hemf.report.sections.tested import tested
 from hemf.report.terminal import show
 from hemf.report.worst_mistakes import worst
@@ -30,6 +32,8 @@ SECTIONS = {
     "Calibration": calibration,
     "Prediction sets": prediction_sets,
     "Operating points": operating_points,
+    "Subgroups": subgroups,
+    "External validation": external,
     "Folds": folds,
     "Mistakes": mistakes,
     "Training": training,

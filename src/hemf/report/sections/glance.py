@@ -74,11 +74,11 @@ def verdicts(material: Material) -> list[Verdict]:
 
 
 def _banner(report: Mapping[str, Any]) -> list[Part]:
-    """Say that the data are another data set's than the run's, where they are."""
-    if report["data"]["own"]:
+    """Say that the data come from another place than the run's, where they do."""
+    if not (found := report.get("external")):
         return []
-    trained = (report.get("trained_on") or {}).get("name")
-    where = f"The model was trained on {trained}" if trained else "The run was trained on other data"
+    known = found["developed_on"]
+    where = f"The model was developed on {known}" if known else "The model's run is not at hand"
     return [Banner("External data.", f"{where}; these images are of {report['data']['name']}.")]
 
 

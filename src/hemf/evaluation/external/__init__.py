@@ -1,0 +1,1 @@
+"""What a model is worth at another place than the one it was developed at."""
