@@ -153,7 +153,7 @@ def _thresholds(found: Report) -> list[Table]:
         Column("threshold", "threshold", ".3g"),
     ]
     columns += [Column("reached", "reached here"), Column("needed", "needed here", ".3g")]
-    columns += [Column(f"odds {odds:g}", f"at {odds:g} x the odds") for odds in factors]
+    columns += [Column(f"odds {odds:g}", f"{odds:g} x odds") for odds in factors]
     notes = ["Moved thresholds: sensitivity / specificity. What is needed was chosen on these very images."]
     return [Table("Thresholds carried over", columns, rows, notes)]
 

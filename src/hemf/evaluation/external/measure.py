@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import recall_score
 
 from hemf.evaluation.external.prevalence import reweighted, shares_of
 from hemf.evaluation.external.recalibration import FEWEST, recalibrate
@@ -75,7 +74,7 @@ def _taken_for(found: Predictions, present: np.ndarray) -> Measure:
 def _among_shared(found: Predictions, present: np.ndarray) -> dict[str, Measure]:
     """Return measures of decisions among the classes that are here alone."""
     decided, n = present[found.probabilities[:, present].argmax(1)], len(found.labels)
-    balanced = recall_score(found.labels, decided, labels=present, average="macro", zero_division=0)
+    balanced = np.mean([(decided[found.labels == k] == k).mean() for k in present])
     return {
         "accuracy": proportion(int((decided == found.labels).sum()), n),
         "balanced_accuracy": measure(balanced, n),
