@@ -11,7 +11,7 @@ import hemf
 from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.manifest import read_data_set, write_data_set
-from hemf.inference.predictions import read_predictions
+from hemf.inference.predictions import Predictions, pooled, read_predictions
 
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
 
@@ -83,3 +83,16 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(HemfError, match="does not hold the predictions of hemf evaluate"):
         read_predictions(file)
+
+
+def test_pooled_images_keep_their_metadata() -> None:
+    parts = [
+        Predictions(
+            [f"{i}"], np.array([0]), np.array([[0.6, 0.4]]), [""], ["a", "b"], metadata={"sex": [sex]}
+        )
+        for i, sex in enumerate("fm")
+    ]
+    assert pooled(parts, ["1", "0"]).metadata == {"sex": ["m", "f"]}
+    both = pooled(parts, ["0", "1"])
+    assert both.chosen(np.array([False, True])).metadata == {"sex": ["m"]}
+    assert both.chosen(np.array([False, True])).paths == ["1"]
