@@ -96,7 +96,7 @@ class Queue:
             self._lock = _locked(folder / ".lock")
             self._rows = opened(folder / FILE)
         except BlockingIOError as error:
-            raise HemfError(f"another hemf node works on {folder}; end it, or {mend}") from error
+            raise HemfError(f"another node works on {folder}; end it, or {mend}") from error
         except (OSError, sqlite3.Error) as error:
             raise HemfError(f"cannot keep a queue in {folder}: {error}; {mend}") from error
         if self.about("model", model) != model:
