@@ -103,6 +103,23 @@ def test_a_queue_is_of_one_model_and_one_process(queue, tmp_path):
     queue.__init__(tmp_path / "spool", "model")
 
 
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "mine.dcm").write_text("")
+    with pytest.raises(HemfError, match="holds other things than a queue"):
+        Queue(tmp_path, "model")
+    assert [str(file.relative_to(tmp_path)) for file in sorted(tmp_path.rglob("*"))] == [
+        "images",
+        "images/mine.dcm",
+    ]
+
+
+def test_a_queue_whose_making_was_killed_is_made(tmp_path):
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / ".lock").write_text("")
+    Queue(tmp_path / "spool", "model").close()
+
+
 def test_a_place_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HemfError, match="cannot keep a queue"):

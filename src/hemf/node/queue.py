@@ -19,7 +19,7 @@ from typing import Any
 from hemf.core.errors import HemfError
 from hemf.core.files import lock
 
-FILE = "queue.sqlite"
+FILE, LOCK = "queue.sqlite", ".lock"
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds before a second try, and before each of many."""
 FREE_TRIES = 3
@@ -82,7 +82,8 @@ class Queue:
         model: what decides the model's answers; a queue is one model's.
 
     Raises:
-        HemfError: the folder cannot be had, another node works on it, or it is another model's.
+        HemfError: the folder cannot be had or holds other things, another node works on it, or it is another
+            model's.
     """
 
     def __init__(self, folder: Path, model: str) -> None:
@@ -91,10 +92,12 @@ class Queue:
         self._one_at_a_time = threading.RLock()
         mend = "choose another --spool"
         try:
-            for one in (folder, self.images, self.results):
-                one.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(folder / ".lock")
-            self._rows = opened(folder / FILE)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_own(folder)
+            self._lock = _locked(folder / LOCK)
+            self._rows = opened(folder / FILE)  # which from here on marks the folder as ours
+            for one in (self.images, self.results):
+                one.mkdir(mode=0o700, exist_ok=True)
         except BlockingIOError as error:
             raise HemfError(f"another node works on {folder}; end it, or {mend}") from error
         except (OSError, sqlite3.Error) as error:
@@ -254,6 +257,17 @@ def opened(file: Path, writing: bool = True) -> sqlite3.Connection:
         rows.executescript(SCHEMA)
     rows.row_factory = sqlite3.Row
     return rows
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder that is no queue's and not empty: files that no row needs are removed from a queue's.
+
+    Raises:
+        HemfError: it is such a folder.
+    """
+    others = {file.name for file in folder.iterdir()} - {LOCK, "lost+found"}  # which a disk of its own has
+    if others and not (folder / FILE).is_file():
+        raise HemfError(f"{folder} holds other things than a queue; choose another --spool, a new folder")
 
 
 def _locked(file: Path) -> int:
