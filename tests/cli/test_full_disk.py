@@ -26,6 +26,7 @@ VERBS = {
     "calibrate": ("calibrate", "RUN", "--workers", "0", *PLAIN),
     "compare": ("compare", "RUN", "TWIN", "--out", "OUT.json", "--resamples", "100"),
     "localise": ("localise", "RUN", "--perturb", "2", "--limit", "4", *PLAIN),
+    "index": ("index", "RUNS", "--out", "OUT.html"),
     "export": ("export", "RUN", "--out", "OUT", "--workers", "0"),
     "profile": ("profile", "test_resnet", "--out", "OUT"),
     "bench": ("bench", "SUITE", "--out", "OUT"),
@@ -57,7 +58,13 @@ def places(made_run: Path, tmp_path: Path) -> dict[str, Path]:
     images, listed = tmp_path / "images", tmp_path / "list.csv"
     rows = [f"{file},{'ab'[i % 2]}" for i, file in enumerate(sorted(images.iterdir()))]
     listed.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
-    return {"RUN": made_run, "IMAGES": images, "OUT": tmp_path / "out", "TABLE": listed}
+    return {
+        "RUNS": made_run.parent,
+        "RUN": made_run,
+        "IMAGES": images,
+        "OUT": tmp_path / "out",
+        "TABLE": listed,
+    }
 
 
 def more_places(verb: str, places: dict[str, Path], home: Path, request) -> dict[str, Path]:
@@ -65,6 +72,8 @@ def more_places(verb: str, places: dict[str, Path], home: Path, request) -> dict
     if verb == "compare":
         assert main(["evaluate", str(places["RUN"]), "--resamples", "0", "--workers", "0", *PLAIN]) == 0
         return {"TWIN": Path(shutil.copytree(places["RUN"], home / "twin"))}
+    if verb == "index":
+        assert main(["evaluate", str(places["RUN"]), "--resamples", "0", "--workers", "0", *PLAIN]) == 0
     if verb == "convert":
         names = json.loads((request.getfixturevalue("golden") / "hemf_keys.json").read_text())
         state = {name: torch.zeros(shape) for name, shape in names.items()}

@@ -14,6 +14,7 @@ CASES = {
     "predict": (("RUN", "IMAGES", "--out", "OUT.csv", "--workers", "0", *PLAIN), "OUT.csv"),
     "explain": (("RUN", "IMAGES", "--out", "OUT", *PLAIN), "OUT/explain.csv"),
     "compare": (("RUN", "IMAGES", "--out", "OUT.json"), "OUT.tex"),
+    "index": (("RUNS", "--out", "OUT.html"), "OUT.html"),
     "export": (("RUN", "--out", "OUT", "--workers", "0"), "OUT/config.json"),
     "profile": (("test_resnet", "--out", "OUT"), "OUT/profile.md"),
     "bench": (("SUITE", "--out", "OUT"), "OUT/mine/table.csv"),
@@ -37,7 +38,13 @@ def test_the_users_file_stays(made_run: Path, tmp_path: Path, capsys, verb: str)
     listed.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
     suite = {"title": "t", "rows": [{"model": "test_resnet"}], "data": {"noise": {"path": str(listed)}}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(suite))
-    places = {"RUN": made_run, "IMAGES": images, "TABLE": listed, "SUITE": tmp_path / "mine.yaml"}
+    places = {
+        "RUNS": made_run.parent,
+        "RUN": made_run,
+        "IMAGES": images,
+        "TABLE": listed,
+        "SUITE": tmp_path / "mine.yaml",
+    }
     places["OUT"] = tmp_path / "out"
     words, users = list(CASES[verb][0]), CASES[verb][1]
     for name, place in places.items():

@@ -97,3 +97,40 @@ def _near_pairs(samples: Sequence[Sample], looks: Sequence[Look], workers: Worke
         if score >= SAME and (key not in best or score > best[key].similarity):
             best[key] = Pair(samples[c.first], samples[c.second], "near", turn, score, c.distance)
     return list(best.values())
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Images that show one scene: alike in pairs, over any number of steps.
+
+    Args:
+        images: of each its ``path``, ``label``, ``group`` and ``side``.
+        pairs: the pairs that join them.
+    """
+
+    images: list[dict[str, str]]
+    pairs: list[dict[str, Any]]
+
+    def differ(self, what: str) -> bool:
+        """Return whether they have several labels, groups or sides."""
+        return len({one[what] for one in self.images if one[what] or what != "group"}) > 1
+
+
+def scenes_of(pairs: Sequence[dict[str, Any]]) -> list[Scene]:
+    """Return the scenes that pairs make up, in the order of their first pairs."""
+    images: dict[str, dict[str, str]] = {}
+    scene_of: dict[str, list[str]] = {}
+    for pair in pairs:
+        for one in pair["images"]:
+            images[one["path"]] = one
+            scene_of.setdefault(one["path"], [one["path"]])
+        first, second = (scene_of[one["path"]] for one in pair["images"])
+        if first is not second:
+            first += second
+            scene_of.update(dict.fromkeys(second, first))
+    joined: dict[int, list[dict[str, Any]]] = {}
+    for pair in pairs:
+        joined.setdefault(id(scene_of[pair["images"][0]["path"]]), []).append(pair)
+    return [
+        Scene([images[path] for path in scene_of[of[0]["images"][0]["path"]]], of) for of in joined.values()
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted, printable
+from hemf.core.text import counted, p_text, printable
 
 if TYPE_CHECKING:
     from hemf.data.dataset import DataSet
@@ -123,8 +123,10 @@ def share(row: dict[str, int]) -> str:
 def _teller_table(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = [Column("property", "property"), Column("kind", "of the")]
     columns += [Column("balanced_accuracy", "balanced accuracy", ".3f")]
-    columns += [Column("chance", "by chance", ".3f"), Column("p", "p", ".3f")]
+    columns += [Column("chance", "by chance", ".3f"), Column("p", "p")]
     told = [
-        row | {"bold": row["level"] == "strong" and row["kind"] != "picture"} for row in rows if row["level"]
+        row | {"p": p_text(row["p"]), "bold": row["level"] == "strong" and row["kind"] != "picture"}
+        for row in rows
+        if row["level"]
     ]
     return Table(f"what {title} by itself", columns, told, bold="bold")

@@ -15,6 +15,7 @@ from hemf.config.spelling import alternatives, flag, is_switch, option_type
 from hemf.core.errors import HemfError
 
 FILES = (
+    "folder",
     "data",
     "out",
     "root",

@@ -51,6 +51,7 @@ VERBS = {
     "compare": Verb(
         "hemf.commands.compare:compare", "test how far runs differ that were measured on the same images"
     ),
+    "index": Verb("hemf.report.index:index", "list all evaluated runs of a folder on one page"),
     "predict": Verb("hemf.commands.predict:predict", "classify images with a trained model"),
     "explain": Verb(
         "hemf.commands.explain:explain", "show where in images a trained model finds its evidence"

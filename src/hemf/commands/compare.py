@@ -54,7 +54,8 @@ def compare(
         split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set
             (NAME-SPLIT-HASH where several are called so).
         metric: measures of the split to compare, with commas between them.
-        out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex).
+        out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex), and as a page
+            (.html).
         resamples: number of resamples of the bootstrap.
         seed: seed of the resamples.
 
@@ -64,13 +65,14 @@ def compare(
     from hemf.metrics import MEASURES
     from hemf.metrics.bootstrap import Draws
     from hemf.report.comparison import tables
+    from hemf.report.comparison_page import write_comparison
     from hemf.tasks import MULTICLASS
 
     draws = Draws(resamples, seed)
     if out is not None and Path(out).suffix != ".json":
         raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
     if out is not None:
-        check_report(Path(out), ["runs", "pairs"], [".md", ".tex"])
+        check_report(Path(out), ["runs", "pairs"], [".md", ".tex", ".html"])
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise HemfError("give two or more different runs to compare")
     reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
@@ -95,7 +97,8 @@ def compare(
         write_json(path, report)
         write_text(path.with_suffix(".md"), "\n".join(table.markdown() for table in shown))
         write_text(path.with_suffix(".tex"), "\n".join(table.latex() for table in shown))
-        print(", ".join(str(path.with_suffix(suffix)) for suffix in (path.suffix, ".md", ".tex")))
+        write_comparison(path.with_suffix(".html"), report)
+        print(", ".join(str(path.with_suffix(suffix)) for suffix in (path.suffix, ".md", ".tex", ".html")))
     return Comparison(report["models"], report["pairs"], report)
 
 

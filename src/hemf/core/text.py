@@ -45,3 +45,8 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
+
+
+def p_text(p: float | None) -> str | None:
+    """Write a p-value, which is never 0, however small; None where there is none."""
+    return None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

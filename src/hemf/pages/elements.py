@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -56,12 +57,14 @@ class Verdict:
         status: how it stands.
         words: one or two sentences.
         link: id of the section that has the numbers.
+        word: says how it stands, where the status's own word does not fit.
     """
 
     subject: str
     status: Status
     words: str
     link: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class Tabular:
         hidden: whether the page leaves it out, as it shows the same in another way.
         estimates: for each row what is drawn beside its first cell, as in a forest plot; None for nothing.
         scale: of the estimates.
+        links: for each row what its first cell leads to, a file below the page's folder; "" for nothing.
     """
 
     table: Table
@@ -142,7 +146,13 @@ class Tabular:
     hidden: bool = False
     estimates: Sequence[Estimate | None] = ()
     scale: Scale = Scale()
+    links: Sequence[str] = ()
     kind: ClassVar[str] = "table"
+
+    def link(self, row: int) -> str:
+        """Return the address that a row leads to; "" for none."""
+        file = self.links[row] if self.links else ""
+        return f"./{quote(file)}" if file else ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hemf.core.tables import Column, Table
+from hemf.core.text import p_text
 from hemf.metrics.wording import cell_text
 
 
@@ -18,7 +19,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         {"name": model["name"]} | {name: cell_text(model["metrics"][name]) for name in names}
         for model in report["models"]
     ]
-    columns = [Column("name", "model"), *(Column(name, _words(name)) for name in names)]
+    columns = [Column("name", "model"), *(Column(name, measure_words(name)) for name in names)]
     heads = {
         "first": "first",
         "second": "second",
@@ -41,7 +42,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
 def _tests(pair: dict[str, Any]) -> list[dict[str, Any]]:
     mcnemar, delong = pair["mcnemar"], pair["delong"]
-    found = [(f"{_words(name)}, bootstrap", one) for name, one in pair["bootstrap"].items()]
+    found = [(f"{measure_words(name)}, bootstrap", one) for name, one in pair["bootstrap"].items()]
     right = f"{mcnemar['only_first_right']} : {mcnemar['only_second_right']}"
     found += [(f"accuracy, McNemar ({mcnemar['method']})", mcnemar | {"text": right})]
     found += [("ROC AUC (macro), DeLong", delong["macro"])]
@@ -53,22 +54,17 @@ def _tests(pair: dict[str, Any]) -> list[dict[str, Any]]:
             "second": pair["second"],
             "test": test,
             "difference": one.get("text") or cell_text(one | {"value": one["difference"]}, form="+.3f"),
-            "p": _p(one["p"]),
-            "p_holm": _p(one["p_holm"]),
+            "p": p_text(one["p"]),
+            "p_holm": p_text(one["p_holm"]),
         }
         for test, one in found
     ]
 
 
-def _words(name: str) -> str:
+def measure_words(name: str) -> str:
+    """Return what a measure of the whole split is called, by its key in ``metrics.json``."""
     for how in ("macro", "weighted"):
         if name.endswith(f"_{how}"):
             name = f"{name.removesuffix(f'_{how}')} ({how})"
     name = name.replace("roc_auc", "ROC AUC").replace("f1", "F1").replace("mcc", "MCC")
     return name.replace("_", " ")
-
-
-def _p(p: float | None) -> str | None:
-    if p is None:
-        return None
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -149,7 +149,7 @@ def test_hostile_names_are_shown_and_do_nothing(tmp_path, capsys):
     assert not {"script", "i", "b"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert "&lt;script&gt;" in text
-    assert ".gallery > li" in text  # the style is ours, and not escaped
+    assert ".pictures > div" in text  # the style is ours, and not escaped
     links = [a[key] for _, a in page.tags for key in ("src", "href") if key in a]
     assert links
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
