@@ -17,18 +17,37 @@ from hemf.bench.published import CORRECTED, DATA, MODELS, PRINTED_NAMES, SOURCE,
 from hemf.cli.app import VERBS, build_parser
 from hemf.config.run_config import RECIPES
 from hemf.models.convert import convertible_models
+from hemf.report.html import definitions
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
 def on_files(files: Files, config) -> Files:
     """Add the generated pages to the documentation."""
-    pages = {"reference/commands.md": commands(), "reference/recipes.md": recipes()}
+    pages = {
+        "reference/commands.md": commands(),
+        "reference/recipes.md": recipes(),
+        "reference/measures.md": measures(),
+    }
     pages |= {f"reference/models/{name}.md": model_page(name) for name in MODELS}
     pages["reference/models/index.md"] = models_index()
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
     return files
+
+
+def measures() -> str:
+    """What the words of a report mean, as the page carries them."""
+    lines = [f"**{term}**\n:   {words}\n" for term, words in sorted(definitions().items())]
+    return "\n".join(
+        [
+            "# Measures",
+            "",
+            "What the words of hemf's reports mean; each page carries those it uses.",
+            "",
+            *lines,
+        ]
+    )
 
 
 def on_page_markdown(markdown: str, page, **_) -> str:
