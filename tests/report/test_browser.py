@@ -56,6 +56,9 @@ def page(tmp_path_factory) -> Path:
         "images_trained_on": 0,
         "chose_checkpoint": False,
         "data": {"name": "other", "hash": "0" * 64, "own": False},
+        "external": dict.fromkeys(["class_map", "prevalence", "recalibration"])
+        | dict.fromkeys(["lacking", "thresholds", "left_out"], ())
+        | {"developed_on": "ours"},
         "model": "net",
         "run": "runs/x",
         "operating_points": [point | {"specificity": measure}],

@@ -64,8 +64,7 @@ def compare(
     """
     from hemf.metrics import MEASURES
     from hemf.metrics.bootstrap import Draws
-    from hemf.report.comparison import tables
-    from hemf.report.comparison_page import write_comparison
+    from hemf.report.comparison import tables, write_comparison
     from hemf.tasks import MULTICLASS
 
     draws = Draws(resamples, seed)

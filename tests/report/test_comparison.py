@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hemf.report.comparison_page import write_comparison
+from hemf.report.comparison import write_comparison
 
 
 def report(
