@@ -100,11 +100,13 @@ class Receiver:
     Args:
         port: its port.
         answers: statuses of the next objects; then all are taken.
+        delay: seconds before it answers.
         got: the objects by UID, each with all its forms that were sent.
     """
 
     port: int = 0
     answers: list[int] = field(default_factory=list)
+    delay: float = 0.0
     got: dict[str, list[bytes]] = field(default_factory=dict)
 
     def objects(self) -> list[Dataset]:
@@ -123,6 +125,7 @@ def receiving(port: int = 0, classes: Any = None, title: str = "PACS", tls: Any 
                 return status
             data = event.encoded_dataset()
             one.got.setdefault(str(event.request.AffectedSOPInstanceUID), []).append(data)
+        time.sleep(one.delay)
         return 0
 
     ae = AE(title)

@@ -15,6 +15,7 @@ from node_files import ABOUT, FOUND, free_port, image, receiving, saved, wait_fo
 from pynetdicom.presentation import build_context
 
 from hemf.core.errors import HemfError
+from hemf.node import destinations
 from hemf.node import queue as module
 from hemf.node.destinations import NotTaken, Peer, Unreachable, WebServer, read_login
 from hemf.node.queue import Queue, Result, pause
@@ -80,6 +81,23 @@ def test_what_is_refused_is_sent_again_and_holds_up_nothing(queue, monkeypatch):
         step(queue, pacs.port)
         assert list(pacs.got) == [second.sop_instance, first.sop_instance]
     assert "2  sent" in status(queue)
+
+
+def test_a_result_whose_answer_does_not_come_is_sent_again_as_it_was(queue, monkeypatch):
+    made = result(queue)
+    with receiving() as pacs:
+        monkeypatch.setattr(destinations, "ANSWER_SECONDS", 0.3)
+        pacs.delay = 2.0
+        with pytest.raises(Unreachable, match="did not come in time"):
+            step(queue, pacs.port)
+        assert [one.sop_instance for one in queue.due()] == [made.sop_instance]
+        monkeypatch.undo()
+        pacs.delay = 0.0
+        step(queue, pacs.port)
+        (forms,) = pacs.got.values()
+    assert len(forms) == 2
+    assert forms[0] == forms[1]
+    assert queue.due() == []
 
 
 @pytest.mark.parametrize("answer", [0xB000, 0x0111])
