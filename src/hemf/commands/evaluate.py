@@ -31,10 +31,12 @@ def evaluate(
     PNG) into evaluation/SPLIT of the run, or evaluation/NAME-SPLIT-HASH for another data set, and prints the
     metrics, each with the number of images it rests on and a 95% interval. Probabilities are calibrated where
     the model is. Another data set may lack some of the model's classes, and may be of a single one; one
-    without a split of its own is all test. Of a cross-validation every fold's run is measured on the images
-    it was not trained on, then all of them together. On other images, and on test images that no fold holds,
-    its runs are an ensemble, as several runs are: the mean of their probabilities, without those of members
-    that were trained on an image. Its evaluation is kept with the cross-validation, or with the first run.
+    without a split of its own is all test. Of images of another place it says besides what the measures would
+    be with the shares of classes of the run's own data, what recalibration there would gain, and what became
+    of thresholds. Of a cross-validation every fold's run is measured on the images it was not trained on,
+    then all of them together. On other images, and on test images that no fold holds, its runs are an
+    ensemble, as several runs are: the mean of their probabilities, without those of members that were trained
+    on an image. Its evaluation is kept with the cross-validation, or with the first run.
 
     Args:
         run: a run's folder, its model folder (which then needs --data), or for an ensemble a
