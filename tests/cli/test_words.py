@@ -13,6 +13,7 @@ from hemf.cli import app
 from hemf.config.spelling import flag, is_switch
 
 PACKAGE, ROOT = Path(hemf.__file__).parent, Path(__file__).parents[2]
+CSS = re.compile(r"var\(--[\w-]*|style=\"--[\w-]+")  # a style sheet's own properties
 FLAG = re.compile(r"(?<![\w-])--[A-Za-z](?:[\w-]*\w)?")
 NOT_OURS = {  # flags of other programs that our pages and messages name
     *("--nproc-per-node", "--raw", "--shm-size", "--logdir"),  # torchrun, gdcmconv, docker, tensorboard
@@ -47,6 +48,7 @@ def known() -> set[str]:
 
 def unknown_flags(text: str, known: set[str]) -> list[str]:
     """Flags in a text that no verb has, among them all that are spelled with underscores."""
+    text = CSS.sub("", text)
     return [found for found in FLAG.findall(text) if found not in known | NOT_OURS]
 
 

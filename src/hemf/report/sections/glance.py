@@ -189,17 +189,21 @@ def _heat(material: Material) -> Verdict | None:
 
 
 def localised(found: Mapping[str, Any]) -> str:
-    """Say what ``hemf localise`` found at the layer of the heat maps, in a sentence."""
-    inside = found.get("inside_masks")
-    if not inside:
+    """Say what ``hemf localise`` found at the layer of the heat maps, in a sentence.
+
+    Args:
+        found: what ``localisation.json`` holds, which may be a stranger's.
+    """
+    if not (inside := found.get("inside_masks")):
         return "Measured by deletion and insertion; whether they lie on the lesion was not measured."
-    of_layer = inside["layers"][found["layer"]]
-    energy, even = (value_text(one["energy"], ".2f") for one in (of_layer, inside["even"]))
-    within = interval_text(of_layer["energy"], form=".2f")
+    try:
+        of_layer = inside["layers"][found["layer"]]["energy"]
+        energy, even = (value_text(one, ".2f") for one in (of_layer, inside["even"]["energy"]))
+        within, n = interval_text(of_layer, form=".2f"), f"{inside['n']:,}"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "Measured, but localisation.json is not one of hemf's."
     between = f" ({within})" if within else ""
-    return (
-        f"{energy}{between} of the heat lies inside the lesion, of an even map {even} (n = {inside['n']:,})."
-    )
+    return f"{energy}{between} of the heat lies inside the lesion, of an even map {even} (n = {n})."
 
 
 def _below(measure: Mapping[str, Any]) -> str:
