@@ -78,7 +78,7 @@ def measured(
 def main() -> None:
     """Read the command line, measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiments", type=int, default=400)
+    parser.add_argument("--experiments", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/subgroups.json"))
     arguments = parser.parse_args()
     settings = [(30, 5), (60, 5), (200, 5), (300, 1)]
