@@ -58,6 +58,32 @@ def written_on(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
+def written_across(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A line of yellow text at any height."""
+    image = image.copy()
+    font = ImageFont.load_default(size=max(10, image.height // 10))
+    y = rng.integers(0, max(1, image.height - image.height // 8))
+    ImageDraw.Draw(image).text((image.width // 6, int(y)), "2026-12-01 R", fill="yellow", font=font)
+    return image
+
+
+def ruled(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A white ruler with black marks along one of the four borders, an eighth of the image wide."""
+    side, turned = int(rng.integers(4)), image
+    turned = image.rotate(90 * side, expand=True)
+    draw, height = ImageDraw.Draw(turned), turned.height // 8
+    top = turned.height - height
+    draw.rectangle((0, top, turned.width, turned.height), fill="white")
+    for mark, x in enumerate(range(2, turned.width, max(3, turned.width // 40))):
+        draw.line((x, top, x, top + height // (2 if mark % 5 else 1)), fill="black")
+    return turned.rotate(-90 * side, expand=True)
+
+
+def tilted(degrees: float) -> Change:
+    """Tilted, with black corners."""
+    return lambda image, rng: image.rotate(degrees, Image.Resampling.BILINEAR)
+
+
 CHANGES: dict[str, Change] = {
     "JPEG quality 60": compressed(60),
     "JPEG quality 30": compressed(30),
@@ -69,7 +95,9 @@ CHANGES: dict[str, Change] = {
     "text in a corner": written_on,
     "flipped": lambda image, rng: ImageOps.mirror(image),
     "turned 90°": lambda image, rng: image.transpose(Image.Transpose.ROTATE_90),
-    "turned 5°": lambda image, rng: image.rotate(5, Image.Resampling.BILINEAR),
+    **{f"turned {degrees}°": tilted(degrees) for degrees in (2, 5, -5, 8)},
+    "text anywhere": written_across,
+    "ruler along a border": ruled,
     "black frame of 5 %": lambda image, rng: ImageOps.expand(image, round(0.05 * image.width), "black"),
     **{f"cropped by {p} %, middle": cropped(p / 100, False) for p in (2, 5, 10, 20)},
     **{f"cropped by {p} %, anywhere": cropped(p / 100, True) for p in (2, 5, 10, 20)},
@@ -77,7 +105,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def measure(data: str, number: int, scratch: Path, workers: int) -> dict:
+def measure(data: str, number: int, scratch: Path, workers: int, only: str) -> dict:
     """Share of the planted copies that is found, by change, and wrong pairs between copies and originals."""
     dataset = load_data(data)
     rng = np.random.default_rng(0)
@@ -86,7 +114,7 @@ def measure(data: str, number: int, scratch: Path, workers: int) -> dict:
     found = {}
     with Workers(workers) as pool:
         looks = pool.map(look_at, [dataset.path(s) for s in samples], "reading images")
-        for name, change in CHANGES.items():
+        for name, change in ((name, change) for name, change in CHANGES.items() if only in name):
             planted = [scratch / f"{i}.png" for i in chosen]
             for s, file in zip(samples, planted, strict=True):
                 change(read_image(dataset.path(s)), rng).save(file)
@@ -102,6 +130,8 @@ def measure(data: str, number: int, scratch: Path, workers: int) -> dict:
         "planted": len(chosen),
         "most_bits": candidates.TURN_LIMIT,
         "most_bits_of_a_window": candidates.WINDOW_LIMIT,
+        "most_bits_of_the_same_window": candidates.SAME_WINDOW_LIMIT,
+        "most_bits_of_a_tilt": candidates.TILT_LIMIT,
         "least_similarity": similarity.SAME,
         "changes": found,
     }
@@ -116,12 +146,13 @@ def main() -> None:
     )
     parser.add_argument("data", help="prepared data set")
     parser.add_argument("--images", type=int, default=300, help="images to plant copies of")
+    parser.add_argument("--only", default="", help="changes with this in their name")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        result = measure(arguments.data, arguments.images, Path(scratch), arguments.workers)
+        result = measure(arguments.data, arguments.images, Path(scratch), arguments.workers, arguments.only)
     times = os.times()
     result["cpu_seconds"] = round(times.user + times.system + times.children_user + times.children_system, 1)
     result["wall_seconds"] = round(time.perf_counter() - start, 1)

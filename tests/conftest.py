@@ -79,7 +79,8 @@ def golden() -> Path:
 def made_run(tmp_path: Path) -> Path:
     """A run's folder with a small untrained model of three classes and 24 images of noise in three splits.
 
-    The images' patients are p0 to p5; p5 is in training and in test. The images lie in ``tmp_path/images``.
+    The training images are of patient p0, each other of a patient of its own, but for those of p5, who is in
+    training and in test. The images lie in ``tmp_path/images``.
     """
     import numpy as np
     import timm
@@ -97,7 +98,7 @@ def made_run(tmp_path: Path) -> Path:
         file = tmp_path / "images" / f"{i:02d} 50%.png"
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40 + i, 48, 3), np.uint8)).save(file)
-        group = "p5" if i in (4, 6) else f"p{('train', 'val', 'test').index(split)}"
+        group = "p5" if i in (4, 6) else "p0" if split == "train" else f"{split} {i}"
         samples.append(Sample(file.name, label, group, split))
     run, config = tmp_path / "runs" / "made", RunConfig.of(image_size=32, model="test_resnet", data="images")
     data = DataSet(

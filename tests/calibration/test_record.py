@@ -147,3 +147,14 @@ def test_a_damaged_entry_is_named(change: dict) -> None:
     with pytest.raises(HemfError, match=r"calibration in the model.s config\.json is damaged") as caught:
         Calibration.from_config({"hemf": {"calibration": config}})
     assert "\n" not in str(caught.value)
+
+
+def test_sets_by_class_travel_and_must_fit_the_model() -> None:
+    own = Calibration(None, PredictionSets(0.9, (0.2, 0.9, 1.0), 50), fitted_on={"split": "val", "n": 50})
+    config = json.loads(json.dumps({"hemf": {"calibration": own.to_config()}}))
+    assert Calibration.from_config(config) == own
+    assert "sets of 0.9 coverage for each class" in own.summary()
+    assert own.sets is not None
+    assert own.sets.hold(np.array([0.75, 0.2, 0.05])).tolist() == [False, True, True]
+    with pytest.raises(HemfError, match="has 2 classes and prediction sets of 3; repeat"):
+        own.sets.hold(np.array([0.75, 0.25]))

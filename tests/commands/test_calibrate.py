@@ -12,6 +12,7 @@ import pytest
 import hemf
 from hemf.cli.app import main
 from hemf.core.errors import HemfError
+from hemf.data.manifest import write_data_set
 from hemf.models.hub import add_to_config
 
 PLAIN = {"precision": "fp32", "workers": 0, "device": "cpu"}
@@ -36,7 +37,7 @@ def test_writes_into_the_models_configuration_and_nowhere_else(made_run: Path, c
         "data_hash": hemf.load_data(made_run).hash,
         "split": "val",
         "n": 6,
-        "groups": 1,
+        "groups": 6,
         "chose_checkpoint": True,
         "apart": False,
         "tta": "none",
@@ -103,7 +104,7 @@ def test_repeating_it_replaces_it(made_run: Path) -> None:
     assert config_of(made_run) == first
     found = hemf.calibrate(str(made_run), sensitivity=None, **PLAIN)
     assert found.sets is None
-    assert "6 images are too few to promise a coverage of 0.9" in " ".join(found.left_out)
+    assert "6 patients or lesions are too few to promise a coverage of 0.9" in " ".join(found.left_out)
     assert config_of(made_run)["hemf"]["calibration"]["operating_points"] == []
     (one,) = hemf.load(made_run, precision="fp32", device="cpu").predict(np.zeros((40, 40), np.uint8))
     assert one.set is None
@@ -111,8 +112,14 @@ def test_repeating_it_replaces_it(made_run: Path) -> None:
 
 
 def test_halves_by_patient(made_run: Path, tmp_path: Path) -> None:
+    data = hemf.load_data(made_run)
+    one = [replace(s, group="p" if s.split == "val" else s.group) for s in data.samples]
+    write_data_set(replace(data, samples=one), tmp_path / "one")
     with pytest.raises(HemfError, match="a single patient or lesion and cannot be halved"):
-        hemf.calibrate(str(made_run), apart=True, **PLAIN)
+        hemf.calibrate(str(made_run), apart=True, data=str(tmp_path / "one"), **PLAIN)
+    assert hemf.calibrate(str(made_run), coverage=0.5, data=str(tmp_path / "one"), **PLAIN).sets is not None
+    few = hemf.calibrate(str(made_run), coverage=0.6, data=str(tmp_path / "one"), **PLAIN)
+    assert "no prediction sets: 1 patient or lesion is too few to promise a coverage of 0.6" in few.left_out
     found = hemf.calibrate(str(made_run), apart=True, split="test", coverage=0.5, **PLAIN)
     assert found.fitted_on["apart"] is True
     assert 0 < found.sets.n < 12
@@ -183,3 +190,18 @@ def test_classes_may_be_given_as_numbers(made_run: Path) -> None:
         check_rates(0.9, {2: 0.9}, None, ["0", "1"])
     with pytest.raises(HemfError, match="named twice"):
         check_rates(0.9, {0: 0.9, "0": 0.8}, None, ["0", "1"])
+
+
+def test_sets_by_class_hold_each_class(made_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--coverage", "0.6", "--conditional", "class", "--split", "test", *FLAGS]
+    assert main(["calibrate", str(made_run), *flags]) == 0
+    assert "sets of 0.6 coverage for each class" in " ".join(capsys.readouterr().out.split())
+    found = hemf.evaluate(str(made_run), **PLAIN).report["conformal"]
+    assert found["conditional"] == "class"
+    assert all(one["coverage"]["value"] >= 0.6 for one in found["per_class"].values())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Prediction sets for a coverage of 0.6 of each class hold the true class" in said
+    assert "By true class: a " in said
+    few = hemf.calibrate(str(made_run), coverage=0.9, conditional="class", split="test", **PLAIN)
+    assert few.sets is None
+    assert "no prediction sets by class: in no class are there enough for a coverage of 0.9" in few.left_out

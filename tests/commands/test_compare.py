@@ -16,7 +16,8 @@ from hemf.data.manifest import write_data_set
 from hemf.inference.predictions import Predictions, write_predictions
 from hemf.metrics.bootstrap import Draws
 from hemf.metrics.classification import classification_metrics
-from hemf.metrics.significance import compare_predictions, mcnemar_test
+from hemf.metrics.comparison.compare import compare_predictions
+from hemf.metrics.comparison.mcnemar import mcnemar_test
 
 CLASSES = ["a", "b", "c"]
 
@@ -84,7 +85,7 @@ def test_the_bootstrap_is_that_of_scipy():
     same = [
         Predictions([str(i) for i in range(200)], labels, p, [""] * 200, ["a", "b"]) for p in probabilities
     ]
-    pair = compare_predictions(["x", "y"], same, ["accuracy"], Draws(10_000))["pairs"][0]
+    pair = compare_predictions(["x", "y"], [[one] for one in same], ["accuracy"], Draws(10_000))["pairs"][0]
     found = pair["bootstrap"]["accuracy"]
     difference = right[0].astype(float) - right[1]
     expected = stats.bootstrap(
@@ -216,3 +217,26 @@ def test_says_how_the_split_was_made_and_whether_it_leaks(tmp_path: Path) -> Non
     notes = hemf.compare(runs, resamples=100).report["notes"]
     assert "Split method: random." in notes
     assert any("5 of these 90 images show patients or lesions (2)" in note for note in notes)
+
+
+def test_a_margin_and_seeds_of_one_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = some(n=300, groups=100)
+    runs = [evaluated(tmp_path / f"run{i}", samples, model(samples, 3.0, i)) for i in range(4)]
+    found = hemf.compare([f"{runs[0]},{runs[1]}", f"{runs[2]},{runs[3]}"], margin=0.2)
+    accuracy = found.models[0]["metrics"]["accuracy"]
+    singles = [hemf.compare([run, runs[2]]).models[0]["metrics"]["accuracy"]["value"] for run in runs[:2]]
+    assert accuracy["value"] == pytest.approx(np.mean(singles))
+    assert accuracy["seeds"] == 2
+    pair = found.pairs[0]
+    assert (pair["first"], pair["second"]) == ("run0, run1", "run2, run3")
+    assert pair["mcnemar"]["p"] is pair["delong"]["macro"]["p"] is None
+    assert pair["bootstrap"]["accuracy"]["equivalent"]["p_holm"] is not None
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Within a margin of 0.2" in said
+    assert "seeds of one protocol each" in said
+    hemf.compare(runs[:2], margin=0.2)
+    assert "yes (p < 0.001)" in capsys.readouterr().out
+    with pytest.raises(HemfError, match="the margin is 0; give the difference"):
+        hemf.compare(runs[:2], margin=0.0)
+    with pytest.raises(HemfError, match="two or more different runs"):
+        hemf.compare([f"{runs[0]},{runs[1]}", runs[0]])

@@ -6,7 +6,7 @@ import torch
 from recorded import of_logits
 
 from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
-from hemf.metrics.bootstrap import Draws, resample, units_of
+from hemf.metrics.bootstrap import Draws, resample, tails, units_of
 from hemf.metrics.calibration import confidence_report
 from hemf.metrics.calibration_intervals import with_confidence_intervals
 
@@ -29,7 +29,7 @@ MEASURES = [
 
 def case() -> tuple[np.ndarray, torch.Tensor]:
     rng = np.random.default_rng(1)
-    labels = rng.integers(0, 3, 60)
+    labels = np.tile([0, 1, 2], 20)  # every patient has an image of every class
     return labels, torch.from_numpy(2 * rng.normal(size=(60, 3)) + 1.5 * np.eye(3)[labels]).float()
 
 
@@ -53,15 +53,21 @@ def at(report: dict, path: tuple) -> dict:
 def test_with_patients_they_are_the_quantiles_over_patients_drawn_anew() -> None:
     labels, logits = case()
     _, found = with_intervals(PATIENTS, 40)
-    (weights,) = resample(units_of(labels, PATIENTS), Draws(40, 3))
-    drawn = [np.repeat(np.arange(60), times.astype(int)) for times in weights.T]
+    units = units_of(labels, PATIENTS)
+    (weights,) = resample(units, Draws(40, 3))
+    times = np.rint(weights * 19 / 20).astype(int)  # of 20 patients 19 are drawn, and count 20 / 19 times
+    drawn = [np.repeat(np.arange(60), one) for one in times.T]
+    p = of_logits(labels, logits, OWN).probabilities
+    called, answered = p[:, 1] >= 0.3, OWN.sets.hold(p).sum(1) == 1
+    among = {"ppv": called, "npv": ~called, "accuracy_answered": answered}
     again = [report_of(labels[rows], logits[rows]) for rows in drawn]
     for path in MEASURES:
         if path[-1] == "ece":
             continue
         values = [at(one, path)["value"] for one in again]
         assert at(found, path)["interval"] == "bootstrap", path
-        assert at(found, path)["ci95"] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-6), path
+        ends = np.quantile(values, tails(units.freedom(among.get(path[-1], labels >= 0))))
+        assert at(found, path)["ci95"] == pytest.approx(ends, abs=1e-5), path
 
 
 def test_shares_of_independent_images_keep_wilsons() -> None:

@@ -8,7 +8,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from hemf.metrics.bootstrap import units_of
-from hemf.metrics.significance import auc_parts, delong, mcnemar_test
+from hemf.metrics.comparison.delong import auc_parts, delong
+from hemf.metrics.comparison.mcnemar import mcnemar_test
 
 
 def by_definition(positive: np.ndarray, scores: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +192,7 @@ def test_many_patients_are_tested_by_their_sums(monkeypatch):
     labels, groups, first, second = images_of_patients(np.random.default_rng(1), 400, 3)
     right, units = [one.argmax(1) == labels for one in (first, second)], units_of(labels, groups)
     exact = mcnemar_test(*right, units)
-    monkeypatch.setattr("hemf.metrics.significance.MOST_EXCHANGED", 0)
+    monkeypatch.setattr("hemf.metrics.comparison.mcnemar.MOST_EXCHANGED", 0)
     summed = mcnemar_test(*right, units)
     assert summed["method"] == "chi-squared by patient"
     assert summed["p"] == pytest.approx(exact["p"], abs=0.03)

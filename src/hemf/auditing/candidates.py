@@ -8,22 +8,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hemf.data.image.hashes import HASHES, TURNS
+from hemf.data.image.hashes import MIDDLE, TILTS, TURNS, WINDOWS
 
 TURN_LIMIT = 64  # of 256 bits: the whole image, in any of eight turns
 WINDOW_LIMIT = 56  # a window of one image against another whole
+SAME_WINDOW_LIMIT = 48  # the same window of both: what a ruler or a text elsewhere leaves
+TILT_LIMIT = 56  # the middle of one image against that of another tilted by a few degrees
 NEAREST = 30  # candidates of an image and a hash that are looked at, the nearest first
 BLOCK = 256  # rows of a task
 STRIP = 8  # rows at a time: what is worked on stays in the cache
 
 
+class Comparison(NamedTuple):
+    """Which hash of an image is held against which of another, that is ``turn``ed, and up to how many bits.
+
+    Where the roles of the two images do not matter, it is done one way round.
+    """
+
+    one: int
+    other: int
+    turn: int
+    limit: int
+    one_way: bool
+
+
+def _comparisons() -> list[Comparison]:
+    """Return all: whole images in their turns, windows with a whole, windows with the same, and tilts."""
+    windows = range(len(TURNS), len(TURNS) + len(WINDOWS))
+    tilts = range(len(TURNS), len(TURNS) + len(TILTS))
+    return [
+        *(Comparison(0, turn, turn, TURN_LIMIT, True) for turn in range(len(TURNS))),
+        *(Comparison(0, window, 0, WINDOW_LIMIT, False) for window in windows),
+        *(Comparison(window, window, 0, SAME_WINDOW_LIMIT, True) for window in windows),
+        *(Comparison(MIDDLE, len(WINDOWS) + tilt, tilt, TILT_LIMIT, True) for tilt in tilts),
+    ]
+
+
 class Candidate(NamedTuple):
-    """Two images that may be one: ``second`` is to be turned by ``turn`` (a place in ``TURNS``)."""
+    """Two images that may be one: ``second`` is to be turned by ``turn``, as ``turned`` takes it."""
 
     first: int
     second: int
     turn: int
     distance: int
+
+
+COMPARISONS = _comparisons()
 
 
 def exact_pairs(keys: Sequence[str | None], parts: Sequence[Hashable]) -> list[tuple[int, int]]:
@@ -57,25 +87,26 @@ def near_candidates(hashes: np.ndarray, threads: int = 1) -> list[Candidate]:
     if len(hashes) < 2:
         return []
     columns = np.ascontiguousarray(hashes.transpose(1, 2, 0))  # hash, word, image
-    tasks = list(product(range(HASHES), range(0, len(hashes), BLOCK)))
+    tasks = list(product(COMPARISONS, range(0, len(hashes), BLOCK)))
     with ThreadPoolExecutor(max(1, threads)) as pool:
         found = list(pool.map(lambda task: _block(columns, *task), tasks))
     best: dict[tuple[int, int, int], int] = {}
-    for (kind, _), (firsts, seconds, distances) in zip(tasks, found, strict=True):
-        turn = kind if kind < len(TURNS) else 0
+    for (comparison, _), (firsts, seconds, distances) in zip(tasks, found, strict=True):
         for i, j, d in zip(firsts.tolist(), seconds.tolist(), distances.tolist(), strict=True):
-            key = (min(i, j), max(i, j), turn)
+            key = (min(i, j), max(i, j), comparison.turn)
             best[key] = min(best.get(key, d), d)
     return sorted(Candidate(*key, d) for key, d in best.items())
 
 
-def _block(columns: np.ndarray, kind: int, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the whole images from ``start`` on whose hash is close to hash ``kind`` of another image."""
+def _block(
+    columns: np.ndarray, comparison: Comparison, start: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the images from ``start`` on that are close to another image by a comparison."""
     images = columns.shape[2]
     scratch = np.empty((STRIP, images), np.uint64), np.empty((STRIP, images), np.uint8)
     stop = min(start + BLOCK, images)
     strips = [
-        _strip(columns, kind, range(row, min(row + STRIP, stop)), *scratch)
+        _strip(columns, comparison, range(row, min(row + STRIP, stop)), *scratch)
         for row in range(start, stop, STRIP)
     ]
     firsts, seconds, distances = (np.concatenate(parts) for parts in zip(*strips, strict=True))
@@ -83,14 +114,14 @@ def _block(columns: np.ndarray, kind: int, start: int) -> tuple[np.ndarray, np.n
 
 
 def _strip(
-    columns: np.ndarray, kind: int, rows: range, differ: np.ndarray, bits: np.ndarray
+    columns: np.ndarray, comparison: Comparison, rows: range, differ: np.ndarray, bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the same for a few rows; ``differ`` and ``bits`` are overwritten."""
-    distance = _distances(columns[0, :, rows.start : rows.stop], columns[kind], differ, bits)
-    is_turn = kind < len(TURNS)
-    close = distance <= (TURN_LIMIT if is_turn else WINDOW_LIMIT)
+    ones, others = columns[comparison.one, :, rows.start : rows.stop], columns[comparison.other]
+    distance = _distances(ones, others, differ, bits)
+    close = distance <= comparison.limit
     for place, row in enumerate(rows):
-        close[place, : row + 1 if is_turn else 0] = False  # a turn of one is a turn of the other
+        close[place, : row + 1 if comparison.one_way else 0] = False
         close[place, row] = False
     places, seconds = _nearest(close, distance)
     return places + rows.start, seconds, distance[places, seconds]
@@ -106,13 +137,13 @@ def near_between(ones: np.ndarray, others: np.ndarray) -> list[Candidate]:
     Returns:
         ``first`` is a place in ``others``, ``second`` one in ``ones``, which is to be turned.
     """
-    tasks = [(kind, 0) for kind in range(HASHES)] + [(0, window) for window in range(1, others.shape[1])]
+    upright = {0: 0} | {len(TURNS) + window: 1 + window for window in range(len(WINDOWS))}
+    tasks = [(c.other, upright[c.one], c.turn, c.limit) for c in COMPARISONS]
+    tasks += [(0, upright[c.other], 0, c.limit) for c in COMPARISONS if not c.one_way]
     mine, theirs = (np.ascontiguousarray(hashes.transpose(1, 2, 0)) for hashes in (ones, others))
     scratch = np.empty((STRIP, len(others)), np.uint64), np.empty((STRIP, len(others)), np.uint8)
     best: dict[tuple[int, int, int], int] = {}
-    for kind, window in tasks:
-        turn = kind if kind < len(TURNS) else 0
-        limit = TURN_LIMIT if kind < len(TURNS) and not window else WINDOW_LIMIT
+    for kind, window, turn, limit in tasks:
         for start in range(0, len(ones), STRIP):
             distance = _distances(mine[kind, :, start : start + STRIP], theirs[window], *scratch)
             places, found = _nearest(distance <= limit, distance)

@@ -16,7 +16,7 @@ from PIL import Image
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.data.fingerprints import Fingerprint, as_text
 from hemf.data.image.empty import emptiness
-from hemf.data.image.hashes import THUMBNAIL, TURNS, image_hashes, small_grey, thumbnail
+from hemf.data.image.hashes import THUMBNAIL, TURNS, WINDOWS, image_hashes, small_grey, thumbnail
 from hemf.data.image.limits import max_pixels, set_max_pixels
 from hemf.data.image.read import decode_image
 from hemf.data.image.strips import shrink
@@ -65,7 +65,7 @@ class Look:
     @property
     def fingerprint(self) -> Fingerprint:
         """By which the file is known again."""
-        upright = np.concatenate([self.hashes[:1], self.hashes[len(TURNS) :]])
+        upright = np.concatenate([self.hashes[:1], self.hashes[len(TURNS) : len(TURNS) + len(WINDOWS)]])
         return Fingerprint(self.file_bytes, self.bytes_hash, as_text(upright))
 
 

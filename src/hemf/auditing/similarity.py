@@ -14,7 +14,7 @@ import scipy.fft
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from hemf.data.image.hashes import TURNS
+from hemf.data.image.hashes import turned
 
 SAME = 0.63  # measured: see docs/how-to/audit.md
 SCALES = (1.0, 1.05, 0.95, 1.11, 0.9, 1.25, 0.8)
@@ -31,14 +31,14 @@ def similarity(pair: tuple[np.ndarray, np.ndarray, int]) -> float:
     """Return the greatest normalised cross-correlation, over scales and places, of the detail of two images.
 
     Args:
-        pair: two thumbnails (64 x 64 grey values) and the turn of the second, a place in ``TURNS``.
+        pair: two thumbnails (64 x 64 grey values) and the turn of the second, as ``turned`` takes it.
 
     Returns:
         1 for equal images, about 0.3 for unrelated ones, 0 where there is no detail.
     """
     whole, other, turn = pair
-    if (turned := TURNS[turn]) is not None:
-        other = np.asarray(Image.fromarray(other).transpose(turned))
+    if turn:
+        other = np.asarray(turned(Image.fromarray(other), turn))
     template, best = _detail(other), 0.0
     for scale in SCALES:
         best = max(best, _correlation(_detail(_scaled(whole, scale)), template, min(1.0, scale)))

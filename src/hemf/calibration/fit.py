@@ -1,13 +1,13 @@
 """Fits a model's calibration on images that it was not trained on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hemf.calibration.conformal import conformal_quantile, enough_images
+from hemf.calibration.conformal import ALWAYS, class_quantiles, conformal_quantile, enough_units
 from hemf.calibration.record import Calibration, OperatingPoint, PredictionSets
 from hemf.calibration.temperature import fit_temperature, temperature_interval, why_no_temperature
 from hemf.calibration.thresholds import Target, choose_threshold
@@ -58,6 +58,7 @@ def fit_calibration(
     specificity: Rates = None,
     for_sets: np.ndarray | None = None,
     groups: Sequence[str] | None = None,
+    conditional: Literal["none", "class"] = "none",
 ) -> Calibration:
     """Fit the temperature, then the prediction sets and the thresholds on the calibrated probabilities.
 
@@ -72,6 +73,7 @@ def fit_calibration(
         for_sets: N booleans: images that settle the sets, while the others settle the temperature; None for
             all images for both.
         groups: patient or lesion of each image, empty where unknown; None where there are none.
+        conditional: ``class`` for sets that have the coverage in every class, not only in all together.
 
     Raises:
         HemfError: a rate is no share or of no class of the model, or logits are not finite.
@@ -83,12 +85,15 @@ def fit_calibration(
     wanted = check_rates(coverage, sensitivity, specificity, classes)
     on_sets = np.ones(len(labels), bool) if for_sets is None else for_sets
     on_temperature = on_sets if for_sets is None else ~for_sets
-    units = _units(groups, on_temperature)
+    units = _units(groups, len(labels))
     temperature, interval, of_temperature = _temperature(
-        logits[torch.from_numpy(on_temperature)].numpy(), labels[on_temperature], units
+        logits[torch.from_numpy(on_temperature)].numpy(),
+        labels[on_temperature],
+        len(np.unique(units[on_temperature])),
     )
     probabilities = Calibration(temperature).of_images(logits)
-    sets, of_sets = _sets(probabilities[on_sets], labels[on_sets], coverage)
+    grouped, names = any(groups or ()), classes if conditional == "class" else None
+    sets, of_sets = _sets(probabilities[on_sets], labels[on_sets], coverage, units[on_sets], grouped, names)
     points, of_points = _operating_points(probabilities, labels, classes, wanted)
     left_out = (*of_temperature, *of_sets, *of_points)
     return Calibration(temperature, sets, tuple(points), fitted_on, left_out, interval)
@@ -126,10 +131,11 @@ def _wanted(target: Target, rates: Rates, classes: Sequence[str]) -> list[tuple[
     return [(target, name, float(rate)) for name, rate in pairs]
 
 
-def _units(groups: Sequence[str] | None, chosen: np.ndarray) -> int:
-    """Count the patients or lesions among the ``chosen`` images; one of unknown group is one of its own."""
-    images = np.flatnonzero(chosen)
-    return len({(groups[i] if groups else "") or i for i in images.tolist()})
+def _units(groups: Sequence[str] | None, n: int) -> np.ndarray:
+    """Number the patients or lesions of N images; an image of unknown group is one of its own."""
+    names = [(groups[i] if groups else "") or i for i in range(n)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
 
 
 def _temperature(
@@ -143,17 +149,38 @@ def _temperature(
 
 
 def _sets(
-    probabilities: np.ndarray, labels: np.ndarray, coverage: float
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    coverage: float,
+    units: np.ndarray,
+    grouped: bool,
+    classes: Sequence[str] | None,
 ) -> tuple[PredictionSets | None, list[str]]:
-    n = len(labels)
-    if not enough_images(n, coverage):
+    """Make sets, for each of ``classes`` or for all together, and say what the units were too few for."""
+
+    def few(of: np.ndarray) -> str:
+        n = len(np.unique(units[of]))
+        number = counted(n, *(("patient or lesion", "patients or lesions") if grouped else ("image",)))
+        return f"{number} {'is' if n == 1 else 'are'} too few to promise a coverage of {coverage:g}"
+
+    every = np.ones(len(labels), bool)
+    if classes is None:
+        if not enough_units(len(np.unique(units)), coverage):
+            return None, [f"no prediction sets: {few(every)}"]
+        quantile = conformal_quantile(probabilities, labels, coverage, units)
+        return PredictionSets(coverage, quantile, len(labels)), []
+    found = class_quantiles(probabilities, labels, coverage, units)
+    if not any(one is not None for one in found):
         return None, [
-            (
-                f"no prediction sets: {counted(n, 'image')} {'is' if n == 1 else 'are'} too few to promise a "
-                f"coverage of {coverage:g}"
-            )
+            f"no prediction sets by class: in no class are there enough for a coverage of {coverage:g}"
         ]
-    return PredictionSets(coverage, conformal_quantile(probabilities, labels, coverage), n), []
+    missing = [
+        f"{name} is in every prediction set: of it, {few(labels == k)}"
+        for k, name in enumerate(classes)
+        if found[k] is None
+    ]
+    quantiles = tuple(ALWAYS if one is None else one for one in found)
+    return PredictionSets(coverage, quantiles, len(labels)), missing
 
 
 def _operating_points(

@@ -28,19 +28,29 @@ class PredictionSets:
 
     Args:
         coverage: share of images whose set is to hold the true class.
-        quantile: see ``conformal_quantile``.
+        quantile: see ``conformal_quantile``; one a class where each has the coverage for itself.
         n: images it was found on.
         method: name of the score.
     """
 
     coverage: float
-    quantile: float
+    quantile: float | tuple[float, ...]
     n: int
     method: str = "lac"
 
     def hold(self, probabilities: np.ndarray) -> np.ndarray:
         """Say which classes are in the sets of these probabilities, as booleans of the same shape."""
-        return 1 - np.asarray(probabilities) <= self.quantile
+        probabilities = np.asarray(probabilities)
+        if self.by_class and np.size(self.quantile) != probabilities.shape[-1]:
+            classes = counted(probabilities.shape[-1], "class", "classes")
+            sets = f"prediction sets of {np.size(self.quantile)}"
+            raise HemfError(f"the model has {classes} and {sets}; repeat hemf calibrate")
+        return 1 - probabilities <= np.asarray(self.quantile)
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the coverage is that of each class."""
+        return isinstance(self.quantile, tuple)
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,8 @@ class Calibration:
         """Return what there is, and what is missing, in a sentence."""
         parts = [self._temperature_text()] if self.temperature else []
         if self.sets:
-            parts.append(f"sets of {self.sets.coverage:g} coverage")
+            of = " for each class" if self.sets.by_class else ""
+            parts.append(f"sets of {self.sets.coverage:g} coverage{of}")
         if self.operating_points:
             parts.append(counted(len(self.operating_points), "operating point"))
         where = f"calibrated on {counted(self.fitted_on['n'], self.fitted_on['split'] + ' image')}"
@@ -161,12 +172,16 @@ class Calibration:
             None if temperature is None else float(temperature),
             None
             if sets is None
-            else PredictionSets(float(sets["coverage"]), float(sets["quantile"]), int(sets["n"])),
+            else PredictionSets(float(sets["coverage"]), _quantile(sets["quantile"]), int(sets["n"])),
             tuple(points),
             dict(found["fitted_on"]),
             tuple(found["left_out"]),
             interval,
         )
+
+
+def _quantile(found: Any) -> float | tuple[float, ...]:
+    return tuple(map(float, found)) if isinstance(found, list | tuple) else float(found)
 
 
 UNCALIBRATED = Calibration()

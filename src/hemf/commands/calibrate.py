@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def calibrate(
     run: str,
     coverage: float = 0.9,
+    conditional: Literal["none", "class"] = "none",
     split: str = "val",
     sensitivity: float | list[float] | dict[str, float] | None = 0.95,
     specificity: float | list[float] | dict[str, float] | None = None,
@@ -44,6 +45,8 @@ def calibrate(
             the images of its folds, each as the one run predicts it that left it out; with --data on the
             ensemble itself.
         coverage: share of images whose prediction set is to hold the true class.
+        conditional: class for a set that holds it so often in every class, not only over all images; rare
+            classes then have larger sets, and one with too few images is in all of them.
         split: images to fit on: val, test, or all; images of the run's training are
             refused, by file and picture.
         sensitivity: choose for each class the threshold that reaches it; one share, a list such as
@@ -109,7 +112,7 @@ def calibrate(
         chose = chose_checkpoint(subject)
     about = describe(images, samples, subject.split, chose_checkpoint=chose, apart=apart, tta=trained.tta)
     rates = coverage, sensitivity, specificity
-    fitted = fit(found.logits, found.labels, found.classes, about, *rates, halves, found.groups)
+    fitted = fit(found.logits, found.labels, found.classes, about, *rates, halves, found.groups, conditional)
     if isinstance(trained, Ensemble):
         save_calibration(runs, trained, fitted)
     else:

@@ -25,7 +25,8 @@ class Comparison:
     Args:
         models: each model's ``name`` and ``metrics``, as in its ``metrics.json``.
         pairs: each pair's ``first`` and ``second``, and what the ``bootstrap``, ``mcnemar`` and ``delong``
-            tests say of their difference, with ``p`` and ``p_holm``.
+            tests say of their difference, with ``p`` and ``p_holm``; with a margin, each measure of the
+            bootstrap has ``first_not_worse``, ``second_not_worse`` and ``equivalent`` with the same two.
         report: all of it, as the JSON file has it.
     """
 
@@ -38,6 +39,7 @@ def compare(
     runs: list[str],
     split: str = "test",
     metric: str = METRICS,
+    margin: float | None = None,
     out: str | None = None,
     resamples: int = 2000,
     seed: int = 0,
@@ -50,10 +52,14 @@ def compare(
     first.
 
     Args:
-        runs: folders of two or more runs or cross-validations.
+        runs: folders of two or more runs or cross-validations. Several with commas between them are seeds of
+            one protocol, and count as one model: its measures are the means of theirs, and their spread is
+            part of the error of every difference.
         split: name of the evaluation's folder: train, val, test, all, or NAME-SPLIT for another data set
             (NAME-SPLIT-HASH where several are called so).
         metric: measures of the split to compare, with commas between them.
+        margin: the difference in these measures that would not matter, such as 0.02: test too whether one
+            model is not worse than the other by so much, and whether they are equivalent.
         out: JSON file to write; the tables go beside it as Markdown (.md) and LaTeX (.tex), and as a page
             (.html).
         resamples: number of resamples of the bootstrap.
@@ -72,21 +78,24 @@ def compare(
         raise HemfError(f"{out} does not end in .json; give a name that does, such as comparison.json")
     if out is not None:
         check_report(Path(out), ["runs", "pairs"], [".md", ".tex", ".html"])
-    if len(runs) < 2 or len(set(runs)) < len(runs):
+    models = [[one] if Path(one).is_dir() else [run for run in one.split(",") if run] for one in runs]
+    every = [run for seeds in models for run in seeds]
+    if len(models) < 2 or len(set(every)) < len(every) or not all(models):
         raise HemfError("give two or more different runs to compare")
-    reports, predictions = zip(*(_read(run, split) for run in runs), strict=True)
+    reports, predictions = zip(*(_read(run, split) for run in every), strict=True)
     metrics = _metrics(metric, reports[0])
     task = reports[0].get("task", MULTICLASS.name)
     if (test := MEASURES.find(task).compare) is None:
         raise HemfError(f"there is no test that compares models of the task {task}")
-    same = aligned(runs, predictions)
-    found = test(_names(runs), same, metrics, draws)
+    same = iter(aligned(every, predictions))
+    of_models = [[next(same) for _ in seeds] for seeds in models]
+    found = test(_names(models), of_models, metrics, draws, margin)
     report = {
         "split": split,
         "data": reports[0]["data"]["name"],
         "runs": list(runs),
         **found,
-        "notes": _notes(runs, reports, found),
+        "notes": _notes(every, reports, found),
     }
     shown = tables(report)
     for table in shown:
@@ -113,10 +122,11 @@ def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
     return report, read_predictions(folder / "predictions.csv")
 
 
-def _names(runs: Sequence[str]) -> list[str]:
-    """Return the folders' names where they tell the runs apart, else their whole paths."""
-    names = [Path(run).resolve().name for run in runs]
-    return names if len(set(names)) == len(names) else list(runs)
+def _names(models: Sequence[Sequence[str]]) -> list[str]:
+    """Return the folders' names where they tell the models apart, else their whole paths."""
+    of_runs = [[Path(run).resolve().name for run in seeds] for seeds in models]
+    names = [", ".join(seeds) for seeds in of_runs]
+    return names if len(set(names)) == len(names) else [", ".join(seeds) for seeds in models]
 
 
 def _metrics(words: str, report: dict[str, Any]) -> list[str]:
@@ -182,10 +192,21 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
     )
     notes = [
         "Differences: the first model less the second. Intervals and p of the measures: paired bootstrap, "
-        f"{intervals['resamples']} resamples of {drawn}, stratified by class.",
+        f"{intervals['resamples']} resamples of {drawn}, stratified by class; they speak of more of the kind "
+        "in this mix of classes.",
         *_split_notes(reports[0]),
         "Holm's correction goes over the pairs of models, for each test by itself.",
     ]
+    if several := [one["name"] for one in found["models"] if _seeds(one) > 1]:
+        notes.append(
+            f"{' and '.join(several)}: seeds of one protocol each; what another choice of seeds would change "
+            "is in the intervals and p of the measures. McNemar's and DeLong's tests are of single runs."
+        )
+    if found["margin"] is not None:
+        notes.append(
+            f'Within a margin of {found["margin"]:g}: "not worse" needs p < 0.025 (one-sided), "equivalent" '
+            "p < 0.05 (two one-sided tests), by Holm's correction."
+        )
     if intervals["unit"] == "group":
         notes.append(
             f"McNemar's and DeLong's tests are those for several images of a patient: {drawn} in these "
@@ -201,6 +222,10 @@ def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[s
         if report.get("chose_checkpoint"):
             notes.append(f"Warning: these images chose the checkpoint of {run}, so its numbers are too good.")
     return notes
+
+
+def _seeds(model: dict[str, Any]) -> int:
+    return next(iter(model["metrics"].values())).get("seeds", 1)
 
 
 def _split_notes(report: dict[str, Any]) -> list[str]:

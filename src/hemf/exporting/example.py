@@ -71,7 +71,9 @@ def main(paths):
         found = dict(zip(CONFIG["label_names"], (powers / powers.sum()).tolist(), strict=True))
         line = {"path": path, "prediction": max(found, key=lambda name: found[name]), "probabilities": found}
         if sets:
-            line["set"] = [name for name, share in found.items() if 1 - share <= sets["quantile"]]
+            limits = np.broadcast_to(sets["quantile"], len(found))
+            held = zip(found.items(), limits, strict=True)
+            line["set"] = [name for (name, share), limit in held if 1 - share <= limit]
         print(json.dumps(line))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hemf.inference.predictions import Predictions
 from hemf.metrics.bootstrap import Draws
-from hemf.metrics.significance import compare_predictions
+from hemf.metrics.comparison.compare import compare_predictions
 from hemf.tasks import MULTICLASS
 
 LARGEST_DIFFERENCE = 1e-4
@@ -28,8 +28,8 @@ def parity_of(original: Predictions, exported: Predictions, draws: Draws) -> dic
     Returns:
         ``n``, ``largest_difference`` and ``mean_difference`` of the calibrated probabilities, ``same_class``
         (number of images), and for accuracy and macro ROC AUC ``original``, ``export``, ``change`` (the
-        export's less the original's) and its ``ci95`` (None where no resample tells the two apart), ready for
-        JSON.
+        export's less the original's) and its ``ci95`` (None where no resample tells the two apart, or images
+        are too few), ready for JSON.
     """
     apart = np.abs(original.probabilities - exported.probabilities)
     found = {
@@ -40,7 +40,7 @@ def parity_of(original: Predictions, exported: Predictions, draws: Draws) -> dic
     }
     if original.task is not MULTICLASS:
         return found
-    compared = compare_predictions(["export", "original"], [exported, original], list(MEASURES), draws)
+    compared = compare_predictions(["export", "original"], [[exported], [original]], list(MEASURES), draws)
     (pair,), (theirs, ours) = compared["pairs"], compared["models"]
     for name in MEASURES:
         change = pair["bootstrap"][name]

@@ -1,19 +1,27 @@
-"""Bootstrap resamples of a split's images, as numbers of times that each image is drawn.
+"""Bootstrap resamples of a split's images, as the weight of each image in each.
 
 What is drawn is a *unit*: a patient or lesion with all its images where groups are known, else an image. An
 image of unknown group beside others that have one is a unit of its own. Units are drawn with replacement
 within strata, so that every resample has the split's mix of classes: units whose images are all of one class
-are that class's stratum, and units with images of several classes are a stratum together.
+are that class's stratum, and units with images of several classes are a stratum together. What is measured
+on resamples therefore speaks of units like these *in this mix of classes*.
+
+Of the n units of a stratum n - 1 are drawn, each for n / (n - 1) units (the rescaled bootstrap of Rao and Wu,
+Journal of the American Statistical Association 83, 1988). Drawn n at a time, they would spread too little, by
+(n - 1) / n in variance: half, where a class has two patients. ``tails`` allows for the rest of what is not
+known with few units, as Student's t does: the spread itself.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm, t
 
 from hemf.core.errors import HemfError
 from hemf.core.text import counted
 
+EXACT = 2.0**-20  # weights are multiples of it, so that sums of them have no rounding error
 BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
 
 
@@ -61,12 +69,22 @@ class Units:
     @property
     def words(self) -> str:
         """How many units there are, in words."""
-        kinds = ("patient or lesion", "patients or lesions") if self.grouped else ("image",)
-        return counted(self.count, *kinds)
+        return self.counted(self.count)
+
+    def counted(self, number: int) -> str:
+        """Return so many units in words."""
+        return counted(
+            number, *(("patient or lesion", "patients or lesions") if self.grouped else ("image",))
+        )
 
     def among(self, images: np.ndarray) -> int:
         """Return the number of units that the images of a mask (N booleans) belong to."""
         return len(np.unique(self.of_image[images]))
+
+    def freedom(self, images: np.ndarray) -> int:
+        """Return the degrees of freedom of what is measured on the images of a mask: units less strata."""
+        units = np.unique(self.of_image[images])
+        return max(1, len(units) - sum(np.isin(stratum, units).any() for stratum in self.strata))
 
 
 def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
@@ -90,7 +108,8 @@ def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
 
 
 def resample(units: Units, draws: Draws) -> Iterator[np.ndarray]:
-    """Yield how often each image is in each resample: blocks of N x R whole numbers, as float64.
+    """Yield the weight of each image in each resample: blocks of N x R, with a mean of 1 over the units
+    of every stratum.
 
     The same units, number and seed give the same resamples, so that two models can be compared on each.
 
@@ -105,6 +124,21 @@ def resample(units: Units, draws: Draws) -> Iterator[np.ndarray]:
         drawn = np.empty((units.count, r))
         for stratum in units.strata:
             size = len(stratum)
-            places = random.integers(0, size, (size, r)) * r + np.arange(r)
-            drawn[stratum] = np.bincount(places.ravel(), minlength=size * r).reshape(size, r)
+            times = max(1, size - 1)
+            places = random.integers(0, size, (times, r)) * r + np.arange(r)
+            counts = np.bincount(places.ravel(), minlength=size * r).reshape(size, r)
+            drawn[stratum] = counts * (round(size / times / EXACT) * EXACT)
         yield drawn[units.of_image]
+
+
+def tails(freedom: int) -> list[float]:
+    """Return the two shares of resamples between which a 95% interval lies.
+
+    They are those of a normal distribution at the ends of Student's t interval ("expanded percentiles":
+    Hesterberg, The American Statistician 69, 2015): 2.5% and 97.5% of many units, 1.2% and 98.8% of ten.
+
+    Args:
+        freedom: degrees of freedom, as ``Units.freedom`` counts them.
+    """
+    low = float(norm.sf(t.ppf(0.975, freedom)))
+    return [low, 1 - low]

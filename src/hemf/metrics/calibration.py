@@ -29,7 +29,11 @@ def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
     report: dict[str, Any] = {"calibration": calibration_entry(labels, probabilities, own, before)}
     if own.sets is not None:
         in_set = own.sets.hold(probabilities)
-        report["conformal"] = {"target": own.sets.coverage, "method": own.sets.method}
+        report["conformal"] = {
+            "target": own.sets.coverage,
+            "method": own.sets.method,
+            "conditional": "class" if own.sets.by_class else "none",
+        }
         report["conformal"] |= refusal_metrics(labels, in_set, found.decisions, found.classes)
     if own.operating_points:
         chosen_on = own.fitted_on.get("split")

@@ -10,7 +10,7 @@ model. So
 - the lower end is 0 where noise alone explains the estimate, that is, where e is at most the 97.5% quantile
   of the error of the resamples with the split's own gaps taken out; else it is the basic 2 e - q(97.5%).
 
-The interval holds the estimate. ``benchmarks/statistics.py`` measures how often it holds the true error.
+The interval holds the estimate; ``benchmarks/interval_coverage.py`` measures how often also the true error.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ import numpy as np
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.inference.predictions import Predictions
-from hemf.metrics.bootstrap import Draws, Units, resample, units_of
+from hemf.metrics.bootstrap import Draws, Units, resample, tails, units_of
 from hemf.metrics.calibration import bin_of, brier_of
 from hemf.metrics.classification import log_loss_of
 from hemf.metrics.intervals import with_interval
@@ -38,13 +38,13 @@ class Mean:
         place: the keys that lead to it in the report.
         of: N numbers or booleans, of which the mean is taken.
         among: N booleans, the images that it goes over.
-        single: whether the class that it speaks of has a single unit.
+        in_class: units of the class that it speaks of; None where it speaks of none.
     """
 
     place: Place
     of: np.ndarray
     among: np.ndarray
-    single: bool = False
+    in_class: int | None = None
 
 
 def with_confidence_intervals(
@@ -62,23 +62,23 @@ def with_confidence_intervals(
         return report
     labels, probabilities = found.labels, found.probabilities
     units = units_of(labels, found.groups)
-    single = [units.among(labels == k) == 1 for k in range(len(found.classes))]
+    in_class = [units.among(labels == k) for k in range(len(found.classes))]
     entries: dict[Place, np.ndarray] = {("calibration",): probabilities}
     if report["calibration"]["uncalibrated"] is not None:
         entries["calibration", "uncalibrated"] = found.uncalibrated
     means = [mean for place, rows in entries.items() for mean in _scores(place, labels, rows)]
     if own.sets is not None:
-        means += _sets(found, own.sets.hold(probabilities), single)
+        means += _sets(found, own.sets.hold(probabilities), in_class)
     for i, point in enumerate(report.get("operating_points", ())):
         k = found.classes.index(point["class"])
         called = probabilities[:, k] >= point["threshold"]
-        means += _rates(("operating_points", i), labels == k, called, single[k])
+        means += _rates(("operating_points", i), labels == k, called, in_class[k])
 
     gaps = [_gaps(found.labels, rows) for rows in entries.values()]
     blocks = list(_on_resamples(means, gaps, resample(units, draws)))
     values, errors, noise = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
     for mean, one in zip(means, values, strict=True):
-        report = _changed(report, mean.place, with_interval, one, units, mean.among, mean.single)
+        report = _changed(report, mean.place, with_interval, one, units, mean.among, mean.in_class)
     for place, *one in zip(entries, errors, noise, strict=True):
         report = _changed(report, (*place, "ece"), with_error_interval, *one, units)
     return report
@@ -130,33 +130,33 @@ def _gaps(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.where(bins == np.unique(bins)[:, None], gap, 0.0)
 
 
-def _sets(found: Predictions, in_set: np.ndarray, single: Sequence[bool]) -> list[Mean]:
+def _sets(found: Predictions, in_set: np.ndarray, in_class: Sequence[int]) -> list[Mean]:
     """Return the measures of prediction sets, on all images and on those of each class."""
     labels, sizes = found.labels, in_set.sum(1)
     holds, answered = in_set[np.arange(len(labels)), labels], sizes == 1
-    parts: list[tuple[Place, np.ndarray, bool]] = [(("conformal",), np.ones(len(labels), dtype=bool), False)]
+    parts: list[tuple[Place, np.ndarray, int | None]] = [(("conformal",), np.ones(len(labels), bool), None)]
     parts += [
-        (("conformal", "per_class", name), labels == k, single[k]) for k, name in enumerate(found.classes)
+        (("conformal", "per_class", name), labels == k, in_class[k]) for k, name in enumerate(found.classes)
     ]
     means = []
-    for place, among, is_single in parts:
+    for place, among, number in parts:
         means += [
-            Mean((*place, "coverage"), holds, among, is_single),
-            Mean((*place, "mean_size"), sizes, among, is_single),
-            Mean((*place, "abstained"), ~answered, among, is_single),
-            Mean((*place, "empty"), sizes == 0, among, is_single),
-            Mean((*place, "accuracy_answered"), found.decisions == labels, among & answered, is_single),
+            Mean((*place, "coverage"), holds, among, number),
+            Mean((*place, "mean_size"), sizes, among, number),
+            Mean((*place, "abstained"), ~answered, among, number),
+            Mean((*place, "empty"), sizes == 0, among, number),
+            Mean((*place, "accuracy_answered"), found.decisions == labels, among & answered, number),
         ]
     return means
 
 
-def _rates(place: Place, positive: np.ndarray, called: np.ndarray, single: bool) -> list[Mean]:
+def _rates(place: Place, positive: np.ndarray, called: np.ndarray, in_class: int) -> list[Mean]:
     """Return the four rates of a threshold; specificity alone says nothing of the class's own images."""
     return [
-        Mean((*place, "sensitivity"), called, positive, single),
+        Mean((*place, "sensitivity"), called, positive, in_class),
         Mean((*place, "specificity"), ~called, ~positive),
-        Mean((*place, "ppv"), positive, called, single),
-        Mean((*place, "npv"), ~positive, ~called, single),
+        Mean((*place, "ppv"), positive, called, in_class),
+        Mean((*place, "npv"), ~positive, ~called, in_class),
     ]
 
 
@@ -175,8 +175,9 @@ def with_error_interval(
         too_few = "is" if units.count == 1 else "are"
         return measure | {"no_interval": f"{units.words} {too_few} too few, {FEWEST} are needed"}
     error = measure["value"]
-    low, high = 2 * error - np.quantile(values, [0.975, 0.025])
-    if error <= np.quantile(noise, 0.975):
+    shares = tails(units.freedom(np.ones(len(units.of_image), bool)))
+    high, low = 2 * error - np.quantile(values, shares)
+    if error <= np.quantile(noise, shares[1]):
         low = 0.0
     ends = [min(error, max(0.0, float(low))), min(1.0, max(error, float(high)))]
     return measure | {"ci95": ends, "interval": "bias-corrected bootstrap"}

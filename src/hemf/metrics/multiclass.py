@@ -8,9 +8,9 @@ from hemf.metrics.bootstrap import Draws
 from hemf.metrics.calibration import confidence_report
 from hemf.metrics.calibration_intervals import with_confidence_intervals
 from hemf.metrics.classification import classification_metrics
+from hemf.metrics.comparison.compare import compare_predictions
 from hemf.metrics.intervals import with_intervals
 from hemf.metrics.registry import MEASURES, TaskMeasures
-from hemf.metrics.significance import compare_predictions
 from hemf.tasks import MULTICLASS
 
 

@@ -21,13 +21,17 @@ class TaskMeasures:
             measures of all images, each with ``value`` and ``n``.
         with_intervals: from such a report, its predictions, the model's calibration and the bootstrap's draws
             to the report whose measures have their intervals.
-        compare: from models' names, their predictions on the same images, names of measures and draws to what
-            ``hemf compare`` tells; None where there are no tests for the task.
+        compare: from models' names, their predictions on the same images (by one seed or several), names of
+            measures, draws and a margin or None to what ``hemf compare`` tells; None where there are no tests
+            for the task.
     """
 
     measure: Callable[[Predictions, Calibration], Report]
     with_intervals: Callable[[Report, Predictions, Calibration, Draws], Report]
-    compare: Callable[[Sequence[str], Sequence[Predictions], Sequence[str], Draws], Report] | None = None
+    compare: (
+        Callable[[Sequence[str], Sequence[Sequence[Predictions]], Sequence[str], Draws, float | None], Report]
+        | None
+    ) = None
 
 
 MEASURES: Registry[TaskMeasures] = Registry("measures for the task")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from hemf.report.tables import estimate_of
 
 SURE = 0.05
 
+LEVELS = {"first_not_worse": 0.025, "second_not_worse": 0.025, "equivalent": 0.05}
+"""Of p: one-sided for "not worse", as goes with a 95% interval; of two one-sided tests for "equivalent"."""
+
 
 def tables(report: dict[str, Any]) -> list[Table]:
     """Return the models' measures with their intervals; then every test of every pair.
@@ -51,36 +55,65 @@ def tables(report: dict[str, Any]) -> list[Table]:
         "p_holm": "p, Holm",
     }
     tests = [row for pair in report["pairs"] for row in _tests(pair)]
-    return [
-        Table(title, columns, models),
-        Table(
-            f"Differences on {title}",
-            [Column(key, head) for key, head in heads.items()],
-            tests,
-            report["notes"],
-        ),
+    differences = Table(f"Differences on {title}", [Column(key, head) for key, head in heads.items()], tests)
+    found = [Table(title, columns, models), differences]
+    if report["margin"] is not None:
+        found.append(_within(report, title))
+    found[-1] = replace(found[-1], notes=report["notes"])
+    return found
+
+
+def _within(report: dict[str, Any], title: str) -> Table:
+    """Return what each pair's differences say of a margin."""
+    rows = [
+        {
+            "first": pair["first"],
+            "second": pair["second"],
+            "measure": measure_words(name),
+            **{side: _shown(one[side], level) for side, level in LEVELS.items()},
+        }
+        for pair in report["pairs"]
+        for name, one in pair["bootstrap"].items()
     ]
+    heads = {
+        "first": "first",
+        "second": "second",
+        "measure": "measure",
+        "first_not_worse": "first not worse",
+        "second_not_worse": "second not worse",
+        "equivalent": "equivalent",
+    }
+    columns = [Column(key, head) for key, head in heads.items()]
+    return Table(f"Within a margin of {report['margin']:g} on {title}", columns, rows)
+
+
+def _shown(test: dict[str, Any], level: float) -> str | None:
+    p = test["p_holm"]
+    return None if p is None else f"{'yes' if p < level else 'not shown'} (p {_p(p)})"
 
 
 def _tests(pair: dict[str, Any]) -> list[dict[str, Any]]:
     mcnemar, delong = pair["mcnemar"], pair["delong"]
     found = [(f"{measure_words(name)}, bootstrap", one) for name, one in pair["bootstrap"].items()]
+    if mcnemar["method"] is None:  # a model of several seeds
+        return [_test_row(pair, *one) for one in found]
     right = f"{mcnemar['only_first_right']} : {mcnemar['only_second_right']}"
     found += [(f"accuracy, McNemar ({mcnemar['method']})", mcnemar | {"text": right})]
     found += [("ROC AUC (macro), DeLong", delong["macro"])]
     if len(delong["per_class"]) > 2:
         found += [(f"ROC AUC of {name}, DeLong", one) for name, one in delong["per_class"].items()]
-    return [
-        {
-            "first": pair["first"],
-            "second": pair["second"],
-            "test": test,
-            "difference": one.get("text") or cell_text(one | {"value": one["difference"]}, form="+.3f"),
-            "p": p_text(one["p"]),
-            "p_holm": p_text(one["p_holm"]),
-        }
-        for test, one in found
-    ]
+    return [_test_row(pair, *one) for one in found]
+
+
+def _test_row(pair: dict[str, Any], test: str, one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "first": pair["first"],
+        "second": pair["second"],
+        "test": test,
+        "difference": one.get("text") or cell_text(one | {"value": one["difference"]}, form="+.3f"),
+        "p": p_text(one["p"]),
+        "p_holm": p_text(one["p_holm"]),
+    }
 
 
 def measure_words(name: str) -> str:
@@ -169,7 +202,7 @@ def _models(report: Mapping[str, Any]) -> list[Part]:
 
 def _differences(report: Mapping[str, Any]) -> list[Part]:
     """Show every test of every pair, differences drawn about 0."""
-    _, table = tables(dict(report))
+    _, table, *margins = tables(dict(report))
     tests = [one for pair in report["pairs"] for one in _drawn(pair)]
     ends = [abs(end) for one in tests if one for end in (one.value, one.low, one.high) if end is not None]
     reach = math.ceil(10 * max(ends, default=1.0)) / 10
@@ -178,7 +211,8 @@ def _differences(report: Mapping[str, Any]) -> list[Part]:
     plain = Table(table.title, [Column(*one) for one in heads.items()], [_row(row) for row in table.rows])
     first = "the first model" if len(report["pairs"]) > 1 else report["pairs"][0]["first"]
     line = Sentences([f"Right of the middle line {first} is better, left of it the other."])
-    return [line, Tabular(plain, estimates=tests, scale=Scale(-reach, reach, 0.0))]
+    within = [Tabular(replace(one, notes=())) for one in margins]
+    return [line, Tabular(plain, estimates=tests, scale=Scale(-reach, reach, 0.0)), *within]
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,8 +223,10 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _drawn(pair: Mapping[str, Any]) -> list[Estimate | None]:
     """Return the differences of a pair in the order of the table's rows."""
-    found = [*pair["bootstrap"].values(), None, pair["delong"]["macro"]]
-    if len(pair["delong"]["per_class"]) > 2:
+    found = [*pair["bootstrap"].values()]
+    if pair["mcnemar"]["method"] is not None:
+        found += [None, pair["delong"]["macro"]]
+    if pair["mcnemar"]["method"] is not None and len(pair["delong"]["per_class"]) > 2:
         found += pair["delong"]["per_class"].values()
     return [None if one is None else estimate_of({**one, "value": one["difference"]}) for one in found]
 

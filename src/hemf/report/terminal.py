@@ -293,13 +293,18 @@ def _confidence(found: dict[str, Any]) -> Table:
 
 
 def _refusal(found: dict[str, Any]) -> str:
-    answered = found["accuracy_answered"]
+    answered, each = found["accuracy_answered"], " of each class" if found["conditional"] == "class" else ""
+    by_class = [
+        f"{printable(name)} {value_text(of_class['coverage'])}"
+        for name, of_class in found["per_class"].items()
+        if of_class["coverage"]["value"] is not None
+    ]
     return (
-        f"Prediction sets for a coverage of {found['target']:g} hold the true class in "
+        f"Prediction sets for a coverage of {found['target']:g}{each} hold the true class in "
         f"{measure_text(found['coverage'])} of {counted(found['coverage']['n'], 'image')}, and "
         f"{measure_text(found['mean_size'])} classes on average. The model abstains in "
         f"{measure_text(found['abstained'])}; where it answers, its accuracy is {measure_text(answered)} "
-        f"(n = {answered['n']})."
+        f"(n = {answered['n']}). By true class: {', '.join(by_class)}."
     )
 
 

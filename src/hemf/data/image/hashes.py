@@ -1,4 +1,4 @@
-"""Perceptual hashes of an image, of its eight turns and flips, and of windows that a crop may have kept."""
+"""Perceptual hashes of an image: in its turns, flips and small tilts, and of windows that a crop may keep."""
 
 import numpy as np
 from PIL import Image
@@ -28,7 +28,12 @@ TURN_NAMES = (
     "flipped top to bottom",
     "flipped and turned 90°",
     "flipped and turned 270°",
+    "tilted 3°",
+    "tilted -3°",
+    "tilted 6°",
+    "tilted -6°",
 )
+TILTS = (3.0, -3.0, 6.0, -6.0)  # degrees; hashes agree within about two
 
 
 def _windows() -> list[tuple[int, int, int, int]]:
@@ -41,7 +46,8 @@ def _windows() -> list[tuple[int, int, int, int]]:
 
 
 WINDOWS = _windows()
-HASHES = len(TURNS) + len(WINDOWS)
+HASHES = len(TURNS) + len(WINDOWS) + len(TILTS)
+MIDDLE = len(TURNS) + len(WINDOWS) - 1  # the window whose edges no small tilt has left empty
 
 
 def small_grey(image: Image.Image) -> Image.Image:
@@ -54,6 +60,14 @@ def thumbnail(small: Image.Image) -> np.ndarray:
     return np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
+def turned(image: Image.Image, turn: int) -> Image.Image:
+    """Return an image as ``TURN_NAMES`` calls it: one of ``TURNS``, or tilted by one of ``TILTS``."""
+    if turn >= len(TURNS):
+        return image.rotate(TILTS[turn - len(TURNS)], Image.Resampling.BILINEAR)
+    operation = TURNS[turn]
+    return image if operation is None else image.transpose(operation)
+
+
 def image_hashes(small: Image.Image) -> np.ndarray:
     """Hash perceptually (pHash: signs of the 16 x 16 lowest cosine terms about their median) by imagehash.
 
@@ -61,12 +75,13 @@ def image_hashes(small: Image.Image) -> np.ndarray:
         small: a grey image of ``SIDE`` x ``SIDE``.
 
     Returns:
-        ``HASHES`` x 4 words of 64 bits: those of the turns, then those of the windows.
+        ``HASHES`` x 4 words of 64 bits: those of the turns, of the windows, and of the tilts' middle.
     """
     whole = small.resize((HASHED, HASHED), Image.Resampling.LANCZOS)
-    turned = [whole.transpose(turn) for turn in TURNS if turn is not None]
+    turns = [_phash(turned(whole, turn)) for turn in range(1, len(TURNS))]
+    tilts = [_phash(turned(small, len(TURNS) + tilt).crop(WINDOWS[-1])) for tilt in range(len(TILTS))]
     upright = upright_hashes(small)
-    return np.concatenate([upright[:1], [_phash(each) for each in turned], upright[1:]])
+    return np.concatenate([upright[:1], turns, upright[1:], tilts])
 
 
 def upright_hashes(small: Image.Image) -> np.ndarray:

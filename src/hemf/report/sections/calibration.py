@@ -33,7 +33,8 @@ def prediction_sets(material: Material) -> list[Part]:
         return []
     lines = ["A prediction set holds every class that cannot be ruled out; the model abstains where it must."]
     if found.get("target") is not None:
-        lines.append(f"Asked for: the true class in {found['target']:.0%} of the sets.")
+        each = " of every class" if found.get("conditional") == "class" else ""
+        lines.append(f"Asked for: the true class in {found['target']:.0%} of the sets{each}.")
     whole, *of_classes = tables.conformal_tables(material.report)
     by_class = [Tabular(one, folded=len(one.rows) > MOST_LISTED) for one in of_classes]
     return [Beside([[Sentences(lines), Tabular(whole)], by_class])]

@@ -40,6 +40,13 @@ def promises_of(report: Mapping[str, Any]) -> list[Promise]:
     found, sets = [], report.get("conformal") or {}
     if sets.get("target") is not None and sets.get("coverage"):
         found.append(Promise("prediction sets hold the true class", sets["target"], sets["coverage"]))
+    if sets.get("conditional") == "class":
+        found += [
+            Promise(
+                f"prediction sets hold {name} where it is the true class", sets["target"], one["coverage"]
+            )
+            for name, one in sets["per_class"].items()
+        ]
     for point in report.get("operating_points") or ():
         words = f"{point['target']} of {point['class']} from {point['threshold']:.3g} on"
         found.append(Promise(words, point["at"], point.get(point["target"]) or {}))
