@@ -1,6 +1,7 @@
 """Operating points on other images than they were chosen on, by hand."""
 
 import numpy as np
+import pytest
 
 from hemf.calibration.record import OperatingPoint
 from hemf.metrics.classification import proportion
@@ -26,6 +27,8 @@ def test_by_hand() -> None:
         "specificity": proportion(3, 4),
         "ppv": proportion(2, 3),
         "npv": proportion(3, 4),
+        "lr_positive": {"value": pytest.approx(2 / 3 / (1 / 4)), "n": 7},
+        "lr_negative": {"value": pytest.approx(1 / 3 / (3 / 4)), "n": 7},
         "chosen_on_n": 30,
     }
     assert metrics("healthy", 0.7)["sensitivity"] == proportion(3, 4)

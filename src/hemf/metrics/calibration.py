@@ -6,7 +6,11 @@ import numpy as np
 
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.inference.predictions import Predictions
+from hemf.metrics.bootstrap import units_of
 from hemf.metrics.classification import log_loss_of, measure
+from hemf.metrics.clinical.decision_curves import decision_curves
+from hemf.metrics.clinical.slope import slopes
+from hemf.metrics.clinical.smooth import smooth_reliability
 from hemf.metrics.operating_points import operating_point_metrics
 from hemf.metrics.prediction_sets import refusal_metrics
 
@@ -14,7 +18,7 @@ BINS = 15
 
 
 def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
-    """Return the entries ``calibration``, ``conformal`` and ``operating_points`` of ``metrics.json``.
+    """Return ``calibration``, ``decision_curves``, ``conformal``, ``operating_points`` of ``metrics.json``.
 
     ``conformal`` is missing from a model without prediction sets, ``operating_points`` from one without any;
     ``uncalibrated`` within ``calibration`` is None for a model without a temperature.
@@ -27,6 +31,11 @@ def confidence_report(found: Predictions, own: Calibration) -> dict[str, Any]:
     if own.temperature is not None:
         before = confidence_metrics(labels, found.uncalibrated)
     report: dict[str, Any] = {"calibration": calibration_entry(labels, probabilities, own, before)}
+    report["calibration"] |= {
+        "per_class": slopes(labels, probabilities, found.classes, units_of(labels, found.groups)),
+        "smooth": smooth_reliability(labels, probabilities),
+    }
+    report["decision_curves"] = decision_curves(labels, probabilities, found.classes)
     if own.sets is not None:
         in_set = own.sets.hold(probabilities)
         report["conformal"] = {

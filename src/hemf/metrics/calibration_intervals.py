@@ -13,7 +13,7 @@ model. So
 The interval holds the estimate; ``benchmarks/interval_coverage.py`` measures how often also the true error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,13 @@ from hemf.inference.predictions import Predictions
 from hemf.metrics.bootstrap import Draws, Units, resample, tails, units_of
 from hemf.metrics.calibration import bin_of, brier_of
 from hemf.metrics.classification import log_loss_of
+from hemf.metrics.clinical.decision_curves import benefits
+from hemf.metrics.clinical.smooth import kernels
 from hemf.metrics.intervals import with_interval
+from hemf.metrics.operating_points import likelihood_ratios
 
 Place = tuple[str | int, ...]
+LEAST = 1e-3  # of what counts as an image of a smoothed value
 FEWEST = 20  # units below which there is no interval: fewer tell nothing about fifteen bins
 
 
@@ -37,7 +41,7 @@ class Mean:
     Args:
         place: the keys that lead to it in the report.
         of: N numbers or booleans, of which the mean is taken.
-        among: N booleans, the images that it goes over.
+        among: N booleans, the images that it goes over, or how much each of them counts.
         in_class: units of the class that it speaks of; None where it speaks of none.
     """
 
@@ -74,11 +78,16 @@ def with_confidence_intervals(
         called = probabilities[:, k] >= point["threshold"]
         means += _rates(("operating_points", i), labels == k, called, in_class[k])
 
+    means += _curves(report, found)
     gaps = [_gaps(found.labels, rows) for rows in entries.values()]
     blocks = list(_on_resamples(means, gaps, resample(units, draws)))
     values, errors, noise = (np.concatenate(part, axis=1) for part in zip(*blocks, strict=True))
     for mean, one in zip(means, values, strict=True):
-        report = _changed(report, mean.place, with_interval, one, units, mean.among, mean.in_class)
+        among = mean.among > LEAST
+        report = _changed(report, mean.place, with_interval, one, units, among, mean.in_class)
+    report = _with_likelihood_ratios(
+        report, found, units, dict(zip((m.place for m in means), values, strict=True))
+    )
     for place, *one in zip(entries, errors, noise, strict=True):
         report = _changed(report, (*place, "ece"), with_error_interval, *one, units)
     return report
@@ -148,6 +157,36 @@ def _sets(found: Predictions, in_set: np.ndarray, in_class: Sequence[int]) -> li
             Mean((*place, "accuracy_answered"), found.decisions == labels, among & answered, number),
         ]
     return means
+
+
+def _curves(report: dict[str, Any], found: Predictions) -> list[Mean]:
+    """Return net benefits and smoothed accuracies."""
+    labels, probabilities = found.labels, found.probabilities
+    every, means = np.ones(len(labels), dtype=bool), []
+    for name, points in report["decision_curves"].items():
+        k = found.classes.index(name)
+        for i, point in enumerate(points):
+            t = point["threshold"]
+            of = benefits(labels == k, probabilities[:, k] >= t, t)
+            means.append(Mean(("decision_curves", name, i, "net_benefit"), of, every))
+    right = found.decisions == labels
+    for i, kernel in enumerate(kernels(probabilities.max(1))):
+        means.append(Mean(("calibration", "smooth", i, "accuracy"), right, kernel))
+    return means
+
+
+def _with_likelihood_ratios(
+    report: dict[str, Any], found: Predictions, units: Units, drawn: Mapping[Place, np.ndarray]
+) -> dict[str, Any]:
+    """Return the report whose likelihood ratios have intervals, from the rates on the resamples."""
+    for i, point in enumerate(report.get("operating_points", ())):
+        place: Place = ("operating_points", i)
+        of = found.labels == found.classes.index(point["class"])
+        rarer = min(of, ~of, key=units.among)
+        ratios = likelihood_ratios(*(drawn[*place, rate] for rate in ("sensitivity", "specificity")))
+        for name, values in ratios.items():
+            report = _changed(report, (*place, name), with_interval, values, units, rarer, units.among(rarer))
+    return report
 
 
 def _rates(place: Place, positive: np.ndarray, called: np.ndarray, in_class: int) -> list[Mean]:

@@ -19,6 +19,7 @@ OF_CONFORMAL = {
     "accuracy_answered": "accuracy where it answers",
 }
 OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
+OF_POINT |= {"lr_positive": "LR+", "lr_negative": "LR−"}
 
 
 def measures_table(report: Report) -> Table:

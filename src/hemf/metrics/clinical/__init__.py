@@ -1,0 +1,1 @@
+"""What those who would act on a probability ask: net benefit, slope and intercept, smooth reliability."""
