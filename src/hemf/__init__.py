@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from timm import create_model
 
     from hemf.commands.calibrate import calibrate
-    from hemf.commands.compare import compare
+    from hemf.commands.comparing.compare import compare
+    from hemf.commands.comparing.power import power
     from hemf.commands.convert import convert_checkpoint
     from hemf.commands.data.audit import audit
     from hemf.commands.evaluate import evaluate
@@ -57,6 +58,7 @@ __all__ = [
     "load",
     "load_data",
     "localise",
+    "power",
     "predict",
     "pretrain",
     "train",
@@ -68,7 +70,7 @@ _WHERE = {
     "RunConfig": "hemf.config.run_config",
     "audit": "hemf.commands.data.audit",
     "calibrate": "hemf.commands.calibrate",
-    "compare": "hemf.commands.compare",
+    "compare": "hemf.commands.comparing.compare",
     "convert": "hemf.models.convert",
     "convert_checkpoint": "hemf.commands.convert",
     "create_model": "timm",
@@ -78,6 +80,7 @@ _WHERE = {
     "load": "hemf.inference.classifier",
     "load_data": "hemf.data.load",
     "localise": "hemf.commands.localise",
+    "power": "hemf.commands.comparing.power",
     "predict": "hemf.commands.predict",
     "pretrain": "hemf.commands.pretrain",
     "train": "hemf.commands.train",

@@ -63,7 +63,7 @@ def test_report_shows_what_the_model_has() -> None:
     labels, probabilities = case(3)
     logits = torch.from_numpy(np.log(probabilities)).float()
     plain = confidence_report(of_logits(labels, logits), Calibration())
-    assert set(plain) == {"calibration"}
+    assert set(plain) == {"calibration", "decision_curves"}
     assert plain["calibration"]["temperature"] is None
     assert plain["calibration"]["uncalibrated"] is None
 

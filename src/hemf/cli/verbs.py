@@ -49,9 +49,11 @@ VERBS = {
         "hemf.commands.calibrate:calibrate", "fit temperature, prediction sets and thresholds on validation"
     ),
     "compare": Verb(
-        "hemf.commands.compare:compare", "test how far runs differ that were measured on the same images"
+        "hemf.commands.comparing.compare:compare",
+        "test how far runs differ that were measured on the same images",
     ),
     "index": Verb("hemf.report.index:index", "list all evaluated runs of a folder on one page"),
+    "power": Verb("hemf.commands.comparing.power:power", "plan how many patients the next test needs"),
     "predict": Verb("hemf.commands.predict:predict", "classify images with a trained model"),
     "explain": Verb(
         "hemf.commands.explain:explain", "show where in images a trained model finds its evidence"

@@ -42,37 +42,39 @@ def _of_class(positive: np.ndarray, scores: np.ndarray, units: Units) -> dict[st
         return dict.fromkeys(("slope", "intercept"), undefined(ONE_CLASS if number else ABSENT))
     few = min(units.among(positive), units.among(~positive)) < FEWEST_OF_CLASS or units.count < FEWEST
     x, ones = logit(scores.clip(SMALLEST, 1 - SMALLEST)), np.ones(n)
-    intercept = _fitted(positive, ones[:, None], x, units)
+    of = units if units.grouped and not few else None
+    intercept = _fitted(positive, ones[:, None], x, of)
     apart = (
         scores[positive].min() > scores[~positive].max() or scores[positive].max() < scores[~positive].min()
     )
     if apart or np.ptp(x) < SMALLEST:
         slope = undefined(SEPARATED if apart else "all probabilities are the same", n)
     else:
-        slope = _fitted(positive, np.stack([x, ones], 1), np.zeros(n), units)
+        slope = _fitted(positive, np.stack([x, ones], 1), np.zeros(n), of)
     found = {"slope": slope, "intercept": intercept}
     if few:
         why = {"no_interval": f"{units.words} are too few, or those with or without the class"}
         return {
-            name: {key: v for key, v in one.items() if key != "ci95"} | why for name, one in found.items()
+            name: {key: v for key, v in one.items() if key not in ("ci95", "interval")} | why
+            for name, one in found.items()
         }
     return found
 
 
-def _fitted(positive: np.ndarray, x: np.ndarray, offset: np.ndarray, units: Units) -> dict[str, Any]:
-    """Return the first coefficient of a logistic regression as a measure."""
+def _fitted(positive: np.ndarray, x: np.ndarray, offset: np.ndarray, units: Units | None) -> dict[str, Any]:
+    """Return the first coefficient of a logistic regression as a measure, robust to ``units`` if given."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
     model = GLM(positive.astype(float), x, family=Binomial(), offset=offset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of separation, which the caller has looked for
-        if units.grouped:
+        if units is not None:
             found: Any = model.fit(cov_type="cluster", cov_kwds={"groups": units.of_image}, use_t=True)
         else:
             found = model.fit()
     low, high = np.asarray(found.conf_int())[0]
     if not np.isfinite([found.params[0], low, high]).all():
         return undefined("the regression has no solution", len(positive))
-    robust = "regression, robust to patients" if units.grouped else "regression"
-    return measure(found.params[0], len(positive)) | {"ci95": [float(low), float(high)], "interval": robust}
+    how = "regression" if units is None else "regression, robust to patients"
+    return measure(found.params[0], len(positive)) | {"ci95": [float(low), float(high)], "interval": how}

@@ -82,7 +82,7 @@ def compare(
     every = [run for seeds in models for run in seeds]
     if len(models) < 2 or len(set(every)) < len(every) or not all(models):
         raise HemfError("give two or more different runs to compare")
-    reports, predictions = zip(*(_read(run, split) for run in every), strict=True)
+    reports, predictions = zip(*(read_evaluation(run, split) for run in every), strict=True)
     metrics = _metrics(metric, reports[0])
     task = reports[0].get("task", MULTICLASS.name)
     if (test := MEASURES.find(task).compare) is None:
@@ -110,7 +110,7 @@ def compare(
     return Comparison(report["models"], report["pairs"], report)
 
 
-def _read(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
+def read_evaluation(run: str, split: str) -> tuple[dict[str, Any], "Predictions"]:
     """Read a run's evaluation: what metrics.json holds, and the predictions."""
     from hemf.evaluation.folders import find_evaluation
     from hemf.inference.predictions import read_predictions
