@@ -84,7 +84,7 @@ class Units:
     def freedom(self, images: np.ndarray) -> int:
         """Return the degrees of freedom of what is measured on the images of a mask: units less strata."""
         units = np.unique(self.of_image[images])
-        return max(1, len(units) - sum(np.isin(stratum, units).any() for stratum in self.strata))
+        return max(1, len(units) - sum(bool(np.isin(one, units).any()) for one in self.strata))
 
 
 def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
