@@ -57,7 +57,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     tests = [row for pair in report["pairs"] for row in _tests(pair)]
     differences = Table(f"Differences on {title}", [Column(key, head) for key, head in heads.items()], tests)
     found = [Table(title, columns, models), differences]
-    if report["margin"] is not None:
+    if report.get("margin") is not None:
         found.append(_within(report, title))
     found[-1] = replace(found[-1], notes=report["notes"])
     return found
@@ -224,10 +224,9 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 def _drawn(pair: Mapping[str, Any]) -> list[Estimate | None]:
     """Return the differences of a pair in the order of the table's rows."""
     found = [*pair["bootstrap"].values()]
-    if pair["mcnemar"]["method"] is not None:
+    if pair["mcnemar"]["method"] is not None:  # of single runs
         found += [None, pair["delong"]["macro"]]
-    if pair["mcnemar"]["method"] is not None and len(pair["delong"]["per_class"]) > 2:
-        found += pair["delong"]["per_class"].values()
+        found += pair["delong"]["per_class"].values() if len(pair["delong"]["per_class"]) > 2 else []
     return [None if one is None else estimate_of({**one, "value": one["difference"]}) for one in found]
 
 
