@@ -24,6 +24,7 @@ from torch import nn
 import hemf
 from hemf.core.errors import HemfError
 from hemf.exporting import EXPORTERS
+from hemf.exporting.quantise import MOST_KEPT, QUIET
 from hemf.exporting.registry import Job
 from hemf.inference.writers import format_of
 
@@ -92,6 +93,7 @@ def test_an_export_is_whole_and_says_how_far_it_is_from_its_model(run: Path, exp
     network = onnx.load_from_string(weights)
     onnx.checker.check_model(network, full_check=True)
     assert [one.domain for one in network.opset_import] == [""]
+    assert "BatchNormalization" not in {node.op_type for node in network.graph.node}  # part of convolutions
     notes = [text for node in network.graph.node for text in (node.doc_string, *node.metadata_props)]
     assert not any(notes)  # neither lines of code nor paths of this machine
     assert b"site-packages" not in weights
@@ -284,7 +286,9 @@ def test_smaller_numbers_stay_near(run: Path, exported: Path, tmp_path: Path, pr
     about = json.loads((made.path / "config.json").read_text())["export"]
     assert about["precision"] == precision
     if precision == "int8":
-        assert about["quantised"]["layers"] > about["quantised"]["layers_in_fp32"] == 2
+        found = about["quantised"]
+        assert found["layers"] > found["layers_in_fp32"] == 2 + len(found["loud_layers"])
+        assert found["noise"] < 2 * QUIET or len(found["loud_layers"]) == int(MOST_KEPT * found["layers"])
         assert about["quantised"]["training_images"] == 50
     assert hemf.load(made.path).precision == precision
 
