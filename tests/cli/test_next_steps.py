@@ -66,10 +66,10 @@ def test_cross_validation_leads_to_the_evaluation_of_all_folds(tmp_path: Path, c
     assert main(["data", "demo", "--out", demo, "--lesions", "8", "--size", "32"]) == 0
     begin = cross_validation.begin
 
-    def stopped(config, *more):
+    def stopped(config, *more, **others):
         if config.fold == 1:
             raise KeyboardInterrupt
-        return begin(config, *more)
+        return begin(config, *more, **others)
 
     command = ["train", "--data", demo, *TRAIN, "--out", runs, "--name", "folds", "--folds", "2"]
     with monkeypatch.context() as patch:

@@ -18,7 +18,7 @@ from hemf.data.manifest import read_data_set
 from hemf.losses import LOSSES
 from hemf.runs.folder import open_run
 from hemf.training import finish
-from hemf.training.callbacks import read_checkpoint
+from hemf.training.callbacks.checkpoints import read_checkpoint
 from hemf.training.module import ImageClassifier
 
 

@@ -16,7 +16,8 @@ import json, os, sys, traceback
 import torch
 torch.set_num_threads(1)
 import hemf
-from hemf.training import callbacks, finish, module
+from hemf.training import finish, module
+from hemf.training.callbacks import checkpoints, metrics_table
 import mapie.conformity_scores, sklearn.metrics  # here, not in every child
 
 def die():
@@ -46,8 +47,8 @@ def kill_at(moment, count):
         "step": lambda: at(module.ImageClassifier, "training_step", before),
         "validation": lambda: at(module.ImageClassifier, "validation_step", before),
         "writing": lambda: at(torch, "save", during),
-        "written": lambda: at(callbacks.WholeCheckpointIO, "save_checkpoint", after),
-        "table": lambda: at(callbacks, "write_text", after),
+        "written": lambda: at(checkpoints.WholeCheckpointIO, "save_checkpoint", after),
+        "table": lambda: at(metrics_table, "write_text", after),
         "export": lambda: at(finish, "save_model", before),
     }[moment]()
 

@@ -16,7 +16,7 @@ from hemf import HemfError
 from hemf.core.files import write_text
 from hemf.data.loading.workers import killed_workers_explained
 from hemf.models.hub import save_model
-from hemf.training.callbacks import WholeCheckpointIO
+from hemf.training.callbacks.checkpoints import WholeCheckpointIO
 from hemf.training.stopping import resumable
 
 

@@ -25,7 +25,7 @@ from hemf.pretraining.registry import METHODS
 from hemf.runs.card import pretraining_card
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
-from hemf.training.callbacks import Progress, read_checkpoint, restore
+from hemf.training.callbacks.checkpoints import Progress, read_checkpoint, restore
 from hemf.training.distillation import find_teacher
 from hemf.training.lightning import check_hardware, first_device
 from hemf.training.network import model_args

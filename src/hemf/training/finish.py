@@ -24,7 +24,7 @@ from hemf.runs.card import card
 from hemf.runs.environment import read_environment
 from hemf.runs.folder import Run
 from hemf.tasks import TASKS
-from hemf.training.callbacks import Progress, read_checkpoint, restore
+from hemf.training.callbacks.checkpoints import Progress, read_checkpoint, restore
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier
 from hemf.training.network import model_args

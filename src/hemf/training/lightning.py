@@ -21,14 +21,11 @@ from hemf.core.precision import LIGHTNING, Precision, resolve_precision
 from hemf.core.text import one_line
 from hemf.data.loading.datamodule import ImageData
 from hemf.tasks import direction
-from hemf.training.callbacks import (
-    EMA,
-    Budget,
-    Checkpoints,
-    MetricsTable,
-    WholeCheckpointIO,
-)
-from hemf.training.progress import RunProgress
+from hemf.training.callbacks.budget import Budget
+from hemf.training.callbacks.checkpoints import Checkpoints, WholeCheckpointIO
+from hemf.training.callbacks.ema import EMA
+from hemf.training.callbacks.metrics_table import MetricsTable
+from hemf.training.callbacks.progress import RunProgress
 
 if TYPE_CHECKING:
     pass

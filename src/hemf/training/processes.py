@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -85,3 +87,13 @@ class RunningStatistics:
         parts = total.split([one.numel() for one in own])
         for (now, m), before, part in zip(self.kept, self.before, parts, strict=True):
             now.copy_((1 - m) ** processes * before + part.view_as(now))
+
+
+class Threads(Callback):
+    """Sets the number of threads, on which the weights depend, where Lightning sets its own for DDP."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        torch.set_num_threads(self.threads)

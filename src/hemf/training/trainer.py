@@ -28,17 +28,11 @@ from hemf.models.constructor import network_arguments
 from hemf.runs.environment import differences, environment, processes_of, read_environment, threads_of
 from hemf.runs.folder import TEACHER, Run, is_model, make_run, run_path
 from hemf.runs.lineage import Ancestor, all_ancestors, write_ancestors
-from hemf.training.callbacks import (
-    Checkpoints,
-    Progress,
-    Threads,
-    read_checkpoint,
-    restored_from,
-)
+from hemf.training.callbacks.checkpoints import Checkpoints, Progress, read_checkpoint, restored_from
 from hemf.training.classification import CLASSIFICATION
 from hemf.training.lightning import build_trainer, check_hardware, picked_precision, quiet
 from hemf.training.network import Kind, TrainedNetwork
-from hemf.training.processes import shared_among
+from hemf.training.processes import Threads, shared_among
 from hemf.training.stopping import resumable
 from hemf.weights.known_images import known_images_lines
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import hemf
 from hemf import HemfError
-from hemf.training.callbacks import read_checkpoint
+from hemf.training.callbacks.checkpoints import read_checkpoint
 from hemf.training.probe.compare import paired_difference
 
 

@@ -18,7 +18,7 @@ from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.losses import balanced_weights
 from hemf.metrics.classification import log_loss_of
 from hemf.runs.environment import read_environment
-from hemf.training.callbacks import read_checkpoint, restore
+from hemf.training.callbacks.checkpoints import read_checkpoint, restore
 from hemf.training.lightning import first_device
 from hemf.training.module import ImageClassifier
 

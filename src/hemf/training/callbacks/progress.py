@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
 from hemf.core.text import counted
-from hemf.training.callbacks import epoch_metrics
+from hemf.training.callbacks.metrics_table import epoch_metrics
 
 SILENCE = 60.0  # seconds that a log file says nothing at most
 

@@ -1,29 +1,24 @@
-"""Callbacks at the end of each epoch: the table of metrics, the checkpoints, the averaged weights."""
+"""The checkpoints of a run: what they hold, how they are written, read and taken up."""
 
-import csv
-import io
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from rich.console import Console
-from torch import Tensor
 
 from hemf.core.errors import HemfError
-from hemf.core.files import whole_file, write_text
+from hemf.core.files import whole_file
 from hemf.core.text import one_line
+from hemf.training.callbacks.metrics_table import epoch_metrics
 
 if TYPE_CHECKING:
     from hemf.data.loading.datamodule import ImageData
-    from hemf.training.network import TrainedNetwork
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -151,113 +146,6 @@ class Begun(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.training = True
-
-
-class EMA(WeightAveraging):
-    """Exponential moving average of weights and BatchNorm statistics, which are what is validated and kept.
-
-    The decay of step n is the smaller of ``decay`` and (1 + n) / (10 + n), so that short runs do not
-    drag their random start along. Buffers of whole numbers, such as indices, are copied.
-    """
-
-    def __init__(self, decay: float) -> None:
-        def average(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-            if not averaged[0].is_floating_point():
-                torch._foreach_copy_(averaged, current)
-                return
-            n = int(count)
-            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-
-        super().__init__(multi_avg_fn=average)
-
-
-class Threads(Callback):
-    """Sets the number of threads, on which the weights depend, where Lightning sets its own for DDP."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        torch.set_num_threads(self.threads)
-
-
-class Budget(Callback):
-    """Stops training at the end of an epoch if another one as long as the longest would go beyond a budget.
-
-    The clock starts when this is made, and goes on where it was in a run that is resumed.
-
-    Args:
-        console: where to say it.
-        budget: as the user wrote it.
-        seconds: the same in seconds.
-    """
-
-    def __init__(self, console: Console, budget: str, seconds: float) -> None:
-        self.console, self.budget, self.seconds = console, budget, seconds
-        self.started, self.before, self.longest = time.monotonic(), 0.0, 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self._used(), "longest": self.longest}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.before, self.longest = state_dict["seconds"], state_dict["longest"]
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.epoch_started = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.longest = max(self.longest, time.monotonic() - self.epoch_started)
-        done = trainer.current_epoch + 1
-        beyond = self._used() + self.longest > self.seconds
-        if done != trainer.max_epochs and trainer.strategy.reduce_boolean_decision(beyond, all=False):
-            trainer.should_stop = True
-            self.console.print(
-                f"stopping after epoch {done} of {trainer.max_epochs}: another would go beyond the budget of "
-                f"{self.budget}"
-            )
-
-    def _used(self) -> float:
-        return self.before + time.monotonic() - self.started
-
-
-class MetricsTable(Callback):
-    """``metrics.csv``, one row an epoch; an undefined value is an empty cell.
-
-    The rows travel in the checkpoint and the file is written whole, so a resumed run repeats and lacks none.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.rows: list[dict[str, float]] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.rows.append(
-            {"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | epoch_metrics(trainer)
-        )
-        if self.path is not None:
-            text = io.StringIO(newline="")
-            table = csv.DictWriter(text, self.rows[0], lineterminator="\n")
-            table.writeheader()
-            table.writerows({name: _cell(value) for name, value in row.items()} for row in self.rows)
-            write_text(self.path, text.getvalue())
-
-
-def epoch_metrics(trainer: Trainer) -> dict[str, float]:
-    """Return the training loss, measures and learning rate of the epoch that has just ended."""
-    logged = trainer.callback_metrics
-    names = cast("TrainedNetwork", trainer.lightning_module).measures
-    values = {name: logged[name].item() for name in names if name in logged}
-    return values | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 class Checkpoints(Checkpoint):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hemf import HemfError
-from hemf.training.callbacks import EMA, Checkpoints, WholeCheckpointIO, read_checkpoint
+from hemf.training.callbacks.checkpoints import Checkpoints, WholeCheckpointIO, read_checkpoint
+from hemf.training.callbacks.ema import EMA
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import torch
 from rich.console import Console
 
-from hemf.training import progress as progress_module
-from hemf.training.progress import RunProgress
+from hemf.training.callbacks import progress as progress_module
+from hemf.training.callbacks.progress import RunProgress
 
 
 def trainer(epoch: int) -> SimpleNamespace:
