@@ -181,7 +181,7 @@ def test_a_torch_program_agrees_and_hemf_opens_none(run: Path, tmp_path: Path):
     made = hemf.export(str(run), format="torch", out=str(tmp_path / "program"), workers=0)
     assert made.parity["largest_difference"] < 1e-5
     program = torch.export.load(made.path / "model.pt2")
-    assert program.module()(torch.zeros(3, 3, 32, 32)).shape == (3, 3)
+    assert [tuple(one.shape) for one in program.module()(torch.zeros(3, 3, 32, 32))] == [(3, 3), (3,)]
     with pytest.raises(HemfError, match=r"is a torch program \(\.pt2\), which torch unpickles"):
         hemf.load(made.path)
 
@@ -191,9 +191,9 @@ def astray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports to ONNX give other outputs than their models."""
     sound = EXPORTERS["onnx"]
 
-    def opened(file, input_size, outputs):
-        compute = sound.open(file, input_size, outputs)
-        return lambda images: compute(images) * np.float32(1.5) + np.float32([1, 0, 0])
+    def opened(file, input_size, outputs, scored):
+        compute = sound.open(file, input_size, outputs, scored)
+        return lambda images: compute(images) * np.float32(1.5) + np.float32([1, 0, 0] + [0] * scored)
 
     monkeypatch.setitem(EXPORTERS, "onnx", replace(sound, open=opened))
 

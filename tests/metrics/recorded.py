@@ -6,6 +6,7 @@ import torch
 from hemf.calibration.record import UNCALIBRATED, Calibration
 from hemf.data.dataset import Sample
 from hemf.inference.predictions import Predictions
+from hemf.runtime.description import Said
 
 
 def of_probabilities(
@@ -26,4 +27,4 @@ def of_logits(
     names = [str(c) for c in range(logits.shape[1])] if classes is None else list(classes)
     groups = groups or [""] * len(labels)
     samples = [Sample(str(i), names[k], groups[i]) for i, k in enumerate(labels)]
-    return Predictions.of(samples, logits, names, own)
+    return Predictions.of(samples, Said(logits), names, own)

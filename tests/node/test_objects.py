@@ -82,6 +82,19 @@ def test_where_the_model_abstains_there_is_no_finding(source):
     assert ("CONTAINS", "Disagreement of the models", 0.25) in said
 
 
+def test_an_image_unlike_those_of_training_has_no_finding(source):
+    strange = dataclasses.replace(FOUND, unfamiliarity=2.5)
+    said = items(structured_report(strange, source, ABOUT, new_uid(), 1))
+    assert "Finding" not in [name for _, name, _ in said]
+    assert ("CONTAINS", "Image unlike those of training", ("SCT", "Yes")) in said
+    assert ("CONTAINS", "Unfamiliarity, above 1 unlike training", 2.5) in said
+    usual = items(
+        structured_report(dataclasses.replace(strange, unfamiliarity=0.5), source, ABOUT, new_uid(), 1)
+    )
+    assert "Finding" in [name for _, name, _ in usual]
+    assert ("CONTAINS", "Image unlike those of training", ("SCT", "No")) in usual
+
+
 @pytest.mark.parametrize(
     "elements",
     [

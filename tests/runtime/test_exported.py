@@ -149,6 +149,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "torch": (config(export=EXPORT | {"format": "torch"}), "which torch unpickles"),
     "views": (config(export=EXPORT | {"tta": "spin"}), "is damaged"),
     "lists": (config(export=EXPORT | {"format": ["onnx"]}), "is damaged"),
+    "score": (config(export=EXPORT | {"outputs": ["logits", "unfamiliarity"]}), "does not take (3, 8, 8)"),
+    "outputs": (config(export=EXPORT | {"outputs": 3}), "is damaged"),
     "task": (config(hemf={"task": "fortune telling"}), "no task 'fortune telling'"),
     "calibration": (
         config(hemf={"calibration": {"temperature": -1}}),

@@ -12,6 +12,8 @@ from PIL import Image
 
 import hemf
 from hemf.cli.app import main
+from hemf.inference.classifier import Prediction
+from hemf.serving.answers import answer as answer_of
 
 PLAIN = ["--precision", "fp32", "--device", "cpu", "--workers", "0"]
 
@@ -91,6 +93,16 @@ def test_an_image_that_shows_nothing_is_warned_of(server) -> None:
     Image.new("RGB", (40, 40)).save(file, "PNG")
     answer = requests.post(f"{server.url}/predict", file.getvalue(), headers={"Content-Type": "image/png"})
     assert answer.json()["images"][0]["warnings"] == ["the image shows nothing: it is blank"]
+
+
+def test_an_image_unlike_those_of_training_is_warned_of() -> None:
+    strange, usual = (Prediction("a", "b", {"b": 1.0}, unfamiliarity=value) for value in (2.305, 0.9))
+    said = answer_of("a.png", strange)
+    assert said["unfamiliarity"] == 2.305
+    assert len(said["warnings"]) == 1
+    assert "unlike those that the model learnt from (unfamiliarity 2.3" in said["warnings"][0]
+    assert answer_of("a.png", usual)["warnings"] == []
+    assert len(answer_of("a.png", strange, "blank")["warnings"]) == 2
 
 
 def cut(path: Path) -> bytes:

@@ -98,8 +98,9 @@ def _material(
     runs: "OpenRuns", classes: list[str], data: str | None, split: str | None, most: int
 ) -> "Material":
     """Find the images to measure on."""
+    from hemf.data.splits import few_of
     from hemf.evaluation.samples import images_of, samples_of
-    from hemf.exporting.make import Material, few_of
+    from hemf.exporting.make import Material
 
     images = images_of(runs.home, data, None).with_folds_trained_on()
     own = next((side for side in ("val", "test") if images.subset(side)), "all")

@@ -33,6 +33,8 @@ def predict(
     model with prediction sets gives the set too (in the CSV a JSON list) and abstains where that is empty or
     holds several classes. Several
     models, which speak as one, give their disagreement about each image, from 0 (none) to 1.
+    A model with an out-of-distribution score gives each image's unfamiliarity, above 1 where it is unlike
+    the training images; these are counted and named, for their class means nothing.
     Images that show nothing, being of one value or two, are counted and named; so are those that the run was
     trained on, by the content of their files.
     Images that cannot be found or read are named at the end, and the exit code is then 1.
@@ -58,6 +60,7 @@ def predict(
         HemfError: no such run, no image at all, or a file that cannot or must not be written.
     """
     from hemf.data.image.empty import empty_line
+    from hemf.familiarity.record import unfamiliar_line
     from hemf.inference.classifier import load
     from hemf.inference.writers import format_of
 
@@ -74,12 +77,15 @@ def predict(
         bar=out is not None,
         on_empty=lambda path, what: empty.append(f"{path} ({what})"),
     )
-    predictions = _noting(predictions, files)
+    unlike: list[str] = []
+    predictions = _noting(predictions, files, unlike)
     if written is None or out is None:
         count = print_table(predictions, classifier.classes, classifier.extras)
     else:
         count = written.write(predictions, classifier.classes, Path(out), classifier.extras)
         print(f"{counted(count, 'prediction')} in {out}")
+    if unlike:
+        print(printable(unfamiliar_line(unlike, count)), file=sys.stderr)
     if empty:
         print(printable(empty_line(empty, count)), file=sys.stderr)
     code = report_failed(failed, f"{count} classified")
@@ -88,9 +94,13 @@ def predict(
     return code
 
 
-def _noting(predictions: Iterable["Prediction"], files: list[Path]) -> Iterator["Prediction"]:
-    """Yield the predictions, whose files are added to ``files`` as they pass."""
+def _noting(
+    predictions: Iterable["Prediction"], files: list[Path], unlike: list[str]
+) -> Iterator["Prediction"]:
+    """Yield the predictions; as they pass, note their files, and which are unlike the training images."""
     for one in predictions:
+        if one.unfamiliar:
+            unlike.append(f"{one.path} ({one.unfamiliarity:.2f})")
         if one.path is not None:
             files.append(Path(one.path))
         yield one
@@ -129,12 +139,15 @@ def print_table(predictions: Iterable["Prediction"], classes: list[str], extras:
     of_set = min(WIDEST_SET, len(_set_text(classes)))
     head = f"{'set':{of_set}}  " if "set" in extras else ""
     head += "disagreement  " if "disagreement" in extras else ""
+    head += "unfamiliarity  " if "unfamiliarity" in extras else ""
     for found in predictions:
         if not rows:
             print(f"{'prediction':{width}}  probability  {head}path")
         own = f"{_set_text(found.set or ()):{of_set}}  " if "set" in extras else ""
         if "disagreement" in extras:
             own += f"{'–' if found.disagreement is None else f'{found.disagreement:.3f}':>12}  "
+        if found.unfamiliarity is not None:
+            own += f"{found.unfamiliarity:12.2f}{'!' if found.unfamiliar else ' '}  "
         print(
             f"{printable(found.label):{width}}  {found.probability:11.3f}  {own}{printable(found.path or '')}"
         )

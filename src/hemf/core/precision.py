@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         """What timm's classifiers, ours among them, have beside ``nn.Module``; timm has no such type."""
 
         num_classes: int
+        head_hidden_size: int
         pretrained_cfg: dict[str, Any]
 
         def forward_features(self, x: Tensor) -> Any: ...

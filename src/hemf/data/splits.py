@@ -241,3 +241,13 @@ def _paper(
     ratios = _ratios(val, test)
     names = published_split(data.samples, data.classes, ratios["train"], test, seed)
     return _with(data, _sided(data, names), method="paper", seed=seed, ratios=ratios)
+
+
+def few_of(samples: list["Sample"], most: int, seed: int = 0) -> list["Sample"]:
+    """Return at most so many of the samples, drawn evenly, the same ones for a seed, in their order."""
+    if len(samples) <= most:
+        return samples
+    import numpy as np
+
+    kept = np.sort(np.random.default_rng(seed).choice(len(samples), most, replace=False))
+    return [samples[i] for i in kept]

@@ -17,22 +17,23 @@ SEEN, OWN = CONFIG["pretrained_cfg"], CONFIG["hemf"].get("calibration") or {}
 
 
 def network():
-    """Return what makes logits, B x classes, of images, B x channels x height x width float32."""
+    """Return what makes logits, B x classes, and unfamiliarity, B, of B x channels x height x width."""
     if (HERE / "model.xml").exists():
         import openvino
 
         exact = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.compile_model(HERE / "model.xml", "CPU", exact)
-        return lambda images: np.asarray(compiled(images)[0])
+        return lambda images: [*compiled(images).values()]
     if file := next(HERE.rglob("model.onnx"), None):
         import onnxruntime
 
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        return lambda images: np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
+        return lambda images: session.run(None, {session.get_inputs()[0].name: images})
     import torch
 
     program = torch.export.load(HERE / "model.pt2").module()  # which unpickles: your own file alone
-    return lambda images: program(torch.from_numpy(images)).detach().numpy()
+    alone = len(CONFIG["export"]["outputs"]) == 1
+    return lambda images: [program(torch.from_numpy(images))] if alone else program(torch.from_numpy(images))
 
 
 def standardised(path):
@@ -66,7 +67,8 @@ def standardised(path):
 def main(paths):
     compute, sets = network(), OWN.get("conformal")
     for path in paths:
-        scaled = compute(standardised(path)[None])[0].astype(np.float64) / (OWN.get("temperature") or 1)
+        logits, *score = [np.asarray(one)[0] for one in compute(standardised(path)[None])]
+        scaled = logits.astype(np.float64) / (OWN.get("temperature") or 1)
         powers = np.exp(scaled - scaled.max())
         found = dict(zip(CONFIG["label_names"], (powers / powers.sum()).tolist(), strict=True))
         line = {"path": path, "prediction": max(found, key=lambda name: found[name]), "probabilities": found}
@@ -74,6 +76,8 @@ def main(paths):
             limits = np.broadcast_to(sets["quantile"], len(found))
             held = zip(found.items(), limits, strict=True)
             line["set"] = [name for (name, share), limit in held if 1 - share <= limit]
+        if score:  # above 1 the image is unlike the training images: do not rely on the prediction
+            line["unfamiliarity"] = float(score[0])
         print(json.dumps(line))
 
 

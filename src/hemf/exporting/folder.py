@@ -165,6 +165,11 @@ def _export(about: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     for name, words in MEASURES.items():
         if found := parity.get(name):
             lines.append(f"- {words}: {_change(found)}")
+    if found := parity.get("unfamiliarity"):
+        lines.append(
+            f"- unfamiliarity, its second output: largest difference {found['largest_difference']:.1e}, same "
+            f"warning in {found['same_warning']:,} of {parity['n']:,}"
+        )
     lines += [f"- **exported with --force although {why}**" for why in parity["shortcomings"]]
     return "\n".join(lines)
 

@@ -15,9 +15,10 @@ from hemf.core.text import counted
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.image.read import read_image
 from hemf.data.preprocessing import InputSpec, pixels_of, standardised
+from hemf.data.splits import few_of
 from hemf.exporting import EXPORTERS
 from hemf.exporting.folder import WRITTEN, check_place, configuration, write_beside
-from hemf.exporting.network import exported, input_of_all
+from hemf.exporting.network import exported, input_of_all, logits_of
 from hemf.exporting.parity import parity_of, shortcomings
 from hemf.exporting.registry import Exporter, Job
 from hemf.inference.ensemble import Ensemble
@@ -149,8 +150,8 @@ def _job(trained: TrainedModel | Ensemble, spec: InputSpec, material: Material, 
         )
     images = torch.randn(2, *spec.input_size, generator=torch.Generator().manual_seed(0))
     training = partial(_training_images, spec, material)
-    network = exported(trained)
-    return Job(network, images, wanted.precision, trained.name, training, trained.classes, wanted.any_size)
+    more = training, trained.classes, wanted.any_size, trained.scored
+    return Job(exported(trained), images, wanted.precision, trained.name, *more)
 
 
 def _at_another_size(job: Job, compute: Compute) -> dict[str, Any]:
@@ -158,8 +159,8 @@ def _at_another_size(job: Job, compute: Compute) -> dict[str, Any]:
     height, width = job.images.shape[2] + OTHER[0], job.images.shape[3] + OTHER[1]
     images = torch.randn(2, job.images.shape[1], height, width, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        ours = job.network(images).softmax(-1)
-    theirs = torch.from_numpy(compute(images.numpy())).softmax(-1)
+        ours = logits_of(job.network(images)).softmax(-1)
+    theirs = torch.from_numpy(compute(images.numpy())[:, : ours.shape[1]]).softmax(-1)
     return {"size": [height, width], "largest_difference": float((ours - theirs).abs().max())}
 
 
@@ -177,14 +178,8 @@ def _opened(
 ) -> ExportedModel:
     """Make what has been written ready to predict, as whoever gets it will."""
     outputs = trained.task.outputs(len(trained.classes))
-    compute = exporter.open(file, spec.input_size, outputs)
+    compute = exporter.open(file, spec.input_size, outputs, trained.scored)
     about = Description(trained.classes, spec, trained.task, trained.calibration)
-    return ExportedModel(compute, about, trained.name, trained.tta, precision, exporter.needs[0])
-
-
-def few_of(samples: list[Sample], most: int) -> list[Sample]:
-    """Return at most so many of the samples, drawn evenly, the same ones every time, in their order."""
-    if len(samples) <= most:
-        return samples
-    kept = np.sort(np.random.default_rng(0).choice(len(samples), most, replace=False))
-    return [samples[i] for i in kept]
+    return ExportedModel(
+        compute, about, trained.name, trained.tta, precision, exporter.needs[0], trained.scored
+    )

@@ -1,4 +1,4 @@
-"""The network that is exported: from standardised images to the logits of all views, in float32."""
+"""The network that is exported: from standardised images to logits of all views and score, in float32."""
 
 import math
 import re
@@ -18,8 +18,10 @@ from hemf.data.preprocessing import InputSpec
 from hemf.exporting.registry import Job
 from hemf.inference.ensemble import Ensemble
 from hemf.inference.load import TrainedModel
+from hemf.inference.scored import Scored
 from hemf.inference.tta import VIEWS
 from hemf.models.fuse import fuse
+from hemf.runtime.description import apart
 
 LARGEST_BATCH = 1 << 16
 OPERATOR = re.compile(r"\b(?:aten|prims|torchvision|hemf|timm|quantized)(?:\.|::)\w+(?:\.\w+)?")
@@ -69,15 +71,26 @@ class ExportedMean(nn.Module):
                 f"ensembles of the task {ensemble.task.name} are not exported; export each member"
             )
         self.members = nn.ModuleList(Exported(member) for member in ensemble.members)
+        self.scored = ensemble.scored
         self.temperatures = [member.calibration.temperature or 1.0 for member in ensemble.members]
         self.orders = [
             [member.classes.index(name) for name in ensemble.classes] for member in ensemble.members
         ]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, B x K, whose softmax is the mean of the members' calibrated probabilities."""
-        each = zip(self.members, self.temperatures, self.orders, strict=True)
-        return mean_of([(member(images) / heat)[:, order] for member, heat, order in each])
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits, B x K, whose softmax is the mean of the members' calibrated probabilities.
+
+        Where all members keep an out-of-distribution score, the mean of these, B, is there too.
+        """
+        found = [member(images) for member in self.members]
+        each = zip(map(logits_of, found), self.temperatures, self.orders, strict=True)
+        logits = mean_of([(of_member / heat)[:, order] for of_member, heat, order in each])
+        return (logits, torch.stack([score for _, score in found]).mean(0)) if self.scored else logits
+
+
+def logits_of(found: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return the logits of a network that may give the unfamiliarity too."""
+    return found if isinstance(found, Tensor) else found[0]
 
 
 def mean_of(logits: list[Tensor]) -> Tensor:
@@ -103,11 +116,18 @@ class Exported(nn.Module):
             raise HemfError(
                 f"the task {trained.task.name} is not exported with --tta {trained.tta}; give none"
             )
-        self.network, self.views = _inference_form(trained.model), VIEWS[trained.tta]
+        network = _inference_form(trained.model)
+        self.scored, self.views = trained.scored, VIEWS[trained.tta]
+        self.network = Scored(network, trained.familiarity) if trained.familiarity else network
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, B x K, whose softmax is the mean of the softmaxes of all views."""
-        return mean_of([float32_logits(self.network, view(images)) for view in self.views])
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits, B x K, whose softmax is the mean of those of all views, and the unfamiliarity.
+
+        The second, B, is there where the model keeps an out-of-distribution score.
+        """
+        each = [apart(float32_logits(self.network, view(images)), self.scored) for view in self.views]
+        logits = mean_of([of_view for of_view, _ in each])
+        return (logits, torch.stack([score for _, score in each]).mean(0)) if self.scored else logits
 
 
 def _inference_form(network: nn.Module) -> nn.Module:

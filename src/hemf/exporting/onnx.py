@@ -10,11 +10,12 @@ from hemf.exporting.network import operator_named, program_of
 from hemf.exporting.quantise import to_fp16, to_int8
 from hemf.exporting.registry import EXPORTERS, Exporter, Job
 from hemf.runtime.onnx import FILE, open_onnx
+from hemf.runtime.registry import OUTPUTS
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-INPUT, OUTPUT = "images", "logits"
+INPUT = "images"
 OPSET = 20
 
 
@@ -32,6 +33,7 @@ def write_onnx(job: Job, folder: Path) -> dict[str, Any]:
         raise HemfError(
             "exporting to ONNX needs onnx, onnxscript and onnxruntime; pip install 'hemf[export]'"
         ) from error
+    outputs = OUTPUTS if job.scored else OUTPUTS[:1]
     with operator_named(job.name, "onnx"):
         program = _written_out_sums(_copied_attention(program_of(job)))
         found = torch.onnx.export(
@@ -39,7 +41,7 @@ def write_onnx(job: Job, folder: Path) -> dict[str, Any]:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             optimize=False,  # which takes minutes for what ONNX Runtime does below in a second
             verbose=False,
         )
@@ -47,7 +49,7 @@ def write_onnx(job: Job, folder: Path) -> dict[str, Any]:
         _without_notes(found.model)
     found.save(folder / FILE, external_data=False)
     _fold(folder / FILE, onnxruntime)
-    about: dict[str, Any] = {"input": INPUT, "output": OUTPUT, "opset": OPSET}
+    about: dict[str, Any] = {"input": INPUT, "outputs": list(outputs), "opset": OPSET}
     if job.precision == "int8":
         about["quantised"] = to_int8(folder / FILE, job, INPUT)
     elif job.precision == "fp16":

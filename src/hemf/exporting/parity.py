@@ -29,7 +29,8 @@ def parity_of(original: Predictions, exported: Predictions, draws: Draws) -> dic
         ``n``, ``largest_difference`` and ``mean_difference`` of the calibrated probabilities, ``same_class``
         (number of images), and for accuracy and macro ROC AUC ``original``, ``export``, ``change`` (the
         export's less the original's) and its ``ci95`` (None where no resample tells the two apart, or images
-        are too few), ready for JSON.
+        are too few), ready for JSON. With an out-of-distribution score also ``unfamiliarity``: its
+        ``largest_difference``, and in how many images the ``same_warning``.
     """
     apart = np.abs(original.probabilities - exported.probabilities)
     found = {
@@ -38,6 +39,12 @@ def parity_of(original: Predictions, exported: Predictions, draws: Draws) -> dic
         "mean_difference": float(apart.mean()),
         "same_class": int(np.all(np.atleast_2d(original.decisions == exported.decisions), axis=0).sum()),
     }
+    ours, theirs = original.unfamiliarity, exported.unfamiliarity
+    if ours is not None and theirs is not None:
+        found["unfamiliarity"] = {
+            "largest_difference": float(np.abs(ours - theirs).max()),
+            "same_warning": int(((ours > 1) == (theirs > 1)).sum()),
+        }
     if original.task is not MULTICLASS:
         return found
     compared = compare_predictions(["export", "original"], [[exported], [original]], list(MEASURES), draws)

@@ -12,6 +12,7 @@ import numpy as np
 
 from hemf.core.machine import library_threads
 from hemf.exporting.registry import Job
+from hemf.runtime.registry import OUTPUTS
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 """Operators with weights, whose products are taken in int8; all between them stays in fp32."""
@@ -30,8 +31,8 @@ def to_int8(file: Path, job: Job, images: str) -> dict[str, Any]:
 
     Static quantisation of ONNX Runtime: QuantizeLinear and DequantizeLinear around each layer, weights by
     channel and symmetric, activations by tensor. The first layer, which sees the pixels, and the last, which
-    gives the logits, stay in fp32, and so do products of two activations, as in attention, and the layers
-    that are found to change the logits most (see ``loudest``).
+    gives the logits, stay in fp32, and so do the unfamiliarity, products of two activations, as in attention,
+    and the layers that are found to change the logits most (see ``loudest``).
 
     Args:
         file: the network.
@@ -163,7 +164,7 @@ def to_fp16(file: Path) -> None:
 def _layers(file: Path) -> dict[str, list[str]]:
     """Return the layers with weights in the order in which they compute: name, and nodes that go with it.
 
-    A layer takes the activation along that alone follows it: the range of its output is then what the
+    They are those that the logits come from, not those of the unfamiliarity. A layer takes the activation along that alone follows it: the range of its output is then what the
     activation leaves, not what it cuts off.
     """
     import onnx
@@ -174,9 +175,11 @@ def _layers(file: Path) -> dict[str, list[str]]:
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    found = {}
+    needed, found = {OUTPUTS[0]}, {}
+    for node in reversed(graph.node):  # which stand in an order that computes
+        needed |= set() if needed.isdisjoint(node.output) else set(node.input)
     for node in graph.node:
-        if node.op_type in LAYERS and node.input[1] in weights:
+        if node.op_type in LAYERS and node.input[1] in weights and not needed.isdisjoint(node.output):
             after = readers.get(node.output[0], [])
             clipped = [one.name for one in after if one.op_type in CLIPPED and len(after) == 1]
             found[node.name] = [node.name, *clipped]

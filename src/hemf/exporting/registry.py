@@ -18,13 +18,15 @@ class Job:
     """A network that is to be exported.
 
     Args:
-        network: from images, B x C x H x W float32, to logits, B x K float32; in evaluation mode, on the CPU.
+        network: from images, B x C x H x W float32, to logits, B x K float32, or where ``scored`` to these
+            and the unfamiliarity, B; in evaluation mode, on the CPU.
         images: two such images, as an example.
         precision: format of the numbers in its weights: ``fp32``, ``fp16`` or ``int8``.
         name: name of its architecture, for messages.
         training_images: gives some, standardised, in batches, for what is chosen by looking at them.
         classes: names of the classes, in the order of the outputs.
         any_size: whether it is to take images of any height and width.
+        scored: whether it has that second output.
     """
 
     network: "nn.Module"
@@ -34,6 +36,7 @@ class Job:
     training_images: "Callable[[], Iterable[np.ndarray]]"
     classes: Sequence[str] = ()
     any_size: bool = False
+    scored: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Exporter:
     precisions: Collection[str]
     needs: Sequence[str]
     write: Callable[[Job, Path], dict[str, Any]]
-    open: Callable[[Path, tuple[int, int, int], int], Compute]
+    open: Callable[[Path, tuple[int, int, int], int, bool], Compute]
 
     @property
     def file(self) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from hemf.exporting.network import operator_named, program_of
 from hemf.exporting.registry import EXPORTERS, Exporter, Job
-from hemf.runtime.registry import Compute
+from hemf.runtime.registry import OUTPUTS, Compute, joined
 
 FILE = "model.pt2"
 
@@ -24,16 +24,17 @@ def write_program(job: Job, folder: Path) -> dict[str, Any]:
         content = BytesIO()  # torch's own writer does not say that a disk is full
         torch.export.save(program_of(job), content)
     (folder / FILE).write_bytes(content.getbuffer())
-    return {"torch": torch.__version__}
+    return {"outputs": list(OUTPUTS[: 1 + job.scored]), "torch": torch.__version__}
 
 
-def open_program(file: Path, input_size: tuple[int, int, int], outputs: int) -> Compute:
+def open_program(file: Path, input_size: tuple[int, int, int], outputs: int, scored: bool = False) -> Compute:
     """Make a program that hemf has just written ready to run: torch unpickles it, so no stranger's."""
     network = torch.export.load(file).module()
 
     def compute(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
+            found = network(torch.from_numpy(images))
+            return joined([one.numpy() for one in (found if scored else (found,))])
 
     return compute
 

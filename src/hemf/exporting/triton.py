@@ -6,11 +6,14 @@ from typing import Any
 
 from hemf.core.files import write_text
 from hemf.core.text import printable
-from hemf.exporting.onnx import INPUT, OUTPUT, write_onnx
+from hemf.exporting.onnx import INPUT, write_onnx
 from hemf.exporting.registry import EXPORTERS, Exporter, Job
 from hemf.runtime.onnx import IN_TRITON, open_onnx
+from hemf.runtime.registry import OUTPUTS
 
 LABELS = "labels.txt"
+SCALAR = "data_type: TYPE_FP32 dims: [1] reshape: { shape: [] }"
+"""Of an output that is one number an image."""
 LARGEST_BATCH, DELAY = 32, 5000
 """Images that Triton puts into one batch, and how many microseconds one waits for others."""
 
@@ -36,8 +39,9 @@ def _configuration(job: Job) -> str:
         'backend: "onnxruntime"',
         f"max_batch_size: {LARGEST_BATCH}",
         f"input [{{ name: {json.dumps(INPUT)} data_type: TYPE_FP32 dims: {seen} }}]",
-        f"output [{{ name: {json.dumps(OUTPUT)} data_type: TYPE_FP32 dims: [{len(job.classes)}] "
+        f"output [{{ name: {json.dumps(OUTPUTS[0])} data_type: TYPE_FP32 dims: [{len(job.classes)}] "
         f"label_filename: {json.dumps(LABELS)} }}]",
+        *([f"output [{{ name: {json.dumps(OUTPUTS[1])} {SCALAR} }}]"] if job.scored else []),
         f"dynamic_batching {{ max_queue_delay_microseconds: {DELAY} }}",
     ]
     return "\n".join(lines) + "\n"

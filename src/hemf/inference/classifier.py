@@ -50,6 +50,8 @@ class Prediction:
             None without sets.
         disagreement: of the members of an ensemble, from 0 (none) to 1; None for a single model, and where a
             single member speaks because the others were trained on the image.
+        unfamiliarity: how unlike the training images it is, above 1 beyond the model's limit; None where the
+            model keeps no out-of-distribution score.
     """
 
     path: str | None
@@ -58,6 +60,12 @@ class Prediction:
     set: tuple[str, ...] | None = None
     abstain: bool | None = None
     disagreement: float | None = None
+    unfamiliarity: float | None = None
+
+    @property
+    def unfamiliar(self) -> bool | None:
+        """Whether it is unlike the training images, so that the label should not be relied on."""
+        return None if self.unfamiliarity is None else self.unfamiliarity > 1
 
     @property
     def probability(self) -> float:
@@ -117,9 +125,10 @@ class Classifier:
 
     @property
     def extras(self) -> list[str]:
-        """What predictions hold beside class and probabilities: ``set``, ``abstain``, ``disagreement``."""
+        """What predictions hold beside class and probabilities, of the ``writers``' columns."""
         sets = ["set", "abstain"] if self.makes_sets else []
-        return [*sets, *(["disagreement"] if len(self.trained.members) > 1 else [])]
+        several = ["disagreement"] if len(self.trained.members) > 1 else []
+        return [*sets, *several, *(["unfamiliarity", "unfamiliar"] if self.trained.scored else [])]
 
     @property
     def can_explain(self) -> bool:
@@ -204,17 +213,17 @@ class Classifier:
         item = item.item if isinstance(item, Prepared) else item
         calibration, task = self.trained.calibration, self.trained.task
         speaking = self.trained.speaking_of(item)
-        united, apart = self.trained.combined(outputs[None], None if speaking is None else speaking[None])
-        path, logits = None if isinstance(item, Pixels) else str(item), united[0]
-        disagreement = None if apart is None or np.isnan(apart[0]) else float(apart[0])
+        said = self.trained.combined(outputs[None], None if speaking is None else speaking[None])
+        path, logits = None if isinstance(item, Pixels) else str(item), said.logits[0]
+        more = _known(said.disagreement), _known(said.unfamiliarity)
         calibrated = np.asarray(calibration.probabilities(logits, task))
         probabilities = dict(zip(self.classes, calibrated.tolist(), strict=True))
         label = task.decode(task.decide(calibrated[None])[0], self.classes)
         if calibration.sets is None:
-            return Prediction(path, label, probabilities, disagreement=disagreement)
+            return Prediction(path, label, probabilities, None, None, *more)
         inside = calibration.sets.hold(calibrated)
         names = tuple(name for name, chosen in zip(self.classes, inside, strict=True) if chosen)
-        return Prediction(path, label, probabilities, names, len(names) != 1, disagreement)
+        return Prediction(path, label, probabilities, names, len(names) != 1, *more)
 
 
 def load(
@@ -325,6 +334,10 @@ def _from_array(array: np.ndarray) -> Image.Image:
             f"an array of {array.dtype} {array.shape}; give height x width (x 3 or 4) uint8, or grey uint16"
         )
     return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _known(values: np.ndarray | None) -> float | None:
+    return None if values is None or np.isnan(values[0]) else float(values[0])
 
 
 def _report(message: str, on_error: OnError | None) -> None:

@@ -27,6 +27,7 @@ from hemf.inference.tta import other_tta_line
 from hemf.models.hub import WEIGHTS
 from hemf.runs.folder import OpenRuns
 from hemf.runs.lineage import data_behind
+from hemf.runtime.description import Said, apart
 from hemf.tasks import Task
 
 UNCALIBRATED_ENSEMBLE = (
@@ -70,6 +71,11 @@ class Ensemble:
         """How many models of which architectures."""
         return f"ensemble of {len(self.members)} ({', '.join(dict.fromkeys(m.name for m in self.members))})"
 
+    @property
+    def scored(self) -> bool:
+        """Whether it says how unlike the training images an image is: where every member does."""
+        return all(member.scored for member in self.members)
+
     @cached_property
     def inputs(self) -> tuple[InputSpec, ...]:
         """What ``predictor`` takes: every form of an image that a member takes, once."""
@@ -96,29 +102,30 @@ class Ensemble:
         lines += [] if self.calibration.fitted_on else map(str, self.calibration.left_out)
         return [line for line in lines if line]
 
-    def combined(self, outputs: Tensor, speaking: np.ndarray | None = None) -> tuple[Tensor, np.ndarray]:
+    def combined(self, outputs: Tensor, speaking: np.ndarray | None = None) -> Said:
         """Unite what ``predictor`` gives.
 
         The disagreement of an image is the mean over the members of the total variation distance to their
         mean; where an image may be of several classes, these distances are averaged over the classes.
 
         Args:
-            outputs: N x members x K.
+            outputs: N x members x K, or K + 1 where all members are scored.
             speaking: N x members booleans, one at least true in each row: who counts; None for all.
 
         Returns:
-            Logits of the mean, N x K float32, and the disagreement, N from 0 (none) to 1, NaN where a single
-            member speaks.
+            Logits of the mean, N x K float32; the disagreement; and the mean of the members' unfamiliarity.
         """
+        outputs, scores = apart(outputs, self.scored)
         probabilities = self.task.probabilities(outputs)
         counted_in = np.ones(outputs.shape[:2], bool) if speaking is None else speaking
         shares = torch.from_numpy(counted_in / counted_in.sum(1, keepdims=True))
         mean = (probabilities * shares[..., None]).sum(1)
-        apart = (probabilities - mean[:, None]).abs()
-        distance = apart.sum(-1) / 2 if self.task.exclusive else apart.mean(-1)
+        gaps = (probabilities - mean[:, None]).abs()
+        distance = gaps.sum(-1) / 2 if self.task.exclusive else gaps.mean(-1)
         disagreement = (distance * shares).sum(1)
         disagreement[shares.amax(1) == 1] = torch.nan
-        return self.task.logits(mean).float(), disagreement.numpy()
+        unlike = None if scores is None else (scores.double() * shares).sum(1).numpy()
+        return Said(self.task.logits(mean).float(), disagreement.numpy(), unlike)
 
     def speaking_of(self, image: Any) -> np.ndarray | None:
         """Return which members were not trained on an image, by place and content; None for all.
@@ -136,7 +143,8 @@ class _Members(nn.Module):
 
     def __init__(self, ensemble: Ensemble) -> None:
         super().__init__()
-        members, self.task = ensemble.members, ensemble.task
+        members, self.task, self.scored = ensemble.members, ensemble.task, ensemble.scored
+        self.each_scored = [member.scored for member in members]
         self.networks = nn.ModuleList(member.predictor for member in members)
         self.forms = [ensemble.inputs.index(member.spec) for member in members]
         self.temperatures = [member.calibration.temperature or 1.0 for member in members]
@@ -147,10 +155,14 @@ class _Members(nn.Module):
         return [float32_logits(net, images[i]) for net, i in zip(self.networks, self.forms, strict=True)]
 
     def forward_head(self, outputs: list[Tensor]) -> Tensor:
-        """Return all as outputs of calibrated probabilities, B x members x K, classes in one order."""
-        each = zip(outputs, self.temperatures, self.orders, strict=True)
-        found = [self.task.probabilities(one.cpu(), t)[..., order] for one, t, order in each]
-        return self.task.logits(torch.stack(found, 1)).float()
+        """Return all as outputs of calibrated probabilities, B x members x K (+ 1), classes in one order."""
+        parted = [apart(one.cpu(), scored) for one, scored in zip(outputs, self.each_scored, strict=True)]
+        each = zip(parted, self.temperatures, self.orders, strict=True)
+        found = [self.task.probabilities(logits, t)[..., order] for (logits, _), t, order in each]
+        united = self.task.logits(torch.stack(found, 1)).float()
+        if not self.scored:
+            return united
+        return torch.cat([united, torch.stack([score for _, score in parted], 1)[..., None]], -1)
 
 
 def load_ensemble(runs: OpenRuns, tta: TTA | None = None) -> TrainedModel | Ensemble:

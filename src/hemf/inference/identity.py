@@ -7,6 +7,7 @@ from pathlib import Path
 from hemf.core.errors import HemfError
 from hemf.core.untrusted import plain_name
 from hemf.data.fingerprints import sha256_of
+from hemf.familiarity.record import FILE
 from hemf.runs.folder import RunPaths, open_runs
 
 DECIDING = (".safetensors", ".onnx", ".xml", ".bin")
@@ -32,7 +33,8 @@ def digest(place: RunPaths) -> str:
 
 
 def _deciding(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.name == "config.json" or p.suffix in DECIDING)
+    files = [p for p in folder.rglob("*") if p.name == "config.json" or p.suffix in DECIDING]
+    return sorted(p for p in files if p.name != FILE)  # whose hash stands in config.json
 
 
 def named(run: str, others: Sequence[str]) -> dict[str, str]:

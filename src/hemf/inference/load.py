@@ -14,6 +14,8 @@ from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.text import one_line
 from hemf.data.preprocessing import InputSpec
+from hemf.familiarity.record import AGAIN, Familiarity
+from hemf.inference.scored import Scored, look_size
 from hemf.inference.tta import other_tta_line, with_views
 from hemf.models.hub import load_model
 from hemf.runs.folder import is_export
@@ -36,6 +38,7 @@ class TrainedModel(OneModel):
         calibration: its temperature, prediction sets and operating points; empty where it has none.
         task: what it is asked about an image.
         tta: the views of an image that its probabilities are averaged over.
+        familiarity: its out-of-distribution score; None where it keeps none.
     """
 
     model: nn.Module
@@ -45,11 +48,18 @@ class TrainedModel(OneModel):
     calibration: Calibration = UNCALIBRATED
     task: Task = MULTICLASS
     tta: TTA = "none"
+    familiarity: Familiarity | None = None
 
     @cached_property
     def predictor(self) -> nn.Module:
-        """What predicts: the network, or the network that is shown several views of each image."""
-        return with_views(self.model, self.tta, self.spec, self.task)
+        """What predicts: the network, with its score, that is shown several views of each image."""
+        network = self.model if self.familiarity is None else Scored(self.model, self.familiarity)
+        return with_views(network, self.tta, self.spec, self.task, self.scored)
+
+    @property
+    def scored(self) -> bool:
+        """Whether it also says how unlike its training images an image is."""
+        return self.familiarity is not None
 
     @property
     def inputs(self) -> InputSpec:
@@ -77,7 +87,7 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
 
     Raises:
         HemfError: it cannot be loaded, names no classes, a reserved one or an unknown task, or its
-            calibration is damaged.
+            calibration or its out-of-distribution score is damaged.
     """
     model, _, config = load_network(folder)
     if not model.num_classes:
@@ -86,7 +96,11 @@ def load_trained(folder: str | os.PathLike, tta: TTA | None = None) -> TrainedMo
     found = Description.of(config, model.num_classes, folder)
     tta = found.calibration.tta or "none" if tta is None else tta
     name = config["architecture"]
-    return TrainedModel(model, found.classes, found.spec, name, found.calibration, found.task, tta)
+    known = Familiarity.load(folder, config)
+    looks = look_size(found.spec.input_size[0])
+    if known is not None and (len(known.mean), len(known.look_mean)) != (model.head_hidden_size, looks):
+        raise HemfError(f"the out-of-distribution score in {folder} is of another network; {AGAIN}")
+    return TrainedModel(model, found.classes, found.spec, name, found.calibration, found.task, tta, known)
 
 
 def load_network(folder: str | os.PathLike) -> tuple["TimmModel", InputSpec, dict[str, Any]]:

@@ -14,6 +14,7 @@ from hemf.core.errors import HemfError
 from hemf.core.files import whole_file
 from hemf.core.strict_csv import read_csv_table
 from hemf.data.dataset import METADATA
+from hemf.runtime.description import Said
 from hemf.tasks import MULTICLASS, Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Predictions:
         disagreement: of the members of an ensemble about each image, N from 0 to 1, NaN where a single one
             speaks; None for one model.
         metadata: by column N values, "" where one is missing: what else is known of the images.
+        unfamiliarity: how unlike the training images each is, N, above 1 beyond the model's limit; None where
+            the model keeps no score.
     """
 
     paths: list[str]
@@ -50,28 +53,29 @@ class Predictions:
     task: Task = MULTICLASS
     disagreement: np.ndarray | None = None
     metadata: Mapping[str, list[str]] = field(default_factory=dict)
+    unfamiliarity: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
         samples: Sequence["Sample"],
-        logits: "Tensor | np.ndarray",
+        said: Said,
         classes: Sequence[str],
         calibration: Calibration = UNCALIBRATED,
         task: Task = MULTICLASS,
-        disagreement: np.ndarray | None = None,
     ) -> Self:
-        """Return the record of a model's logits (N x K) on N samples."""
+        """Return the record of what a model says of N samples."""
         return cls(
             [s.path for s in samples],
             np.array([task.encode(s.label, classes) for s in samples]),
-            calibration.of_images(logits, task),
+            calibration.of_images(said.logits, task),
             [s.group for s in samples],
             list(classes),
-            logits,
+            said.logits,
             task,
-            disagreement,
+            said.disagreement,
             metadata_of(samples),
+            said.unfamiliarity,
         )
 
     @cached_property

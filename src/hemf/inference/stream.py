@@ -90,6 +90,7 @@ def predict_samples(
     options: InferenceOptions,
     words: str,
     speaking: np.ndarray | None = None,
+    read: Reader = read_image,
 ) -> Predictions:
     """Predict labelled images.
 
@@ -100,15 +101,16 @@ def predict_samples(
         options: how to compute.
         words: what stands before the progress bar.
         speaking: samples x members of an ensemble, booleans: whose probabilities count; None for all.
+        read: from a path, an image mode and a window to a PIL image.
 
     Raises:
         HemfError: an image cannot be read, which stops the whole, or an option is bad.
     """
     paths = [images.path(s) for s in samples]
     if isinstance(trained, ExportedModel):
-        results: Iterator[Any] = stream_outputs(trained, paths, options.batch_size, options.workers)
+        results: Iterator[Any] = stream_outputs(trained, paths, options.batch_size, options.workers, read)
     else:
-        how = (options.batch_size, options.workers, options.precision, options.device)
+        how = (options.batch_size, options.workers, options.precision, options.device, read)
         results = stream_logits(trained.predictor, paths, trained.inputs, *how)
     rows = []
     for _, logits, error in watched(results, len(paths), words):
@@ -116,8 +118,8 @@ def predict_samples(
             raise HemfError(error)
         rows.append(logits)
     stacked: Any = np.stack(rows) if isinstance(trained, ExportedModel) else torch.stack(rows)
-    logits, disagreement = trained.combined(stacked, speaking)
-    return Predictions.of(samples, logits, trained.classes, trained.calibration, trained.task, disagreement)
+    said = trained.combined(stacked, speaking)
+    return Predictions.of(samples, said, trained.classes, trained.calibration, trained.task)
 
 
 def stream_logits(

@@ -10,6 +10,7 @@ from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.precision import float32_logits
 from hemf.data.preprocessing import InputSpec
+from hemf.runtime.description import apart
 from hemf.tasks import Task
 
 View = Callable[[Tensor], Tensor]
@@ -46,11 +47,13 @@ class Averaged(nn.Module):
         network: one of timm's, B x C x H x W to B x outputs.
         views: what each image is shown as.
         task: how outputs become probabilities.
+        scored: whether the last column of the network's outputs is the unfamiliarity, of which it gives the
+            mean.
     """
 
-    def __init__(self, network: nn.Module, views: Sequence[View], task: Task) -> None:
+    def __init__(self, network: nn.Module, views: Sequence[View], task: Task, scored: bool = False) -> None:
         super().__init__()
-        self.network, self.views, self.task = network, views, task
+        self.network, self.views, self.task, self.scored = network, views, task, scored
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of each view, float32, one after the other to save memory."""
@@ -58,7 +61,10 @@ class Averaged(nn.Module):
 
     def forward_head(self, features: list[Tensor]) -> Tensor:
         """Return the outputs whose probabilities are the mean of the views' probabilities."""
-        return mean_logits([self.task.probabilities(logits.cpu()) for logits in features], self.task)
+        each = [apart(outputs.cpu(), self.scored) for outputs in features]
+        mean = mean_logits([self.task.probabilities(logits) for logits, _ in each], self.task)
+        scores = [score for _, score in each if score is not None]
+        return torch.cat([mean, torch.stack(scores).mean(0)[..., None]], -1) if scores else mean
 
 
 def mean_logits(probabilities: Sequence[Tensor], task: Task) -> Tensor:
@@ -66,8 +72,8 @@ def mean_logits(probabilities: Sequence[Tensor], task: Task) -> Tensor:
     return task.logits(torch.stack(list(probabilities)).mean(0)).float()
 
 
-def with_views(network: nn.Module, tta: TTA, spec: InputSpec, task: Task) -> nn.Module:
-    """Return a network that is shown the views of ``tta``: for ``none`` the network itself.
+def with_views(network: nn.Module, tta: TTA, spec: InputSpec, task: Task, scored: bool = False) -> nn.Module:
+    """Return a network that is shown the views of ``tta``: for ``none`` the network itself; see ``Averaged``.
 
     Raises:
         HemfError: no such views, or images of another height than width are to be turned.
@@ -81,7 +87,7 @@ def with_views(network: nn.Module, tta: TTA, spec: InputSpec, task: Task) -> nn.
         raise HemfError(
             f"--tta dihedral turns images, but the model's input is {height} x {width}; give --tta flips"
         )
-    return Averaged(network, VIEWS[tta], task)
+    return Averaged(network, VIEWS[tta], task, scored)
 
 
 def views_line(tta: TTA) -> str | None:

@@ -16,6 +16,7 @@ from hemf.core.outputs import png_mark
 from hemf.core.text import counted
 from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
+from hemf.inference.features import features_of
 from hemf.models.hub import save_model
 from hemf.pretraining.batches import ViewedImages
 from hemf.pretraining.images import has_labels, read_images, skipped_line, without_unreadable
@@ -29,7 +30,6 @@ from hemf.training.callbacks.checkpoints import Progress, read_checkpoint, resto
 from hemf.training.distillation import find_teacher
 from hemf.training.lightning import check_hardware, first_device
 from hemf.training.network import model_args
-from hemf.training.probe.fit import features_of
 from hemf.training.trainer import begin, run_console
 from hemf.weights.find import find_weights
 from hemf.weights.load import load_into
@@ -150,7 +150,7 @@ def _write_sheet(path: Path, config: PretrainConfig, images: ViewedImages, netwo
         "precision": read_environment(path)["precision"],
     }
     files = [images.data.path(sample) for sample in images.watched]
-    found = features_of(network.model, files, images.spec, mirrored=False, words="neighbours", **how)
+    found = features_of(network.model, files, images.spec, "neighbours", **how)
     sheet: Image.Image = neighbours_sheet(torch.from_numpy(found), images)
     with whole_file(path / SHEET) as temporary:
         sheet.save(temporary, "PNG", pnginfo=png_mark())

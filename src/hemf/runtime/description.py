@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -15,6 +15,27 @@ from hemf.data.preprocessing import InputSpec
 from hemf.tasks import MULTICLASS, TASKS, Task
 
 
+class Said(NamedTuple):
+    """What the outputs for N images say.
+
+    Args:
+        logits: N x K, as the network gives them: a tensor or an array.
+        disagreement: of the members of an ensemble, N from 0 (none) to 1, NaN where a single one speaks; None
+            for one model.
+        unfamiliarity: how unlike the training images each is, N, above 1 beyond the model's limit; None where
+            the model keeps no score.
+    """
+
+    logits: Any
+    disagreement: np.ndarray | None = None
+    unfamiliarity: np.ndarray | None = None
+
+
+def apart(outputs: Any, scored: bool) -> tuple[Any, Any]:
+    """Part outputs, (..., K + 1), into logits, (..., K), and unfamiliarity, (...), or None."""
+    return (outputs[..., :-1], outputs[..., -1]) if scored else (outputs, None)
+
+
 class OneModel:
     """What a model that speaks alone answers where an ensemble has more to say."""
 
@@ -23,9 +44,15 @@ class OneModel:
         """The models that speak: this one."""
         return (self,)
 
-    def combined(self, outputs: Any, speaking: np.ndarray | None = None) -> tuple[Any, None]:
-        """Return logits and disagreement of the network's outputs: a single model has nothing to unite."""
-        return outputs, None
+    @property
+    def scored(self) -> bool:
+        """Whether the network's outputs end in the unfamiliarity of the image."""
+        raise NotImplementedError
+
+    def combined(self, outputs: Any, speaking: np.ndarray | None = None) -> "Said":
+        """Return what the network's outputs say: a single model has nothing to unite."""
+        logits, score = apart(outputs, self.scored)
+        return Said(logits, None, None if score is None else np.asarray(score))
 
     def speaking_of(self, image: Any) -> None:
         """Return which members may speak of an image: there is but one."""

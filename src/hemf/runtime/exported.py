@@ -10,7 +10,7 @@ from hemf.core.errors import HemfError
 from hemf.core.untrusted import MOST_CLASSES, read_json, refuse_links
 from hemf.data.preprocessing import InputSpec
 from hemf.runtime.description import Description, OneModel
-from hemf.runtime.registry import RUNTIMES, Compute
+from hemf.runtime.registry import OUTPUTS, RUNTIMES, Compute
 from hemf.tasks import Task
 
 
@@ -25,6 +25,7 @@ class ExportedModel(OneModel):
         tta: the views of an image that it averages over by itself.
         precision: format of the numbers in its weights: ``fp32``, ``fp16`` or ``int8``.
         runtime: the library that runs it.
+        scores: whether it gives the unfamiliarity of images too.
     """
 
     compute: Compute
@@ -33,11 +34,17 @@ class ExportedModel(OneModel):
     tta: TTA
     precision: str
     runtime: str
+    scores: bool = False
 
     @property
     def classes(self) -> list[str]:
         """Names of its classes, in the order of its outputs."""
         return self.description.classes
+
+    @property
+    def scored(self) -> bool:
+        """Whether it also says how unlike the training images an image is."""
+        return self.scores
 
     @property
     def spec(self) -> InputSpec:
@@ -105,7 +112,10 @@ def open_export(folder: Path, tta: TTA | None = None) -> ExportedModel:
     if not isinstance(about, dict) or not isinstance(config.get("pretrained_cfg"), dict):
         raise HemfError(f"{folder}/config.json is not of an export; give a folder that hemf export has made")
     kind, precision, views = (about.get(key) for key in ("format", "precision", "tta"))
-    if not (isinstance(kind, str) and isinstance(precision, str)) or views not in get_args(TTA):
+    names = about.get("outputs", [])
+    if not (isinstance(kind, str) and isinstance(precision, str) and isinstance(names, list)) or (
+        views not in get_args(TTA)
+    ):
         raise HemfError(f"the entry export in {folder}/config.json is damaged; export the run again")
     outputs = config.get("num_classes")
     if type(outputs) is not int or not 1 <= outputs <= MOST_CLASSES:
@@ -118,6 +128,7 @@ def open_export(folder: Path, tta: TTA | None = None) -> ExportedModel:
     runtime, description = RUNTIMES.find(kind), Description.of(config, outputs, folder)
     if tta is not None and tta != views:
         raise HemfError(f"{folder} averages over the views {views}, not {tta}; leave --tta out")
-    compute = runtime.open(folder / runtime.file, description.spec.input_size, outputs)
+    scores = OUTPUTS[1] in names
+    compute = runtime.open(folder / runtime.file, description.spec.input_size, outputs, scores)
     name = str(config.get("architecture", "unknown"))[:100]
-    return ExportedModel(compute, description, name, cast("TTA", views), precision, runtime.name)
+    return ExportedModel(compute, description, name, cast("TTA", views), precision, runtime.name, scores)

@@ -9,7 +9,7 @@ from hemf.core.errors import HemfError
 from hemf.core.machine import library_threads
 from hemf.core.text import one_line
 from hemf.core.untrusted import check_regular
-from hemf.runtime.registry import RUNTIMES, Compute, Runtime
+from hemf.runtime.registry import RUNTIMES, Compute, Runtime, joined
 
 FILE, IN_TRITON = "model.onnx", "repository/classifier/1/model.onnx"
 MOST_BYTES = 2 << 30  # the most that a protobuf holds
@@ -19,7 +19,7 @@ ELSEWHERE = b"location"
 however the rest is encoded, so what does not hold it reads no other file."""
 
 
-def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int) -> Compute:
+def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int, scored: bool = False) -> Compute:
     """Make an ONNX file ready to run; see ``Runtime.open``.
 
     ONNX Runtime computes the operators that it brings and no others: no library is registered with it. The
@@ -43,17 +43,18 @@ def open_onnx(file: Path, input_size: tuple[int, int, int], outputs: int) -> Com
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of many kinds, all its own
         raise HemfError(f"onnxruntime cannot open {file}: {one_line(error, 300)}; {AGAIN}") from error
-    _check_ports(session, file, input_size, outputs)
-    name, wanted = session.get_inputs()[0].name, (outputs,)
+    _check_ports(session, file, input_size, outputs, scored)
+    name, wanted = session.get_inputs()[0].name, [(outputs,), ()][: 1 + scored]
 
     def compute(images: np.ndarray) -> np.ndarray:
         try:
-            (found,) = session.run(None, {name: images})
+            found = session.run(None, {name: images})
         except Exception as error:
             raise HemfError(f"onnxruntime cannot run {file}: {one_line(error, 300)}; {AGAIN}") from error
-        if found.dtype != np.float32 or found.shape != (len(images), *wanted):
-            raise HemfError(f"{file} gives outputs {found.shape} of {found.dtype}; {AGAIN}")
-        return found
+        for one, shape in zip(found, wanted, strict=True):
+            if one.dtype != np.float32 or one.shape != (len(images), *shape):
+                raise HemfError(f"{file} gives outputs {one.shape} of {one.dtype}; {AGAIN}")
+        return joined(found)
 
     return compute
 
@@ -66,15 +67,18 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _check_ports(session: Any, file: Path, input_size: tuple[int, int, int], outputs: int) -> None:
+def _check_ports(
+    session: Any, file: Path, input_size: tuple[int, int, int], outputs: int, scored: bool
+) -> None:
     """Check that the network takes the images that its configuration describes and gives so many outputs."""
-    given, found = session.get_inputs(), session.get_outputs()
-    wanted = [(given, (None, *input_size)), (found, (None, outputs))]
-    for ports, shape in wanted:
-        fits = len(ports) == 1 and ports[0].type == "tensor(float)" and len(ports[0].shape) == len(shape)
+    ports = [*session.get_inputs(), *session.get_outputs()]
+    wanted = [(None, *input_size), (None, outputs), (None,)][: 2 + scored]
+    numbers = len(session.get_inputs()), len(session.get_outputs())
+    for port, shape in zip(ports, wanted, strict=False):
+        fits = numbers == (1, 1 + scored) and port.type == "tensor(float)" and len(port.shape) == len(shape)
         if not fits or any(
             isinstance(side, int) and side != want
-            for side, want in zip(ports[0].shape[1:], shape[1:], strict=True)
+            for side, want in zip(port.shape[1:], shape[1:], strict=True)
         ):
             raise HemfError(
                 f"{file} does not take {input_size} and give {outputs} outputs, as its config.json says; "

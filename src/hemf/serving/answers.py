@@ -42,6 +42,11 @@ class ImageAnswer(BaseModel):
         description="whether the set is empty or holds several classes, so that the label does not stand",
     )
     disagreement: float | None = Field(default=None, description="of the members of an ensemble, from 0 to 1")
+    unfamiliarity: float | None = Field(
+        default=None,
+        description="how unlike the training images it is, above 1 beyond the model's limit; null without a "
+        "score",
+    )
     warnings: list[str] = Field(default_factory=list, description="what to look at before the label is used")
 
 
@@ -104,8 +109,19 @@ def answer(name: str, found: Prediction | HemfError, empty: str | None = None) -
         "set": None if found.set is None else list(found.set),
         "abstain": found.abstain,
         "disagreement": found.disagreement,
-        "warnings": [f"the image shows nothing: it is {empty}"] if empty else [],
+        "unfamiliarity": found.unfamiliarity,
+        "warnings": _warnings(found, empty),
     }
+
+
+def _warnings(found: Prediction, empty: str | None) -> list[str]:
+    lines = [f"the image shows nothing: it is {empty}"] if empty else []
+    if found.unfamiliar:
+        lines.append(
+            "the image is unlike those that the model learnt from (unfamiliarity "
+            f"{found.unfamiliarity:.2f}, the limit is 1), so its class means nothing"
+        )
+    return lines
 
 
 def predicted(served: Served, images: Sequence[dict[str, Any]]) -> dict[str, Any]:

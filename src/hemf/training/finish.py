@@ -17,6 +17,8 @@ from hemf.core.text import one_line
 from hemf.data.dataset import DataSet
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.preprocessing import InputSpec
+from hemf.familiarity.record import KEY, Familiarity
+from hemf.inference.features import familiarity_of
 from hemf.inference.load import TrainedModel
 from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.models.hub import save_model
@@ -58,7 +60,10 @@ def write_model(
 ) -> Run:
     """Write ``model/``, calibrated on the validation images."""
     model = model.cpu().eval().to(memory_format=torch.contiguous_format)
-    calibration = _calibrated(console, path, config, data, model)
+    own = _calibrated(console, path, config, data, model)
+    if known := _familiarity(console, path, config, data, model):
+        known.save(path / "model")
+        own |= {KEY: known.to_config()}
     save_model(
         model,
         path / "model",
@@ -66,7 +71,7 @@ def write_model(
         model_args=model_args(config),
         classes=data.classes,
         pretrained_cfg=InputSpec.from_config(config).to_pretrained_cfg(),
-        extra={"hemf": _origin(config, data, best) | calibration},
+        extra={"hemf": _origin(config, data, best) | own},
         card=partial(card, path, config, data),
     )
     _report(console, path, config, best)
@@ -98,6 +103,30 @@ def _calibrated(
         return {}
     console.print(found.summary())
     return {"calibration": found.to_config()}
+
+
+def _familiarity(
+    console: Console, path: Path, config: RunConfig, data: DataSet, model: nn.Module
+) -> Familiarity | None:
+    """Fit the out-of-distribution score; whatever goes wrong with it, the model is written."""
+    if not data.subset("val"):
+        return None
+    options = {
+        "batch_size": config.batch_size,
+        "workers": config.workers,
+        "precision": read_environment(path)["precision"],
+        "device": first_device(config),
+    }
+    try:
+        found = familiarity_of(model, data, InputSpec.from_config(config), **options)
+    except Exception as error:
+        again = f"hemf ood {shlex.quote(str(path))}"
+        console.print(f"no out-of-distribution score: {one_line(error)}; {again} tries again")
+        return None
+    finally:
+        model.cpu()
+    console.print(found.summary())
+    return found
 
 
 def calibrate_on_validation(

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 import hemf
 from hemf import HemfError, RunConfig
 from hemf.data.preprocessing import InputSpec
-from hemf.training.probe.fit import Features, fit_probe, last_layer
+from hemf.inference.features import Features
+from hemf.training.probe.fit import fit_probe, last_layer
 
 SPEC = InputSpec.from_config(RunConfig.of(image_size=32))
 

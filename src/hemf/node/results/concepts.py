@@ -21,6 +21,8 @@ PREDICTED = CodedConcept("PREDICTED-CLASS", SCHEME, "Predicted class")
 IN_SET = CodedConcept("IN-SET", SCHEME, "Class in the prediction set")
 ABSTAINS = CodedConcept("ABSTAINS", SCHEME, "The model abstains")
 DISAGREEMENT = CodedConcept("DISAGREEMENT", SCHEME, "Disagreement of the models")
+UNFAMILIARITY = CodedConcept("UNFAMILIARITY", SCHEME, "Unfamiliarity, above 1 unlike training")
+UNFAMILIAR = CodedConcept("UNFAMILIAR", SCHEME, "Image unlike those of training")
 
 
 def scheme() -> CodingSchemeIdentificationItem:

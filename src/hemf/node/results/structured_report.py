@@ -28,6 +28,8 @@ from hemf.node.results.concepts import (
     IN_SET,
     NO,
     PREDICTED,
+    UNFAMILIAR,
+    UNFAMILIARITY,
     YES,
     class_concept,
     probability_concept,
@@ -88,7 +90,7 @@ def _group(found: Prediction, source: Dataset, about: About) -> MeasurementsAndQ
     finding = class_concept(found.label, about.codes)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid_of("tracking", about.sha256, image[1]), "whole image"),
-        finding_type=None if found.abstain else finding,
+        finding_type=None if found.abstain or found.unfamiliar else finding,
         algorithm_id=AlgorithmIdentification(
             about.name, about.version, list(about.parameters), codes.DCM.ArtificialIntelligence, MANUFACTURER
         ),
@@ -102,6 +104,8 @@ def _measurements(found: Prediction) -> list[Measurement]:
     values = [(probability_concept(name), share) for name, share in found.probabilities.items()]
     if found.disagreement is not None:
         values.append((DISAGREEMENT, found.disagreement))
+    if found.unfamiliarity is not None:
+        values.append((UNFAMILIARITY, found.unfamiliarity))
     return [Measurement(name, float(value), codes.UCUM.NoUnits) for name, value in values]
 
 
@@ -110,6 +114,8 @@ def _evaluations(found: Prediction, about: About) -> list[QualitativeEvaluation]
     said += [(IN_SET, class_concept(name, about.codes)) for name in found.set or ()]
     if found.abstain is not None:
         said.append((ABSTAINS, YES if found.abstain else NO))
+    if found.unfamiliar is not None:
+        said.append((UNFAMILIAR, YES if found.unfamiliar else NO))
     return [QualitativeEvaluation(name, value) for name, value in said]
 
 

@@ -104,11 +104,11 @@ function clear() {
 /** Return the results in the columns of ``hemf predict``. */
 function table() {
   const classes = [...new Set(entries.flatMap((one) => one.model.classes))];
-  const rows = [["path", "prediction", "probability", "set", "abstain", ...classes, "model", "sha256", "error"]];
+  const rows = [["path", "prediction", "probability", "set", "abstain", "unfamiliarity", ...classes, "model", "sha256", "error"]];
   for (const { file, answer, error, model: own } of entries) {
     const shares = classes.map((name) => answer?.probabilities[name] ?? "");
     const set = answer?.set ? JSON.stringify(answer.set) : "";
-    const head = [file.name, answer?.label ?? "", answer?.probability ?? "", set, answer?.abstain ?? ""];
+    const head = [file.name, answer?.label ?? "", answer?.probability ?? "", set, answer?.abstain ?? "", answer?.unfamiliarity ?? ""];
     rows.push([...head, ...shares, own.name, own.sha256, error ?? ""]);
   }
   return rows.map((row) => row.map(cell).join(",") + "\r\n").join("");

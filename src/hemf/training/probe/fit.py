@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
@@ -24,9 +24,8 @@ from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
 from hemf.data.loading.datamodule import ImageData
 from hemf.data.preprocessing import InputSpec
-from hemf.inference.stream import stream_logits
+from hemf.inference.features import features_of
 from hemf.runs.environment import read_environment
-from hemf.runtime.stream import watched
 from hemf.training.lightning import first_device
 from hemf.training.validation_metrics import VALIDATION_METRICS
 
@@ -53,24 +52,6 @@ class Probe:
     bias: np.ndarray
     strength: float
     log_losses: dict[float, float]
-
-
-class Features(nn.Module):
-    """A network without its last layer: what that reads, B x D, of images B x C x H x W.
-
-    Args:
-        model: a timm model.
-    """
-
-    def __init__(self, model: "TimmModel") -> None:
-        super().__init__()
-        self.model = model
-
-    def forward_features(self, images: Tensor) -> Any:
-        return self.model.forward_features(images)
-
-    def forward_head(self, features: Any) -> Tensor:
-        return self.model.forward_head(features, pre_logits=True)
 
 
 def last_layer(model: "TimmModel", spec: InputSpec) -> nn.Linear:
@@ -120,7 +101,8 @@ def train_probe(
     def features(split: str, mirrored: bool) -> np.ndarray:
         files = [data.path(sample) for sample in images.samples(split)]
         words = f"{split} images" + (", mirrored" if mirrored else "")
-        return features_of(model, files, images.spec, mirrored=mirrored, words=words, **how)
+        read = _read_mirrored if mirrored else read_image
+        return features_of(model, files, images.spec, words, read, **how)
 
     samples = images.samples("train")
     views = np.stack([features("train", mirrored) for mirrored in (False, True)])
@@ -141,19 +123,6 @@ def train_probe(
         best |= {f"val_{name}": float(value) for name, value in measured.compute().items()}
     write_json(path / "probe.json", {"strength": found.strength, "log_loss": found.log_losses, "best": best})
     return best
-
-
-def features_of(
-    model: "TimmModel", files: Sequence[Path], spec: InputSpec, *, mirrored: bool, words: str, **how: Any
-) -> np.ndarray:
-    """Return the features of images, N x D float64; ``how`` are further arguments of ``stream_logits``.
-
-    Raises:
-        HemfError: an image cannot be read.
-    """
-    reader = _read_mirrored if mirrored else read_image
-    results = stream_logits(Features(model), files, spec, read=reader, **how)
-    return np.array([row_of(result) for result in watched(results, len(files), words)], dtype=np.float64)
 
 
 def fit_probe(
@@ -227,15 +196,3 @@ def _folds(labels: np.ndarray, units: np.ndarray, seed: int) -> Iterable[tuple[n
 
 def _read_mirrored(path: Path, mode: ImageMode, window: str) -> Image.Image:
     return read_image(path, mode, window).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-
-
-def row_of(result: tuple[Any, Tensor | None, str | None]) -> np.ndarray:
-    """Return what was computed of an image.
-
-    Raises:
-        HemfError: it cannot be read.
-    """
-    _, row, error = result
-    if row is None:
-        raise HemfError(error or "an image cannot be read")
-    return row.numpy()
