@@ -33,7 +33,14 @@ from hemf.pages.elements import (
 from hemf.pages.render import Page, render
 
 THUMBNAIL = 176  # pixels of the longer side
-OPEN, SCENES, GROUPS, ODD, NAMES = 6, 36, 12, 24, 200  # shown at once, and in all; audit.json has them all
+OPEN, SCENES, GROUPS, ODD, NAMES, WRONG = (
+    6,
+    36,
+    12,
+    24,
+    200,
+    60,
+)  # shown at once, and in all; audit.json has them all
 OF_A_SIDE = 2  # images of a straddling group
 OF_A_SCENE = 8
 GLOSSARY = {
@@ -58,6 +65,7 @@ def write_page(file: Path, data: DataSet, found: dict[str, Any]) -> None:
         "At a glance": _glance(found),
         "Groups on two sides": _groups(found, seen),
         "Pictures that occur twice": _twice(found["duplicates"], seen),
+        **({"Labels": _labels(found["labels"], seen)} if "labels" in found else {}),
         "Unreadable and odd files": _files(found, seen),
         "Classes": [Tabular(_balance(found["balance"]["counts"], found["data"]["classes"]))],
         "Shortcuts": _tellers("class", found["shortcuts"]),
@@ -222,6 +230,31 @@ def _scene(scene: Scene, seen: Thumbnail) -> Exhibit:
 
 
 _EQUAL = {"bytes": "files", "pixels": "pixels"}
+
+
+def _labels(labels: dict[str, Any], seen: Thumbnail) -> list[Part]:
+    """Show images whose label is likely wrong, the likeliest first."""
+    wrong, others = labels["likely_wrong"], labels["images"] - labels["judged"]
+    left = f"; {counted(others, 'image', form=',')} more are not judged" if others else ""
+    words = [
+        f"{len(wrong):,} of {counted(labels['judged'], 'label', form=',')} are likely wrong, by "
+        f"{labels['predictions']}{left}.",
+        "They are candidates: a model finds hard images beside wrong labels. Look at each, or ask whose they"
+        " are. Numbers are the probabilities of the label and of the class suggested.",
+    ]
+    exhibits = [
+        Exhibit(
+            [_picture(one["path"], seen, [])],
+            [
+                ("labelled", f"{one['label']} ({one['confidence']:.2f})"),
+                ("perhaps", f"{one['suggested']} ({one['suggested_confidence']:.2f})"),
+            ],
+        )
+        for one in wrong[:WRONG]
+    ]
+    more = [Folded(f"{len(exhibits) - 2 * OPEN} more", [Gallery(exhibits[2 * OPEN :])])]
+    shown: list[Part] = [Gallery(exhibits[: 2 * OPEN])] if exhibits else []
+    return [Sentences(words), *shown, *(more if exhibits[2 * OPEN :] else [])]
 
 
 def _files(found: dict[str, Any], seen: Thumbnail) -> list[Part]:

@@ -80,6 +80,10 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     several = found["groups"]["of_several_classes"]
     if several:
         yield f"groups: {len(several):,} have images of several classes"
+    if labels := found.get("labels"):
+        yield _label_line(labels)
+        yield from (f"  {_wrong(one)}" for one in labels["likely_wrong"][:FEW])
+        yield from _more(labels["likely_wrong"], "  ")
     yield f"unreadable: {len(found['unreadable']):,}"
     yield from (f"  {one['reason']}" for one in found["unreadable"])
     yield f"odd: {len(found['odd']):,}"
@@ -97,6 +101,21 @@ def _more(rows: list, indent: str) -> Iterator[str]:
 def _pair(pair: dict[str, Any]) -> str:
     words = " = ".join(f"{one['path']} ({one['label']})" for one in pair["images"])
     return f"{words}, {pair['turn']}, similarity {pair['similarity']:.2f}"
+
+
+def _label_line(found: dict[str, Any]) -> str:
+    """Say how many labels are likely wrong."""
+    return (
+        f"labels: {len(found['likely_wrong']):,} of {counted(found['judged'], 'image', form=',')} are likely "
+        f"wrong, by {found['predictions']}"
+    )
+
+
+def _wrong(one: dict[str, Any]) -> str:
+    return (
+        f"{one['path']}: {one['label']} ({one['confidence']:.2f}), perhaps {one['suggested']} "
+        f"({one['suggested_confidence']:.2f})"
+    )
 
 
 def _group_table(groups: dict[str, Any]) -> Table:

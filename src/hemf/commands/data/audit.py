@@ -3,9 +3,12 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hemf.core.untrusted import inside, plain_name
+
+if TYPE_CHECKING:
+    from hemf.data.dataset import DataSet
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ def audit(
     out: str | None = None,
     strict: bool = False,
     regroup: str | None = None,
+    run: str | None = None,
     workers: int | None = None,
 ) -> Audit:
     """Look for leakage, duplicates, odd files and shortcuts in a data set.
@@ -46,7 +50,8 @@ def audit(
     Finds patients or lesions on two sides of the split; files, pixels or pictures that occur twice, also
     flipped, turned, cropped or compressed anew; different classes for one picture; unreadable and odd images;
     how well format, size, border and the like tell the class or the side by themselves. Writes audit.json and
-    audit.html. The exit code is 1 if an image cannot be read.
+    audit.html. The exit code is 1 if an image cannot be read. With --run, images whose label is likely wrong
+    are listed too, by what a model that was not trained on them says of them (confident learning).
 
     Args:
         data: prepared data set, run, class-folder tree, train/val/test tree or CSV file.
@@ -55,6 +60,8 @@ def audit(
         strict: make the exit code 1 also where anything leaks between the sides of the split.
         regroup: folder to write a new prepared data set of the same images to, in which what looks alike, or
             is of one patient or lesion, is one group, and no group is on two sides of a new split.
+        run: a run on these images that hemf evaluate has measured: best a cross-validation, whose folds
+            predict every image; of a single run its validation and test images.
         workers: processes that read images; by default one a core. They start afresh, so a script that
             calls this needs the usual guard, if __name__ == "__main__", or 0 for none.
 
@@ -80,8 +87,11 @@ def audit(
     if regroup is not None:
         of_folders = dataset.info.get("source") == "folder"
         check_target(Path(regroup), dataset.root, overwrite=False, inside=of_folders, flag="--regroup")
+    labels = None if run is None else _labels(run, dataset)
     looks, pairs = look_for_pairs(dataset, workers)
     found = findings(dataset, looks, pairs)
+    if labels is not None:
+        found["labels"] = labels
     write_json(folder / "audit.json", found)
     write_page(folder / "audit.html", dataset, found)
     result = Audit(found, folder, strict)
@@ -89,6 +99,17 @@ def audit(
     if regroup is not None:
         write_regrouped(Path(regroup), dataset, looks, pairs)
     return result
+
+
+def _labels(run: str, dataset: "DataSet") -> dict[str, Any]:
+    """Return which labels are likely wrong."""
+    from hemf.evaluation.label_errors import label_findings, likely_wrong
+    from hemf.evaluation.out_of_sample import out_of_sample
+
+    found = out_of_sample(Path(run), dataset)
+    of = found.predictions
+    wrong = likely_wrong(of.paths, of.labels, of.probabilities, of.classes)
+    return label_findings(run, found.how, len(of.paths), len(dataset.samples), wrong)
 
 
 def _default_folder(data: Path, name: str) -> Path:
