@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from hemf.commands.convert import convert_checkpoint
     from hemf.commands.data.audit import audit
     from hemf.commands.evaluate import evaluate
+    from hemf.commands.evidence.checklist import checklist
+    from hemf.commands.evidence.drift import drift
+    from hemf.commands.evidence.ood import ood
+    from hemf.commands.evidence.stress import stress
     from hemf.commands.explain import explain
     from hemf.commands.export import export
     from hemf.commands.localise import localise
@@ -48,19 +52,23 @@ __all__ = [
     "__version__",
     "audit",
     "calibrate",
+    "checklist",
     "compare",
     "convert",
     "convert_checkpoint",
     "create_model",
+    "drift",
     "evaluate",
     "explain",
     "export",
     "load",
     "load_data",
     "localise",
+    "ood",
     "power",
     "predict",
     "pretrain",
+    "stress",
     "train",
 ]
 
@@ -70,19 +78,23 @@ _WHERE = {
     "RunConfig": "hemf.config.run_config",
     "audit": "hemf.commands.data.audit",
     "calibrate": "hemf.commands.calibrate",
+    "checklist": "hemf.commands.evidence.checklist",
     "compare": "hemf.commands.comparing.compare",
     "convert": "hemf.models.convert",
     "convert_checkpoint": "hemf.commands.convert",
     "create_model": "timm",
+    "drift": "hemf.commands.evidence.drift",
     "evaluate": "hemf.commands.evaluate",
     "explain": "hemf.commands.explain",
     "export": "hemf.commands.export",
     "load": "hemf.inference.classifier",
     "load_data": "hemf.data.load",
     "localise": "hemf.commands.localise",
+    "ood": "hemf.commands.evidence.ood",
     "power": "hemf.commands.comparing.power",
     "predict": "hemf.commands.predict",
     "pretrain": "hemf.commands.pretrain",
+    "stress": "hemf.commands.evidence.stress",
     "train": "hemf.commands.train",
 }
 

@@ -123,3 +123,20 @@ def test_an_unknown_name_in_a_strangers_model_is_a_damaged_calibration(made_run:
         add_to_config(made_run / "model", "hemf", {"calibration": damaged})
         assert main(["evaluate", str(made_run), *FLAGS]) == 2
         assert "is damaged" in capsys.readouterr().err
+
+
+def test_views_give_the_mean_of_their_unfamiliarity():
+    class LeftHalf(torch.nn.Module):
+        """Sees nothing but how bright the left half is."""
+
+        def forward_features(self, images):
+            return images[..., : images.shape[-1] // 2].mean((1, 2, 3))
+
+        def forward_head(self, seen):
+            return torch.stack([torch.zeros_like(seen), seen * 0 + 1, seen], 1)
+
+    images = torch.randn(4, 3, 32, 32)
+    found = float32_logits(with_views(LeftHalf(), "flip", SPEC, MULTICLASS, scored=True), images)
+    assert found.shape == (4, 3)
+    torch.testing.assert_close(found[:, 2], images.mean((1, 2, 3)))
+    torch.testing.assert_close(found[:, :2].softmax(1), torch.tensor([[0.0, 1.0]]).softmax(1).expand(4, 2))

@@ -59,6 +59,18 @@ VERBS = {
         "hemf.commands.explain:explain", "show where in images a trained model finds its evidence"
     ),
     "localise": Verb("hemf.commands.localise:localise", "measure whether a run's heat maps can be believed"),
+    "ood": Verb(
+        "hemf.commands.evidence.ood:ood",
+        "let a model notice images unlike its own, and measure how well it does",
+    ),
+    "stress": Verb(
+        "hemf.commands.evidence.stress:stress", "measure how far accuracy holds as images get worse"
+    ),
+    "drift": Verb("hemf.commands.evidence.drift:drift", "test whether new images differ from those of a run"),
+    "checklist": Verb(
+        "hemf.commands.evidence.checklist:checklist",
+        "fill in a reporting standard's check list with what a run knows",
+    ),
     "export": Verb("hemf.commands.export:export", "write a trained model for other runtimes, and measure it"),
     "serve": Verb(
         "hemf.commands.deployment.serve:serve", "serve trained models over HTTP, with a page to try them"
