@@ -15,13 +15,14 @@ def blurred(image: Image.Image, amount: float, rng: np.random.Generator) -> Imag
 @corruption("motion", (0.01, 0.02, 0.04, 0.08, 0.15), "length, as a share of the shorter side")
 def moved(image: Image.Image, amount: float, rng: np.random.Generator) -> Image.Image:
     """Blur along a line of random direction, as when hand or patient moves."""
-    from scipy.ndimage import shift
-
     values, angle = np.asarray(image, np.float32), rng.uniform(0, np.pi)
+    height, width = values.shape[:2]
     length = amount * min(image.size)
+    margin = int(length / 2) + 1
+    pads = [(margin, margin), (margin, margin)] + [(0, 0)] * (values.ndim - 2)
+    wide, total = np.pad(values, pads, mode="edge"), np.zeros_like(values)
     places = np.linspace(-length / 2, length / 2, max(2, min(round(length) + 1, 31)))
-    total = np.zeros_like(values)
     for place in places:
-        by = (place * np.sin(angle), place * np.cos(angle)) + (0,) * (values.ndim - 2)
-        total += shift(values, by, order=1, mode="nearest")
+        down, across = round(place * np.sin(angle)) + margin, round(place * np.cos(angle)) + margin
+        total += wide[down : down + height, across : across + width]
     return from_values(total / len(places))
