@@ -164,8 +164,9 @@ def to_fp16(file: Path) -> None:
 def _layers(file: Path) -> dict[str, list[str]]:
     """Return the layers with weights in the order in which they compute: name, and nodes that go with it.
 
-    They are those that the logits come from, not those of the unfamiliarity. A layer takes the activation along that alone follows it: the range of its output is then what the
-    activation leaves, not what it cuts off.
+    They are those that the logits come from, not those of the unfamiliarity. A layer takes the activation
+    along that alone follows it: the range of its output is then what the activation leaves, not what it cuts
+    off.
     """
     import onnx
 
