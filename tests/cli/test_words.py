@@ -18,7 +18,18 @@ FLAG = re.compile(r"(?<![\w-])--[A-Za-z](?:[\w-]*\w)?")
 NOT_OURS = {  # flags of other programs that our pages and messages name
     *("--nproc-per-node", "--raw", "--shm-size", "--logdir"),  # torchrun, gdcmconv, docker, tensorboard
     *("--error-unmatch", "--porcelain", "--no-deps"),  # git, pip
-    "--data-binary",  # curl
+    *("--data-binary", "--from-literal"),  # curl, kubectl
+    *(
+        "--build",
+        "--build-arg",
+        "--cap-drop",
+        "--cpus",
+        "--memory",
+        "--profile",
+        "--read-only",
+        "--rm",
+    ),  # docker
+    *("--security-opt", "--target", "--tmpfs", "--model-repository"),  # docker, Triton
     *(
         "--device-modules",
         "--model",
