@@ -87,6 +87,7 @@ def test_every_number_on_the_screen_has_its_interval(made_run: Path, capsys) -> 
     said = " ".join(capsys.readouterr().out.split())
     value = found.metrics["log_loss"]["value"]
     assert f"log-loss {value:.3f} [{low:.3f}, {high:.3f}] 12" in said
+    assert "Fewer than 20 patients or lesions: the intervals of ROC AUC, log-loss and Brier score" in said
     assert "bootstrap, 300 resamples of 12 patients or lesions, stratified by class" in said
     assert hemf.evaluate(str(made_run), resamples=300, seed=5, **PLAIN).metrics != found.metrics
 

@@ -19,6 +19,7 @@ OF_CONFORMAL = {
     "accuracy_answered": "accuracy where it answers",
 }
 OF_POINT = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
+SHOWN = (0.05, 0.1, 0.2, 0.3, 0.5)  # thresholds of the decision curves that the page has; all are in the JSON
 OF_POINT |= {"lr_positive": "LR+", "lr_negative": "LR−"}
 
 
@@ -73,6 +74,37 @@ def calibration_tables(report: Report) -> list[Table]:
         if found.get(name)
     ]
     return [Table("Calibration (0 is best)", filled(columns, rows), rows)]
+
+
+def slopes_tables(report: Report) -> list[Table]:
+    """Tabulate how far each class's probabilities are too extreme, and too high or too low."""
+    found = (report.get("calibration") or {}).get("per_class") or {}
+    rows = [
+        {"class": name} | {key: cell_text(one.get(key)) for key in ("slope", "intercept")}
+        for name, one in found.items()
+    ]
+    columns = [Column("class", "class"), Column("slope", "calibration slope")]
+    columns += [Column("intercept", "calibration intercept")]
+    return [Table("Slope (1 is best) and intercept (0 is best) of each class", columns, rows)] if rows else []
+
+
+def benefit_tables(report: Report) -> list[Table]:
+    """Tabulate each class's net benefit, with that of acting on every image, by threshold."""
+    curves = report.get("decision_curves") or {}
+    rows = [
+        {"class": name, "threshold": f"{point['threshold']:.0%}"}
+        | {"benefit": cell_text(point["net_benefit"]), "all": point["treat_all"]}
+        for name, points in curves.items()
+        for point in points
+        if point["threshold"] in SHOWN
+    ]
+    heads = {"class": "class", "threshold": "acting from", "benefit": "net benefit", "all": "acting on all"}
+    columns = [Column(key, head, ".3f" if key == "all" else "") for key, head in heads.items()]
+    return (
+        [Table("Net benefit of acting on a class, per image; acting on none has 0", columns, rows)]
+        if rows
+        else []
+    )
 
 
 def bins_table(report: Report) -> list[Table]:

@@ -13,6 +13,7 @@ from hemf.core.text import counted, printable
 from hemf.inference.tta import other_tta_line, views_line
 from hemf.metrics.wording import cell_text, interval_text, measure_text, reason_lines, value_text
 
+ROUGH = 20  # patients, below which intervals of 95% were measured to hold these less than 90% of the time
 HEADLINE = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -207,6 +208,11 @@ def interval_lines(intervals: dict[str, Any]) -> list[str]:
     drawn = counted(intervals["groups"], "patient or lesion", "patients or lesions") if grouped else "images"
     how = f"bootstrap, {intervals['resamples']} resamples of {drawn}, stratified by class"
     lines = [f"95% intervals: {how}." if grouped else f"95% intervals: {wilson}; for the others {how}."]
+    if intervals["unit"] == "group" and intervals["groups"] < ROUGH:
+        lines.append(
+            f"Fewer than {ROUGH} patients or lesions: the intervals of ROC AUC, log-loss and Brier score are "
+            "as a rule too narrow."
+        )
     if few := intervals["few_units"]:
         names = ", ".join(f"{name} ({n})" for name, n in few.items())
         lines.append(

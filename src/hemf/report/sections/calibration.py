@@ -23,7 +23,9 @@ def calibration(material: Material) -> list[Part]:
     bins = [Tabular(table, folded=True) for table in tables.bins_table(material.report)]
     lines = [_temperature(found), *(found.get("left_out") or ())]
     told = [Sentences(lines), *map(Tabular, tables.calibration_tables(material.report)), *bins]
-    return [Beside([figure, told])] if figure else told
+    more = [*tables.slopes_tables(material.report), *tables.benefit_tables(material.report)]
+    below = [Tabular(table, folded=True) for table in more]
+    return [Beside([figure, told]), *below] if figure else [*told, *below]
 
 
 def prediction_sets(material: Material) -> list[Part]:
