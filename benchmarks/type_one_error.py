@@ -94,7 +94,7 @@ def main() -> None:
     settings = [(10, 5), (20, 5), (60, 5), (200, 5), (300, 1)]
     rows = [
         rejected(patients, images, mixed, arguments.experiments)
-        | bootstrapped(patients, images, mixed, arguments.experiments // 4)
+        | bootstrapped(patients, images, mixed, arguments.experiments // 16)
         for patients, images in settings
         for mixed in (False, True)[: 1 + (images > 1)]
     ]
