@@ -90,5 +90,7 @@ def test_darker_images_are_noticed_and_a_folder_without_labels_will_do(train, co
     )
     assert "differ beyond chance" in (tmp_path / "out" / "drift.html").read_text()
     assert "brightness" in capsys.readouterr().out
+    with pytest.raises(HemfError, match="--data"):
+        hemf.drift(str(run))
     with pytest.raises(HemfError, match="at least 100"):
         hemf.drift(str(run), str(dark), permutations=5)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def drift(
     run: str,
-    data: str,
+    data: str | None = None,
     split: str = "test",
     out: str | None = None,
     batch_size: int = 32,
@@ -50,7 +50,7 @@ def drift(
         What was found.
 
     Raises:
-        HemfError: no such run or images, or fewer than two readable images on a side.
+        HemfError: no such run or images, no --data, or fewer than two readable images on a side.
     """
     from rich.console import Console
 
@@ -62,6 +62,8 @@ def drift(
     from hemf.shift.drift import drift as compared
     from hemf.shift.drift_page import drift_table, write_drift
 
+    if data is None:
+        raise HemfError("nothing to compare with; give the new images with --data")
     if permutations < 100:
         raise HemfError(f"--permutations is {permutations}; give at least 100")
     opened = open_classifier(run)
