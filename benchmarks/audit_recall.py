@@ -133,6 +133,7 @@ def measure(data: str, number: int, scratch: Path, workers: int, only: str) -> d
         "most_bits_of_the_same_window": candidates.SAME_WINDOW_LIMIT,
         "most_bits_of_a_tilt": candidates.TILT_LIMIT,
         "least_similarity": similarity.SAME,
+        "least_similarity_of_a_tilt": similarity.SAME_TILTED,
         "changes": found,
     }
 

@@ -20,9 +20,9 @@ def skin(seed: int) -> Image.Image:
     draw.ellipse((x - width, y - height, x + width, y + height), fill=(120, 70, 60))
     for _ in range(45):
         start, end = rng.integers(0, (200, 150)), rng.integers(0, (200, 150))
-        draw.line((*start, *(start + (end - start) // 3)), fill=tuple(rng.integers(40, 110, 3)), width=2)
+        draw.line((*start, *(start + (end - start) // 3)), fill=tuple(rng.integers(40, 110, 3)), width=4)
     return Image.fromarray(
-        (np.asarray(image) + rng.normal(0, 6, (150, 200, 3))).clip(0, 255).astype(np.uint8)
+        (np.asarray(image) + rng.normal(0, 2, (150, 200, 3))).clip(0, 255).astype(np.uint8)
     )
 
 

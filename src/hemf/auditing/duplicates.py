@@ -8,7 +8,7 @@ import numpy as np
 
 from hemf.auditing.candidates import exact_pairs, near_candidates
 from hemf.auditing.scan import Look, Workers
-from hemf.auditing.similarity import SAME, similarity
+from hemf.auditing.similarity import least, similarity
 from hemf.data.dataset import Sample
 from hemf.data.image.hashes import TURN_NAMES
 
@@ -94,7 +94,7 @@ def _near_pairs(samples: Sequence[Sample], looks: Sequence[Look], workers: Worke
     best: dict[tuple[int, int], Pair] = {}
     for c, score in zip(candidates, scores, strict=True):
         key, turn = (c.first, c.second), TURN_NAMES[c.turn]
-        if score >= SAME and (key not in best or score > best[key].similarity):
+        if score >= least(c.turn) and (key not in best or score > best[key].similarity):
             best[key] = Pair(samples[c.first], samples[c.second], "near", turn, score, c.distance)
     return list(best.values())
 

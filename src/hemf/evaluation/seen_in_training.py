@@ -182,7 +182,7 @@ class _Judge:
         self.thumbnail = cache(self._thumbnail)
 
     def __call__(self, pair: "Candidate") -> bool:
-        from hemf.auditing.similarity import SAME, similarity
+        from hemf.auditing.similarity import least, similarity
 
         if pair.second in self.done:
             return False
@@ -191,7 +191,7 @@ class _Judge:
         if detail is None:
             same = pair.distance <= ALONE and _shows_something(hashes[0])
         else:
-            same = similarity((detail, mine, pair.turn)) >= SAME
+            same = similarity((detail, mine, pair.turn)) >= least(pair.turn)
         if same:
             self.done.add(pair.second)
         return same
