@@ -26,6 +26,21 @@ VERBS = {
     "calibrate": ("calibrate", "RUN", "--workers", "0", *PLAIN),
     "compare": ("compare", "RUN", "TWIN", "--out", "OUT.json", "--resamples", "100"),
     "localise": ("localise", "RUN", "--perturb", "2", "--limit", "4", *PLAIN),
+    "stress": ("stress", "RUN", "--limit", "4", "--resamples", "100", "--workers", "0", *PLAIN),
+    "drift": (
+        "drift",
+        "RUN",
+        "--data",
+        "IMAGES",
+        "--out",
+        "OUT",
+        "--permutations",
+        "100",
+        "--workers",
+        "0",
+        *PLAIN,
+    ),
+    "checklist": ("checklist", "RUN", "--out", "OUT"),
     "index": ("index", "RUNS", "--out", "OUT.html"),
     "export": ("export", "RUN", "--out", "OUT", "--workers", "0"),
     "profile": ("profile", "test_resnet", "--out", "OUT"),
@@ -89,9 +104,8 @@ def more_places(verb: str, places: dict[str, Path], home: Path, request) -> dict
 
 
 def test_every_verb_is_here() -> None:
-    assert {verb.partition(",")[0] for verb in VERBS} | {"serve", "node"} == set(
-        verbs.VERBS
-    )  # which end themselves, or wait
+    apart = {"serve", "node", "power", "ood"}  # which wait, write nothing, or need more images than these
+    assert {verb.partition(",")[0] for verb in VERBS} | apart == set(verbs.VERBS)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ CASES = {
     "predict": (("RUN", "IMAGES", "--out", "OUT.csv", "--workers", "0", *PLAIN), "OUT.csv"),
     "explain": (("RUN", "IMAGES", "--out", "OUT", *PLAIN), "OUT/explain.csv"),
     "compare": (("RUN", "IMAGES", "--out", "OUT.json"), "OUT.tex"),
+    "drift": (("RUN", "--data", "IMAGES", "--out", "OUT", "--workers", "0", *PLAIN), "OUT/drift.html"),
+    "checklist": (("RUN", "--out", "OUT"), "OUT/claim-2024.md"),
     "index": (("RUNS", "--out", "OUT.html"), "OUT.html"),
     "export": (("RUN", "--out", "OUT", "--workers", "0"), "OUT/config.json"),
     "profile": (("test_resnet", "--out", "OUT"), "OUT/profile.md"),

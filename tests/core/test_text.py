@@ -49,7 +49,7 @@ NOUNS = re.compile(
     r" (?:other |unreadable |missing |new )?(images|runs|jobs|files|pairs|lesions|patients|groups|folds|rows|"
     r"columns|classes|epochs|cores|threads|predictions)\b(?!/)"
 )
-NO_NUMBER = {"split", "side", "self.val_split"}
+NO_NUMBER = {"split", "side", "self.val_split", "known.split", "config.val_split"}
 
 
 def uncounted(source: str) -> list[tuple[int, str]]:

@@ -135,7 +135,7 @@ def _groups(found: dict[str, Any], seen: Thumbnail) -> list[Part]:
         ]
     parts: list[Part] = []
     if not groups["straddling"]:
-        parts.append(Sentences([f"None of the {known} groups is on two sides of the split."]))
+        parts.append(Sentences([f"No group of {known} is on two sides of the split."]))
     else:
         columns = [Column("class", "class"), *(Column(f"side {side}", side) for side in sides)]
         rows = [
@@ -143,7 +143,7 @@ def _groups(found: dict[str, Any], seen: Thumbnail) -> list[Part]:
             for name in found["data"]["classes"]
         ]
         rows.append({"class": "all classes"} | {f"side {side}": share(row) for side, row in sides.items()})
-        words = f"{groups['straddling']:,} of {known} patients or lesions are on two or more sides."
+        words = f"{groups['straddling']:,} of {known}, patients or lesions, are on two or more sides."
         table = Table("Images whose group is also on another side", columns, rows)
         examples = [_straddling(one, seen) for one in groups["groups"][:GROUPS]]
         parts += [
@@ -160,7 +160,7 @@ def _groups(found: dict[str, Any], seen: Thumbnail) -> list[Part]:
             for one in several[:NAMES]
         ]
         table = Table(
-            f"{len(several)} groups have images of several classes",
+            f"Groups with images of several classes: {len(several)}",
             [Column("group", "group"), Column("classes", "images by class")],
             rows,
         )
@@ -221,7 +221,7 @@ def _scene(scene: Scene, seen: Thumbnail) -> Exhibit:
     turns = sorted({one["turn"] for one in scene.pairs} - {"as it is"})
     tags += [(f"second {turn}", False) for turn in turns]
     if len(scene.images) > OF_A_SCENE:
-        tags.append((f"{OF_A_SCENE} of {len(scene.images)} images", False))
+        tags.append((f"{OF_A_SCENE} of {counted(len(scene.images), 'image')}", False))
     pictures = [
         _picture(one["path"], seen, [one["label"], one["side"], one["group"]])
         for one in scene.images[:OF_A_SCENE]

@@ -2,16 +2,15 @@
 
 from hemf.checklists.known import Known
 from hemf.checklists.registry import FACTS
-from hemf.core.text import in_words
+from hemf.core.text import counted, in_words
 from hemf.data.fingerprints import sha256_of
 from hemf.models.hub import WEIGHTS
 
 
 @FACTS.register("task")
 def task(known: Known) -> list[str]:
-    return [
-        f"Task: {known.config.task} classification of images into {len(known.model['label_names'])} classes."
-    ]
+    classes = counted(len(known.model["label_names"]), "class", "classes")
+    return [f"Task: {known.config.task} classification of images into {classes}."]
 
 
 @FACTS.register("architecture")
@@ -93,7 +92,7 @@ def hardware(known: Known) -> list[str]:
     if not about:
         return []
     gpus = in_words(about.get("gpus") or "none")
-    return [f"{about.get('cpu')}, {about.get('cores')} cores; GPUs: {gpus}."]
+    return [f"{about.get('cpu')}, {counted(about.get('cores') or 'unknown', 'core')}; GPUs: {gpus}."]
 
 
 @FACTS.register("digest")

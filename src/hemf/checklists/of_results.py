@@ -175,7 +175,8 @@ def warnings(known: Known) -> list[str]:
         lines.append("Patients are not known: leakage between the sides cannot be excluded.")
     few = (report.get("intervals") or {}).get("few_units") or {}
     lines += [
-        f"Only {n} patients or images of {name}: its measures are uncertain." for name, n in few.items()
+        f"Only {counted(n, 'patient or image', 'patients or images')} of {name}: its measures are uncertain."
+        for name, n in few.items()
     ]
     if not known.external:
         lines.append("No external data were tested.")

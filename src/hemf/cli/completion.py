@@ -4,6 +4,7 @@ A script, because a shell that asked Python at every press of the key would wait
 """
 
 import argparse
+import re
 from typing import Any, Literal, get_args, get_origin
 
 import shtab
@@ -28,6 +29,8 @@ FILES = (
     "images",
     "checkpoint",
 )
+PERCENT = re.compile(r"%(?![(%])")
+"""A percent sign that is one, where argparse expects what it would put a value for."""
 
 
 def completion_script(shell: str) -> str:
@@ -65,16 +68,15 @@ def _all_verbs() -> argparse.ArgumentParser:
 
 def _add(target: argparse.ArgumentParser, action: argparse.Action, choices: dict[str, list[str]]) -> None:
     """Add an option or a word to the plain parser."""
+    words = PERCENT.sub("%%", action.help or "")
     if is_switch(action):
         for switch in (flag(action.dest), flag(f"no_{action.dest}")):
-            target.add_argument(switch, action="store_true", help=action.help)
+            target.add_argument(switch, action="store_true", help=words)
         return
     literal = [word for kind in alternatives(option_type(action)) for word in _words(kind)]
     names = [flag(action.option_strings[0])] if action.option_strings else [action.dest]
     nargs: dict[str, Any] = {} if action.option_strings else {"nargs": action.nargs}
-    added = target.add_argument(
-        *names, help=action.help, choices=literal or choices.get(action.dest), **nargs
-    )
+    added = target.add_argument(*names, help=words, choices=literal or choices.get(action.dest), **nargs)
     if action.dest in FILES:
         added.complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]  # shtab's way to say it
 

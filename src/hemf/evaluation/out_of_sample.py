@@ -1,5 +1,6 @@
 """What a run has predicted of images that it was not trained on, as ``hemf evaluate`` wrote it."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def out_of_sample(run: Path, data: DataSet) -> OutOfSample:
     files = [run / "evaluation" / side / "predictions.csv" for side in sides]
     parts = [read_predictions(file) for file in files if file.is_file()]
     if not parts:
-        verb = f"hemf evaluate {run}" + ("" if folds else " --split val, and --split test")
+        verb = f"hemf evaluate {shlex.quote(str(run))}" + ("" if folds else " --split val, and --split test")
         raise HemfError(f"{run} has predicted no image that it was not trained on; {verb}")
     known = {sample.path: sample.label for sample in data.samples}
     parts = [_of(part, known) for part in parts]

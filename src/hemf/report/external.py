@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hemf.core.tables import Column, Table
+from hemf.core.text import counted
 from hemf.evaluation.external.class_map import mapping_lines
 from hemf.metrics.wording import cell_text, measure_text
 from hemf.report.terminal import HEADLINE
@@ -108,8 +109,8 @@ def _recalibration(found: Report) -> Table:
     columns += [Column("ece", "calibration error", ".3f"), Column("gain", "gain in log-loss")]
     columns += [Column("slope", "slope", ".2f"), Column("intercepts", "intercepts")]
     notes = [
-        f"Cross-fitted in {found['folds']} folds: each image by parameters fitted without its patient or "
-        "lesion. Slope and intercepts are those of all images. A gain above 0 is a better model."
+        f"Cross-fitted in {counted(found['folds'], 'fold')}: each image by parameters fitted without its "
+        "patient or lesion. Slope and intercepts are those of all images. A gain above 0 is a better model."
     ]
     return Table("Recalibration on labelled cases of this place", columns, rows, notes)
 

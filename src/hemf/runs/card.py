@@ -148,7 +148,7 @@ def _model(config: RunConfig, model: Mapping[str, Any]) -> str:
     kept = f"all layers, epoch {own.get('epoch')} of {config.epochs} kept"
     how = "a linear probe on fixed features" if config.probe or own.get("epoch") == 0 else kept
     if own.get("members"):
-        how = f"{own['members']} runs, whose probabilities it averages"
+        how = f"{counted(own['members'], 'run')}, whose probabilities it averages"
     lines = [
         f"- architecture: `{model['architecture']}` (timm's name)",
         f"- classes, in the order of the outputs: {names}",

@@ -1,5 +1,6 @@
 """``hemf checklist``: a reporting standard's check list, filled in with what a run knows."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -56,6 +57,8 @@ def checklist(
         f"{found.standard['name']}: {total - found.open} of {total} items have answers, {found.open} are open"
     )
     if not Known(opened, split).measured:
-        print(f"the run has no evaluation on its {split} images; hemf evaluate {run} answers more")
+        print(
+            f"the run has no evaluation on its {split} images; hemf evaluate {shlex.quote(run)} answers more"
+        )
     print(*paths, sep="\n")
     return found

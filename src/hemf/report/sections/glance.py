@@ -126,7 +126,11 @@ def _warnings(report: Mapping[str, Any]) -> Verdict | None:
 def _size(report: Mapping[str, Any]) -> Verdict:
     """Say how many images and patients there are, and how closely accuracy is known, and the least class."""
     intervals = report.get("intervals") or {}
-    patients = f" of {intervals['groups']:,} patients or lesions" if intervals.get("unit") == "group" else ""
+    patients = (
+        f" of {counted(intervals['groups'], 'patient or lesion', 'patients or lesions', ',')}"
+        if intervals.get("unit") == "group"
+        else ""
+    )
     words = f"{counted(report['n'], 'image', form=',')}{patients}"
     whole = _half(report["metrics"].get("accuracy"))
     words += f": accuracy is known to ±{100 * whole:.0f} points." if whole is not None else "."
