@@ -19,7 +19,7 @@ from hemf.core.tables import Column, Table
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.summary import counts_table
 from hemf.explanation.measures.terminal import _curves, _inside, _weights
-from hemf.report.comparison_tables import tables as comparison_tables
+from hemf.report.comparison import tables as comparison_tables
 from hemf.report.terminal import (
     CONFIDENCE,
     HEADLINE,
