@@ -101,3 +101,21 @@ def test_hemf_has_not_lost_half_its_speed(tmp_path):
 def _ratio(rows: list[dict], precision: str) -> float:
     wanted = {"model": "hemf_base", "form": "eager", "side": 224, "precision": precision, "mode": "inference"}
     return next(row["ratio"] for row in rows if wanted.items() <= row.items())
+
+
+def test_what_exports_is_compared_once_and_what_does_not_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    exportable, out = command("exportable"), tmp_path / "exportable.json"
+    words = ["test_resnet", "--formats", "onnx", "--side", "64", "--out", str(out)]
+    (row,) = exportable.main(words)["rows"]
+    assert row["exports"]
+    assert row["largest_difference"] < 1e-5 * max(1.0, row["largest_logit"])
+
+    def refuses(*_):
+        raise HemfError("no form of aten.roll in onnx")
+
+    monkeypatch.setattr(exportable, "Exported", refuses)
+    assert exportable.main(words)["rows"] == [row]  # it is there already
+    again = exportable.main(["test_convnext", *words[1:]])["rows"]
+    assert again[0] == row
+    assert (again[1]["exports"], again[1]["why"]) == (False, "no form of aten.roll in onnx")
