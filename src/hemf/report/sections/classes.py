@@ -24,7 +24,7 @@ def classes(material: Material) -> list[Part]:
     table = tables.classes_table(report)
     cards: Part = Panels(panels)
     if len(panels) > MOST_LISTED:
-        cards = Folded(f"A card for each class ({len(panels)})", [cards])
+        cards = Folded(f"A card for each of the {counted(len(panels), 'class', 'classes')}", [cards])
     return [cards, Tabular(table, folded=len(panels) > 2)]
 
 
