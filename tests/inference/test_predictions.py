@@ -96,3 +96,17 @@ def test_pooled_images_keep_their_metadata() -> None:
     both = pooled(parts, ["0", "1"])
     assert both.chosen(np.array([False, True])).metadata == {"sex": ["m"]}
     assert both.chosen(np.array([False, True])).paths == ["1"]
+
+
+def test_some_of_the_images_keep_all_that_is_known_of_them():
+    found = replace(
+        Predictions(list("abc"), np.array([0, 1, 1]), np.eye(2)[[0, 1, 0]], [""] * 3, ["x", "y"]),
+        disagreement=np.array([0.1, 0.2, 0.3]),
+        unfamiliarity=np.array([0.5, 1.5, 2.5]),
+        metadata={"sex": ["f", "m", ""]},
+    )
+    some = found.chosen(np.array([True, False, True]))
+    assert some.paths == [found.paths[0], found.paths[2]]
+    assert some.unfamiliarity.tolist() == [0.5, 2.5]
+    assert some.disagreement.tolist() == [0.1, 0.3]
+    assert some.metadata == {"sex": ["f", ""]}

@@ -94,6 +94,7 @@ class Predictions:
             groups=[self.groups[i] for i in places],
             logits=None if self.logits is None else self.logits[places],
             disagreement=None if self.disagreement is None else self.disagreement[places],
+            unfamiliarity=None if self.unfamiliarity is None else self.unfamiliarity[places],
             metadata={name: [values[i] for i in places] for name, values in self.metadata.items()},
         )
 
