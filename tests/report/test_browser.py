@@ -1,7 +1,5 @@
 """The report in a real Chromium: narrow and wide, light, dark and printed; its filters run no script."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,6 @@ from hemf.report.html import write_report
 from hemf.report.material import Material
 from hemf.report.worst_mistakes import Mistake
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 CLASSES = ["melanoma", "naevus with a long name", "c"]
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
@@ -69,17 +65,6 @@ def page(tmp_path_factory) -> Path:
     figures = {"roc": roc_figure(*seen), "precision-recall": precision_recall_figure(*seen)}
     write_report(Material(report, folder, mistakes=mistakes, figures=figures, predictions=found))
     return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Debian's Chromium, without a screen."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opened(browser, file: Path, width: int = 1280, scheme: str = "light"):

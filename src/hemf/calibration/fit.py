@@ -14,7 +14,7 @@ from hemf.calibration.thresholds import Target, choose_threshold
 from hemf.config.options import TTA
 from hemf.core.errors import HemfError
 from hemf.core.registry import Registry
-from hemf.core.text import counted
+from hemf.core.text import counted, patients
 from hemf.data.dataset import DataSet, Sample
 from hemf.tasks import MULTICLASS
 
@@ -160,7 +160,7 @@ def _sets(
 
     def few(of: np.ndarray) -> str:
         n = len(np.unique(units[of]))
-        number = counted(n, *(("patient or lesion", "patients or lesions") if grouped else ("image",)))
+        number = patients(n) if grouped else counted(n, "image")
         return f"{number} {'is' if n == 1 else 'are'} too few to promise a coverage of {coverage:g}"
 
     every = np.ones(len(labels), bool)

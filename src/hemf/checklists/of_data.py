@@ -4,7 +4,7 @@ from collections import Counter
 
 from hemf.checklists.known import Known
 from hemf.checklists.registry import FACTS
-from hemf.core.text import counted, in_words
+from hemf.core.text import counted, in_words, patients
 from hemf.data.preprocessing import InputSpec
 
 
@@ -25,9 +25,7 @@ def counts(known: Known) -> list[str]:
     lines = []
     for side, of_class in known.data.counts().items():
         groups = {s.group for s in known.data.samples if s.side == side and s.group}
-        units = (
-            f" of {counted(len(groups), 'patient or lesion', 'patients or lesions', ',')}" if groups else ""
-        )
+        units = f" of {patients(len(groups), ',')}" if groups else ""
         total = counted(sum(of_class.values()), "image", form=",")
         lines.append(f"{side or 'all'}: {total}{units} ({in_words(of_class)}).")
     return lines
@@ -44,7 +42,7 @@ def groups(known: Known) -> list[str]:
     if not known.data.groups:
         return ["Patients or lesions are not known, so images of one may be on two sides of the split."]
     without = sum(not s.group for s in known.data.samples)
-    named = f"{counted(known.data.groups, 'patient or lesion', 'patients or lesions', ',')} are known"
+    named = f"{patients(known.data.groups, ',')} are known"
     return [f"{named}; {counted(without, 'image', form=',')} without." if without else f"{named}."]
 
 

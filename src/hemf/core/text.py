@@ -34,6 +34,11 @@ def counted(n: int | str, noun: str, plural: str | None = None, form: str = "") 
     return f"{n:{form}} {noun if n == 1 else plural or noun + 's'}"
 
 
+def patients(n: int, form: str = "") -> str:
+    """Write a number of groups, which are patients or lesions: ``1 patient or lesion``; ``form`` as above."""
+    return counted(n, "patient or lesion", "patients or lesions", form)
+
+
 def in_words(value: Any) -> str:
     """Write a value for people, mappings and lists without Python's punctuation: ``train 0.7, val 0.1``."""
     if isinstance(value, Mapping):

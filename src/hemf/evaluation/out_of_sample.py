@@ -9,7 +9,7 @@ import numpy as np
 from hemf.core.errors import HemfError
 from hemf.data.dataset import DataSet
 from hemf.evaluation.cross_validation import left_out_side
-from hemf.inference.predictions import Predictions, read_predictions
+from hemf.inference.predictions import Predictions, pooled, read_predictions
 from hemf.runs.folder import fold_paths
 
 
@@ -50,32 +50,18 @@ def out_of_sample(run: Path, data: DataSet) -> OutOfSample:
         raise HemfError(
             f"{run} has predicted none of the images of {data.name}; give the data it was trained on"
         )
-    joined = replace(
-        parts[0],
-        paths=paths,
-        labels=np.concatenate([part.labels for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        groups=[group for part in parts for group in part.groups],
-        metadata={},
-    )
     how = "the folds that left them out" if folds else "a run that was not trained on them"
-    return OutOfSample(joined, how)
+    return OutOfSample(pooled(parts, paths), how)
 
 
 def _of(part: Predictions, known: dict[str, str]) -> Predictions:
-    """Return the predictions of known images."""
-    here = [i for i, path in enumerate(part.paths) if path in known]
-    for i in here:
+    """Return the predictions of known images, without their metadata."""
+    here = np.array([path in known for path in part.paths])
+    for i in np.flatnonzero(here).tolist():
         then, now = part.classes[part.labels[i]], known[part.paths[i]]
         if then != now:
             raise HemfError(
                 f"{part.paths[i]} was of the class {then} when the run was evaluated, and is {now} now; "
                 "train and evaluate with these labels"
             )
-    return replace(
-        part,
-        paths=[part.paths[i] for i in here],
-        labels=part.labels[here],
-        probabilities=part.probabilities[here],
-        groups=[part.groups[i] for i in here],
-    )
+    return replace(part.chosen(here), metadata={})

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from hemf.core.errors import HemfError
-from hemf.core.text import counted
+from hemf.core.text import counted, patients
 
 EXACT = 2.0**-20  # weights are multiples of it, so that sums of them have no rounding error
 BLOCK = 2**18  # numbers at once: 2 MiB, so that a block stays in a core's cache
@@ -73,9 +73,7 @@ class Units:
 
     def counted(self, number: int) -> str:
         """Return so many units in words."""
-        return counted(
-            number, *(("patient or lesion", "patients or lesions") if self.grouped else ("image",))
-        )
+        return patients(number) if self.grouped else counted(number, "image")
 
     def among(self, images: np.ndarray) -> int:
         """Return the number of units that the images of a mask (N booleans) belong to."""
@@ -87,6 +85,13 @@ class Units:
         return max(1, len(units) - sum(bool(np.isin(one, units).any()) for one in self.strata))
 
 
+def unit_numbers(groups: Sequence[str]) -> np.ndarray:
+    """Number patients or lesions from 0 as they come; an image of unknown group is one of its own."""
+    names = [("group", group) if group else ("image", str(i)) for i, group in enumerate(groups)]
+    numbers = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
+
+
 def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
     """Return the units of N images and their strata.
 
@@ -95,10 +100,8 @@ def units_of(labels: np.ndarray, groups: Sequence[str] | None = None) -> Units:
         groups: patient or lesion of each image, empty where unknown; None where there are none.
     """
     groups = [""] * len(labels) if groups is None else groups
-    names = [("group", group) if group else ("image", str(i)) for i, group in enumerate(groups)]
-    numbers = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
-    of_image = np.array([numbers[name] for name in names])
-    low, high = (np.zeros(len(numbers), dtype=np.int64) for _ in range(2))
+    of_image = unit_numbers(groups)
+    low, high = (np.zeros(of_image.max() + 1, dtype=np.int64) for _ in range(2))
     low[:] = np.max(labels)
     np.minimum.at(low, of_image, labels)
     np.maximum.at(high, of_image, labels)

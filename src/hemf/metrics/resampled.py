@@ -131,6 +131,17 @@ class WeightedMeasures:
         return (self.cells @ weights).reshape(self.k, self.k, -1)
 
 
+def weighted_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return ROC AUC, ties counting half, on R resamples; NaN where one lacks a kind of image.
+
+    Args:
+        positive: N booleans.
+        scores: N, higher for positive.
+        weights: N x R, how often each image is in each resample.
+    """
+    return _ranked(_ranking(positive, scores), weights)[0]
+
+
 def _ranking(positive: np.ndarray, scores: np.ndarray) -> Ranking:
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

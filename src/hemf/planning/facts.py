@@ -11,7 +11,7 @@ from hemf.config.run_config import RunConfig
 from hemf.core.device import device_type
 from hemf.core.errors import HemfError, UnreadableImage
 from hemf.core.machine import usable_cores
-from hemf.core.text import counted, printable
+from hemf.core.text import counted, patients, printable
 from hemf.data.dataset import DataSet, Sample
 from hemf.data.fingerprints import SECONDS, take_fingerprints
 from hemf.data.image.read import read_image
@@ -62,7 +62,7 @@ class Facts:
     def __str__(self) -> str:
         sizes = sorted(self.train.values())
         each = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else f"{sizes[0]}"
-        groups = counted(self.data.groups, "patient or lesion", "patients or lesions")
+        groups = patients(self.data.groups)
         return printable(
             f"{counted(self.images, 'training image')} ({each} of each of "
             f"{counted(len(sizes), 'class', 'classes')}), "

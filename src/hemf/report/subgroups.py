@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted
-from hemf.metrics.wording import cell_text, interval_text
+from hemf.core.text import counted, p_text
+from hemf.metrics.wording import cell_text
 from hemf.report.terminal import HEADLINE
 
 Report = Mapping[str, Any]
@@ -70,16 +70,9 @@ def _from_rest(one: Report | None) -> dict[str, str | None]:
     return {"rest": difference_text(one), "p": p_text(one["p_holm"])}
 
 
-def difference_text(one: Report) -> str:
+def difference_text(one: Report) -> str | None:
     """Write a difference with its sign and its interval."""
-    interval = interval_text(one, ", ", "+.3f")
-    value = f"{one['difference']:+.3f}"
-    return f"{value} [{interval}]" if interval else value
-
-
-def p_text(p: float | None) -> str | None:
-    """Write a p, which is never 0."""
-    return None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return cell_text({**one, "value": one["difference"]}, form="+.3f")
 
 
 def _notes(groups: Sequence[Report], found: Report, unit: str) -> Iterator[str]:

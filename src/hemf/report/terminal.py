@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted, printable
+from hemf.core.text import counted, patients, printable
 from hemf.inference.tta import other_tta_line, views_line
 from hemf.metrics.wording import cell_text, interval_text, measure_text, reason_lines, value_text
 
@@ -205,7 +205,7 @@ def interval_lines(intervals: dict[str, Any]) -> list[str]:
     if not intervals["resamples"]:
         return [f"95% intervals: {wilson}, which takes images as independent; none for the others."]
     grouped = intervals["unit"] == "group"
-    drawn = counted(intervals["groups"], "patient or lesion", "patients or lesions") if grouped else "images"
+    drawn = patients(intervals["groups"]) if grouped else "images"
     how = f"bootstrap, {intervals['resamples']} resamples of {drawn}, stratified by class"
     lines = [f"95% intervals: {how}." if grouped else f"95% intervals: {wilson}; for the others {how}."]
     if intervals["unit"] == "group" and intervals["groups"] < ROUGH:

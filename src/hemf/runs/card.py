@@ -7,7 +7,7 @@ from typing import Any
 
 from hemf.config.run_config import RunConfig
 from hemf.core.files import write_text
-from hemf.core.text import counted, in_words, printable
+from hemf.core.text import counted, in_words, patients, printable
 from hemf.core.untrusted import read_json
 from hemf.data.dataset import DataSet
 from hemf.data.manifest import read_data_set
@@ -166,7 +166,7 @@ def _data(data: DataSet) -> str:
     lines = [
         f"- {_text(data.name)}: " + ", ".join(f"{n:,} {side or 'images'}" for side, n in sides.items()),
         f"- split: {_text(in_words(split) or 'unknown')}",
-        f"- {counted(data.groups, 'patient or lesion', 'patients or lesions', ',')} known, "
+        f"- {patients(data.groups, ',')} known, "
         f"{len(data.leaking_groups())} of them on two sides of the split"
         if data.groups
         else "- no patients or lesions known: images of one may be on two sides of the split",

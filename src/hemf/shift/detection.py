@@ -8,6 +8,7 @@ import numpy as np
 
 from hemf.metrics.bootstrap import Draws, resample, units_of
 from hemf.metrics.classification import proportion
+from hemf.metrics.resampled import weighted_auc
 
 
 @dataclass(frozen=True)
@@ -60,30 +61,15 @@ def against(own: Scores, other: Scores, draws: Draws) -> dict[str, Any]:
         from a bootstrap of patients or lesions where they are known; it is Wilson's lower end of the number
         of other images where every one of them lies above all own ones, so that all resamples agree.
     """
-    values, labels = (
-        np.concatenate([own.values, other.values]),
-        np.repeat([0, 1], [len(own.values), len(other.values)]),
-    )
+    values = np.concatenate([own.values, other.values])
+    labels = np.repeat([0, 1], [len(own.values), len(other.values)])
     groups = [f"own {g}" if g else "" for g in own.groups] + [f"other {g}" if g else "" for g in other.groups]
-    value = float(_areas(values, labels, np.ones((len(values), 1)))[0])
-    found = [_areas(values, labels, weights) for weights in resample(units_of(labels, groups), draws)]
+    value = float(weighted_auc(labels == 1, values, np.ones((len(values), 1)))[0])
+    found = [
+        weighted_auc(labels == 1, values, weights) for weights in resample(units_of(labels, groups), draws)
+    ]
     low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
     if low == high:
         low, high = proportion(round(value * len(other.values)), len(other.values))["ci95"]
     auc = {"value": value, "n": len(values), "ci95": [float(low), float(high)]}
     return {"warned": other.warned(), "roc_auc": auc}
-
-
-def _areas(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve for each column of weights, N x R: ties count half."""
-    ranked = np.unique(values, return_inverse=True)[1]
-    size = ranked.max() + 1
-    of_kind = [_summed(ranked[labels == kind], weights[labels == kind], size) for kind in (0, 1)]
-    below = of_kind[0].cumsum(0) - of_kind[0] / 2
-    return (of_kind[1] * below).sum(0) / (of_kind[0].sum(0) * of_kind[1].sum(0))
-
-
-def _summed(places: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-    sums = np.zeros((size, weights.shape[1]))
-    np.add.at(sums, places, weights)
-    return sums

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from statsmodels.stats.multitest import multipletests
 
 from hemf.data.image.read import read_image
 from hemf.inference.classifier import Prediction
+from hemf.metrics.bootstrap import unit_numbers
+from hemf.metrics.comparison.holm import holm
 
 LEVEL = 0.05
 
@@ -156,8 +157,8 @@ def drift(run: str, about: dict[str, Any], reference: Seen, new: Seen, permutati
     tests.append(_of_classes(exchange, reference.classes, new.classes))
     if reference.right is not None and new.right is not None:
         tests.append(_of_accuracy(exchange, reference.right, new.right))
-    corrected = np.asarray(multipletests([one["p"] for one in tests], method="holm")[1])
-    tests = [one | {"p_corrected": float(p)} for one, p in zip(tests, corrected, strict=True)]
+    corrected = holm([one["p"] for one in tests])
+    tests = [one | {"p_corrected": p} for one, p in zip(tests, corrected, strict=True)]
     counts = {
         "reference": {"n": reference.n, "units": reference.units, "unreadable": reference.unreadable},
         "new": {"n": new.n, "units": new.units, "unreadable": new.unreadable},
@@ -167,13 +168,6 @@ def drift(run: str, about: dict[str, Any], reference: Seen, new: Seen, permutati
         "seed": seed,
     }
     return Drift(run, about, tests)
-
-
-def unit_numbers(groups: Sequence[str]) -> np.ndarray:
-    """Number patients or lesions; an image of unknown group is one of its own."""
-    names = [("group", group) if group else ("image", str(i)) for i, group in enumerate(groups)]
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names])
 
 
 class Exchange:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hemf.core.files import write_json, write_text
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted
+from hemf.core.text import counted, p_text, patients
 from hemf.pages.elements import WARNING, Section, Sentences, Tabular
 from hemf.pages.render import Page, render
 from hemf.shift.drift import LEVEL, Drift
@@ -32,7 +32,7 @@ def drift_table(found: Drift) -> Table:
             "reference": _shown(one["reference"]),
             "new": _shown(one["new"]),
             "statistic": one["statistic"],
-            "p": "< 0.001" if one["p_corrected"] < 0.001 else f"{one['p_corrected']:.3f}",
+            "p": p_text(one["p_corrected"]),
             "bold": one["p_corrected"] < LEVEL,
         }
         for one in found.tests
@@ -69,10 +69,6 @@ def _sections(found: Drift) -> list[Section]:
 
 def _side(of: dict[str, Any]) -> str:
     name = " ".join(str(of[key]) for key in ("data", "split") if key in of)
-    units = (
-        f", {counted(of['units'], 'patient or lesion', 'patients or lesions')}"
-        if of["units"] < of["n"]
-        else ""
-    )
+    units = f", {patients(of['units'])}" if of["units"] < of["n"] else ""
     left = f"; {of['unreadable']} cannot be read" if of["unreadable"] else ""
     return f"{name}, {counted(of['n'], 'image', form=',')}{units}{left}"

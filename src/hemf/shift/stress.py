@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy.stats import norm
-from statsmodels.stats.multitest import multipletests
 
 from hemf.data.image.decode import ImageMode
 from hemf.data.image.read import read_image
@@ -18,6 +17,7 @@ from hemf.inference.predictions import Predictions
 from hemf.inference.stream import InferenceOptions, predict_samples
 from hemf.metrics.bootstrap import Draws, resample, units_of
 from hemf.metrics.classification import proportion
+from hemf.metrics.comparison.holm import holm
 from hemf.shift.corruptions import CORRUPTIONS, STEPS, Corruption
 
 LEVEL = 0.05
@@ -197,7 +197,5 @@ def _step(what: Corruption, step: int, seen: _Right, clean: _Right, weights: np.
 
 
 def _correct(changes: Sequence[dict[str, Any]]) -> None:
-    if changes:
-        corrected = np.asarray(multipletests([change["p"] for change in changes], method="holm")[1])
-        for change, p in zip(changes, corrected, strict=True):
-            change["p_corrected"] = float(p)
+    for change, p in zip(changes, holm([change["p"] for change in changes]), strict=True):
+        change["p_corrected"] = p

@@ -5,7 +5,7 @@ from typing import Any
 
 from hemf.core.files import write_json, write_text
 from hemf.core.tables import Column, Table
-from hemf.core.text import counted
+from hemf.core.text import counted, p_text, patients
 from hemf.figures.classification import save_figure
 from hemf.figures.inline import inline
 from hemf.figures.robustness import robustness_figure
@@ -60,7 +60,7 @@ def order_table(found: Stress) -> Table:
 
 def _sections(found: Stress, drawing: Drawing) -> list[Section]:
     about = found.about
-    units = counted(about["groups"], "patient or lesion", "patients or lesions") if about["groups"] else None
+    units = patients(about["groups"]) if about["groups"] else None
     who = f"{counted(about['n'], 'image')} of {about['split']}" + (f" ({units})" if units else "")
     lines = [
         f"The images are {who}. Each corruption has five steps, from what is hardly seen to what spoils one.",
@@ -86,7 +86,7 @@ def _steps_table(name: str, of: dict[str, Any]) -> Table:
             "amount": f"{one['amount']:g}",
             "accuracy": cell_text(one["accuracy"]),
             "change": cell_text(one["change"], form="+.3f"),
-            "p": "< 0.001" if one["change"]["p_corrected"] < 0.001 else f"{one['change']['p_corrected']:.3f}",
+            "p": p_text(one["change"]["p_corrected"]),
             "warned": cell_text(one["warned"]) if one["warned"] else None,
         }
         for one in of["steps"]

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from hemf.config.run_config import RunConfig
 from hemf.core.errors import HemfError
-from hemf.core.text import counted
+from hemf.core.text import patients
 from hemf.data.dataset import DataSet
 from hemf.data.load import load_data
 from hemf.data.loading.datamodule import ImageData
@@ -121,7 +121,7 @@ def _warn(console: Console, config: RunConfig, data: DataSet) -> None:
             "the paper's protocol"
         )
     if leaking := data.leaking_groups():
-        torn = counted(len(leaking), "patient or lesion", "patients or lesions")
+        torn = patients(len(leaking))
         notes.append(
             f"{torn} on more than one side of this split, so results will be too good; prepare with --split "
             "grouped to keep them apart"

@@ -9,7 +9,7 @@ from hemf.core.errors import HemfError
 from hemf.core.files import write_json, write_text
 from hemf.core.outputs import check_report
 from hemf.core.registry import suggestion
-from hemf.core.text import counted, printable
+from hemf.core.text import counted, patients, printable
 from hemf.core.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -185,11 +185,7 @@ def _as_first(name: str, first: "Predictions", run: str, other: "Predictions") -
 def _notes(runs: Sequence[str], reports: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[str]:
     """Say what the numbers suppose, and what makes those of a run too good."""
     intervals = found["intervals"]
-    drawn = (
-        counted(intervals["groups"], "patient or lesion", "patients or lesions")
-        if intervals["unit"] == "group"
-        else "images"
-    )
+    drawn = patients(intervals["groups"]) if intervals["unit"] == "group" else "images"
     notes = [
         "Differences: the first model less the second. Intervals and p of the measures: paired bootstrap, "
         f"{intervals['resamples']} resamples of {drawn}, stratified by class; they speak of more of the kind "

@@ -46,7 +46,8 @@ def checklist(
     if opened.path is None or opened.is_export:
         raise HemfError(f"{run} is a model without its run, which knows too little; give the run's folder")
     folder = Path(out) if out else inside(opened.path, "checklists")
-    found = make_checklist(Known(opened, split), standard, opened.path.resolve().name)
+    known = Known(opened, split)
+    found = make_checklist(known, standard, opened.path.resolve().name)
     check_output(folder / f"{standard}.md", is_untouched)
     check_output(
         folder / f"{standard}.html", lambda path: found.standard["doi"] in path.read_text(errors="replace")
@@ -56,7 +57,7 @@ def checklist(
     print(
         f"{found.standard['name']}: {total - found.open} of {total} items have answers, {found.open} are open"
     )
-    if not Known(opened, split).measured:
+    if not known.measured:
         print(
             f"the run has no evaluation on its {split} images; hemf evaluate {shlex.quote(run)} answers more"
         )

@@ -93,16 +93,18 @@ def _fit(opened: "OpenRun", false_alarms: float | None, options: dict[str, Any])
     """Fit the score and keep it with the model, unless that has one and no other is asked for."""
     from hemf.core.device import pick_device
     from hemf.core.precision import resolve_precision
+    from hemf.core.untrusted import read_json
     from hemf.familiarity.fit import FALSE_ALARMS
     from hemf.familiarity.record import KEY, Familiarity
     from hemf.inference.features import familiarity_of
     from hemf.inference.load import load_network
-    from hemf.models.hub import add_to_config
+    from hemf.models.hub import CONFIG, add_to_config
 
-    model, spec, config = load_network(opened.model)
-    with suppress(HemfError):  # one that is damaged is fitted anew
-        if Familiarity.load(opened.model, config) is not None and false_alarms is None:
-            return
+    if false_alarms is None:
+        with suppress(HemfError):  # one that is damaged is fitted anew
+            if Familiarity.load(opened.model, read_json(opened.model / CONFIG)) is not None:
+                return
+    model, spec, _ = load_network(opened.model)
     device = pick_device(options["device"])
     options |= {"device": device, "precision": resolve_precision(options["precision"], device.type)}
     share = FALSE_ALARMS if false_alarms is None else false_alarms

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t
-from statsmodels.stats.multitest import multipletests
 
 from hemf.calibration.record import Calibration
 from hemf.evaluation.subgroups.record import Difference
 from hemf.inference.predictions import Predictions
 from hemf.metrics.bootstrap import Draws, Units, resample
+from hemf.metrics.comparison.holm import holm
 from hemf.metrics.resampled import WeightedMeasures
 
 WHOLE = ("accuracy", "balanced_accuracy", "roc_auc_macro")
@@ -145,8 +145,6 @@ def corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
     """Return differences with Holm's correction, of each measure over all its tests among them."""
     p_holm: dict[int, float] = {}
     for name in dict.fromkeys(one.measure for one in found):
-        tests = [i for i, one in enumerate(found) if one.measure == name and one.p is not None]
-        if tests:
-            values = np.asarray(multipletests([found[i].p for i in tests], method="holm")[1])
-            p_holm |= {i: float(p) for i, p in zip(tests, values, strict=True)}
+        tests = {i: one.p for i, one in enumerate(found) if one.measure == name and one.p is not None}
+        p_holm |= dict(zip(tests.keys(), holm([*tests.values()]), strict=True))
     return tuple(replace(one, p_holm=p_holm.get(i)) for i, one in enumerate(found))

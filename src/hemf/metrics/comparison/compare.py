@@ -11,6 +11,7 @@ from hemf.inference.predictions import Predictions
 from hemf.metrics.bootstrap import Draws, Units, resample, units_of
 from hemf.metrics.classification import classification_metrics
 from hemf.metrics.comparison.delong import UNKNOWN, delong
+from hemf.metrics.comparison.holm import holm
 from hemf.metrics.comparison.mcnemar import mcnemar_test
 from hemf.metrics.comparison.paired import SIDES, Measured, difference, with_seeds
 from hemf.metrics.intervals import AVERAGED, with_intervals
@@ -148,12 +149,8 @@ def _correct(pairs: list[dict[str, Any]], metrics: Sequence[str]) -> None:
 
 
 def _holm(tests: list[dict[str, Any]]) -> None:
-    from statsmodels.stats.multitest import multipletests
-
     known = [test for test in tests if test["p"] is not None]
     for test in tests:
         test["p_holm"] = None
-    if known:
-        corrected = np.asarray(multipletests([test["p"] for test in known], method="holm")[1])
-        for test, p in zip(known, corrected, strict=True):
-            test["p_holm"] = float(p)
+    for test, p in zip(known, holm([test["p"] for test in known]), strict=True):
+        test["p_holm"] = p

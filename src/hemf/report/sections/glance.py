@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hemf.core.text import counted
+from hemf.core.text import counted, patients
 from hemf.metrics.wording import interval_text, of_hundred, value_text
 from hemf.pages.elements import WARNING, Banner, Card, Cards, Lead, Part, Verdict, Verdicts, section_id
 from hemf.report.material import Material
@@ -126,12 +126,8 @@ def _warnings(report: Mapping[str, Any]) -> Verdict | None:
 def _size(report: Mapping[str, Any]) -> Verdict:
     """Say how many images and patients there are, and how closely accuracy is known, and the least class."""
     intervals = report.get("intervals") or {}
-    patients = (
-        f" of {counted(intervals['groups'], 'patient or lesion', 'patients or lesions', ',')}"
-        if intervals.get("unit") == "group"
-        else ""
-    )
-    words = f"{counted(report['n'], 'image', form=',')}{patients}"
+    whose = f" of {patients(intervals['groups'], ',')}" if intervals.get("unit") == "group" else ""
+    words = f"{counted(report['n'], 'image', form=',')}{whose}"
     whole = _half(report["metrics"].get("accuracy"))
     words += f": accuracy is known to ±{100 * whole:.0f} points." if whole is not None else "."
     smallest = min(report["averaged_over"], key=lambda one: report["per_class"][one]["n"])
